@@ -1,0 +1,54 @@
+"""ecoembed: GPP at unseen flux sites from footprint-weighted satellite embeddings.
+
+Everything public is imported on first use, so that ``import ecoembed`` and ``ecoembed --help`` cost nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from ecoembed._version import __version__
+
+_HOMES = {
+    "read_sites": "ecoembed.archives.sites",
+    "open_flux": "ecoembed.archives.fluxnet",
+    "open_cube": "ecoembed.cubes.build",
+    "Encoder": "ecoembed.embeddings.encode",
+    "load_encoder": "ecoembed.embeddings.encode",
+    "pretrain": "ecoembed.embeddings.pretrain",
+    "footprint": "ecoembed.footprints.kljun",
+    "footprint_climatology": "ecoembed.footprints.climatology",
+    "fixed_radius": "ecoembed.footprints.climatology",
+    "extract": "ecoembed.footprints.extract",
+    "feature_table": "ecoembed.gpp.features",
+    "benchmark": "ecoembed.validation.run",
+    "open_study": "ecoembed.study",
+}
+
+__all__ = ["__version__", *_HOMES]
+
+if TYPE_CHECKING:
+    from ecoembed.archives.fluxnet import open_flux as open_flux
+    from ecoembed.archives.sites import read_sites as read_sites
+    from ecoembed.cubes.build import open_cube as open_cube
+    from ecoembed.embeddings.encode import Encoder as Encoder
+    from ecoembed.embeddings.encode import load_encoder as load_encoder
+    from ecoembed.embeddings.pretrain import pretrain as pretrain
+    from ecoembed.footprints.climatology import fixed_radius as fixed_radius
+    from ecoembed.footprints.climatology import footprint_climatology as footprint_climatology
+    from ecoembed.footprints.extract import extract as extract
+    from ecoembed.footprints.kljun import footprint as footprint
+    from ecoembed.gpp.features import feature_table as feature_table
+    from ecoembed.study import open_study as open_study
+    from ecoembed.validation.run import benchmark as benchmark
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'ecoembed' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,195 @@
+"""The objects handed from stage to stage, each with one check that states dims, dtype, units and attributes.
+
+======================  ====================================================================================
+`Sites`                 `geopandas.GeoDataFrame` indexed by ``site_id``; points in EPSG:4326
+`FluxTable`             `xr.Dataset(time)` of one site; daily; every variable has ``units``
+`Cube`                  `xr.DataArray(time, band, y, x)` float32, NaN = missing; CRS by rioxarray
+`EmbeddingCube`         a `Cube` whose bands are ``z1..zd``, with the weights' hash
+`SiteSeries`            `xr.Dataset(time, feature)`: ``value`` (time, feature) and ``coverage`` (time)
+`FeatureTable`          `pd.DataFrame` indexed by (site, date); columns (set, feature)
+`PredictionTable`       long `pd.DataFrame`: one row for each site, date, feature set and regressor
+======================  ====================================================================================
+
+Every ``check_*`` returns its argument unchanged, or raises an error that names the breach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+import pandera.xarray as pax
+import xarray as xr
+
+from ecoembed.errors import GridError, TableError, VariableError
+from ecoembed.sensors import get_sensor
+
+T = TypeVar("T")
+
+#: IGBP land-cover types that occur at flux towers.
+IGBP = ("ENF", "EBF", "DNF", "DBF", "MF", "CSH", "OSH", "WSA", "SAV", "GRA", "WET", "CRO", "URB", "CVM", "SNO", "BSV", "WAT")
+
+
+def _number(low: float | None = None, high: float | None = None, nullable: bool = True) -> pa.Column:
+    checks = [] if low is None or high is None else [pa.Check.in_range(low, high)]
+    return pa.Column(float, checks, nullable=nullable, coerce=True)
+
+
+SITES = pa.DataFrameSchema(
+    {
+        "latitude": _number(-90, 90, nullable=False),
+        "longitude": _number(-180, 180, nullable=False),
+        "elevation": _number(-500, 9000),
+        "igbp": pa.Column(object, pa.Check.isin(IGBP), nullable=True, coerce=True),
+        "canopy_height": _number(0, 150),
+        "measurement_height": _number(0, 400),
+        "utc_offset": _number(-14, 14),
+        "licence": pa.Column(object, nullable=True, coerce=True),
+        "citation": pa.Column(object, nullable=True, coerce=True),
+    },
+    index=pa.Index(str, name="site_id", unique=True, coerce=True),
+    strict=False,
+)
+
+PREDICTIONS = pa.DataFrameSchema(
+    {
+        "site": pa.Column(object, coerce=True),
+        "date": pa.Column("datetime64[ns]", coerce=True),
+        "fold": pa.Column(int, coerce=True),
+        "protocol": pa.Column(object, coerce=True),
+        "features": pa.Column(object, coerce=True),
+        "regressor": pa.Column(object, coerce=True),
+        "observed": _number(nullable=False),
+        "predicted": _number(nullable=False),
+        "lower": _number(),
+        "upper": _number(),
+    },
+    strict=True,
+    unique=["site", "date", "features", "regressor"],
+)
+
+_CUBE = pax.DataArraySchema(
+    dtype="float32", dims=("time", "band", "y", "x"), coords=["time", "band", "y", "x"], nullable=True
+)
+
+
+def _validated(validate: Callable[[], Any], where: object, error: type[Exception], remedy: str) -> None:
+    """Run a pandera validation and turn its error into ours."""
+    try:
+        validate()
+    except (pa.errors.SchemaError, pa.errors.SchemaErrors) as exc:
+        text = " ".join(str(exc).split())
+        raise error(f"contract broken: {text[:300]}", where=where, remedy=remedy) from None  # type: ignore[call-arg]
+
+
+def check_sites(sites: T, where: object = "sites") -> T:
+    """`Sites`: index ``site_id`` unique; full-precision coordinates; IGBP known; heights in m; UTC offset in h."""
+    remedy = "Correct the row in the site table"
+    _validated(lambda: SITES.validate(sites, lazy=False), where, TableError, remedy)  # type: ignore[arg-type]
+    return sites
+
+
+def check_flux(flux: xr.Dataset, where: object = None) -> xr.Dataset:
+    """`FluxTable`: a Dataset over daily, sorted, unique local ``time``; units on every variable; site, offset, rows."""
+    where = where or flux.attrs.get("site", "flux")
+    if tuple(flux.sizes) != ("time",):
+        raise VariableError("dimensions differ", where=where, found=tuple(flux.sizes), expected="('time',)")
+    for key in ("site", "utc_offset", "target", "rows"):
+        if key not in flux.attrs:
+            raise VariableError("attribute absent from the flux table", where=where, expected=key)
+    index = flux.indexes["time"]
+    if not (index.is_monotonic_increasing and index.is_unique):
+        raise VariableError("time is not sorted and unique", where=where, expected="increasing days")
+    bare = [str(name) for name, variable in flux.data_vars.items() if "units" not in variable.attrs]
+    if bare:
+        raise VariableError("variables without units", where=where, found=", ".join(bare))
+    if flux.attrs["target"] not in flux:
+        raise VariableError("target absent", where=where, expected=flux.attrs["target"])
+    return flux
+
+
+def check_cube(cube: xr.DataArray, sensor: str | None = None, where: object = None) -> xr.DataArray:
+    """`Cube`: dims (time, band, y, x), float32, sorted unique UTC times, CRS, ``sensor`` and ``units`` in attrs.
+
+    With `sensor` given, the bands are exactly that sensor's, in its order, in its unit.
+    """
+    where = where or cube.attrs.get("site") or cube.attrs.get("sensor", "cube")
+    _validated(lambda: _CUBE.validate(cube), where, VariableError, "Build cubes with ecoembed.open_cube")
+    for key in ("sensor", "units"):
+        if key not in cube.attrs:
+            raise VariableError("attribute absent from the cube", where=where, expected=key)
+    index = cube.indexes["time"]
+    if not (index.is_monotonic_increasing and index.is_unique):
+        raise VariableError("time is not sorted and unique", where=where, expected="increasing acquisition times")
+    if cube.rio.crs is None:
+        raise GridError("the cube has no CRS", where=where, remedy="Write it with rioxarray: cube.rio.write_crs(...)")
+    if sensor is not None:
+        _check_sensor(cube, sensor, where)
+    return cube
+
+
+def _check_sensor(cube: xr.DataArray, sensor: str, where: object) -> None:
+    wanted, bands = get_sensor(sensor), [str(b) for b in cube["band"].values]
+    absent = [b for b in wanted.band_names if b not in bands]
+    if cube.attrs["sensor"] != sensor:
+        raise VariableError("cube of another sensor", where=where, found=cube.attrs["sensor"], expected=sensor)
+    if absent:
+        raise VariableError(
+            f"{len(absent)} of {len(wanted.bands)} bands absent ({', '.join(absent)}); {sensor} needs them",
+            where=where,
+            found=", ".join(bands),
+            expected=", ".join(wanted.band_names),
+            remedy="Rebuild the cube from files that hold them",
+        )
+    if tuple(bands) != wanted.band_names:
+        raise VariableError("band order differs", where=where, found=bands, expected=list(wanted.band_names))
+    if cube.attrs["units"] != wanted.unit:
+        raise VariableError("unit differs", where=where, found=cube.attrs["units"], expected=wanted.unit)
+
+
+def check_embedding_cube(cube: xr.DataArray, where: object = None) -> xr.DataArray:
+    """`EmbeddingCube`: a Cube with bands ``z1..zd``; ``weights`` (hash) and ``window`` in attrs."""
+    check_cube(cube, where=where)
+    expected = [f"z{i + 1}" for i in range(cube.sizes["band"])]
+    if list(cube["band"].values) != expected:
+        raise VariableError("bands differ", where=where, found=list(cube["band"].values), expected=expected)
+    for key in ("weights", "window"):
+        if key not in cube.attrs:
+            raise VariableError("attribute absent from the embedding cube", where=where, expected=key)
+    return cube
+
+
+def check_series(series: xr.Dataset, where: object = None) -> xr.Dataset:
+    """`SiteSeries`: ``value`` (time, feature) and ``coverage`` (time), the share of the footprint that was valid."""
+    where = where or series.attrs.get("site", "series")
+    for name, dims in (("value", ("time", "feature")), ("coverage", ("time",))):
+        if name not in series or series[name].dims != dims:
+            raise VariableError("not a site series", where=where, found=list(series), expected=f"{name} {dims}")
+    coverage = series["coverage"].values
+    if np.any(coverage < -1e-9) or np.any(coverage > 1 + 1e-6):
+        raise VariableError("coverage outside [0, 1]", where=where, found=(coverage.min(), coverage.max()))
+    return series
+
+
+def check_feature_table(table: pd.DataFrame, where: object = "feature table") -> pd.DataFrame:
+    """`FeatureTable`: unique (site, date) index; two-level columns (set, feature); no missing values anywhere."""
+    if list(table.index.names) != ["site", "date"] or not table.index.is_unique:
+        raise TableError("index differs", where=where, found=table.index.names, expected="unique (site, date)")
+    if table.columns.nlevels != 2:
+        raise TableError("columns differ", where=where, expected="two levels: (set, feature)")
+    holes = table.isna().sum()
+    if holes.any():
+        raise TableError("missing values in the shared sample index", where=where, found=dict(holes[holes > 0]))
+    return table
+
+
+def check_predictions(table: pd.DataFrame, where: object = "predictions") -> pd.DataFrame:
+    """`PredictionTable`: long; one row for each (site, date, features, regressor); the same rows for every pair."""
+    _validated(lambda: PREDICTIONS.validate(table), where, TableError, "This is a defect: please report it")
+    counts = table.groupby(["features", "regressor"], observed=True).size()
+    if counts.nunique() > 1:
+        raise TableError("models are scored on different rows", where=where, found=counts.to_dict())
+    return table

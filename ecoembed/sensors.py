@@ -1,0 +1,114 @@
+"""Satellite sensors: band order, wavelengths, units, scale, offset rule and nodata, stated once.
+
+Adding a sensor is one entry here, one reader in :mod:`ecoembed.archives` and its contract tests.
+
+Sources: Sentinel-2 Products Specification Document (S2-PDGS-TAS-DI-PSD, issue 15: quantification value, radiometric
+offset from processing baseline 04.00, scene classes); Sentinel-2 spectral response functions v3.1 (S2A central
+wavelengths); Sentinel-1 SAR: 5.405 GHz.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ecoembed import units
+from ecoembed.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Band:
+    """One band: its name in the product, central wavelength in nm, native resolution in m."""
+
+    name: str
+    wavelength_nm: float
+    resolution_m: float
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """What must be known of a product to read it.
+
+    Attributes
+    ----------
+    bands : tuple of Band
+        In the order in which every cube and every weights file holds them.
+    unit : str
+        Unit of a cube of this sensor.
+    valid_range : tuple of float
+        Values outside are clipped by the encoder (they are kept in the cube).
+    scale : float
+        Physical value of one digital number, for files that hold raw integers.
+    nodata : int
+        Digital number of a missing value.
+    offset_from_baseline : tuple of (float, float), optional
+        (processing baseline, offset in digital numbers added by the producer from that baseline on).
+    clear_classes : tuple of int
+        Classes of the scene classification that count as a clear view of the ground.
+    max_gap_days : float
+        The farthest acquisition of this sensor that may be paired with another sensor's date.
+    """
+
+    name: str
+    title: str
+    bands: tuple[Band, ...]
+    unit: str
+    valid_range: tuple[float, float]
+    scale: float
+    nodata: int
+    offset_from_baseline: tuple[float, float] | None = None
+    clear_classes: tuple[int, ...] = field(default=())
+    max_gap_days: float = 0.0
+
+    @property
+    def band_names(self) -> tuple[str, ...]:
+        return tuple(band.name for band in self.bands)
+
+
+S2_L2A = Sensor(
+    name="S2_L2A",
+    title="Sentinel-2 L2A surface reflectance",
+    bands=(
+        Band("B02", 492.4, 10),
+        Band("B03", 559.8, 10),
+        Band("B04", 664.6, 10),
+        Band("B05", 704.1, 20),
+        Band("B06", 740.5, 20),
+        Band("B07", 782.8, 20),
+        Band("B08", 832.8, 10),
+        Band("B8A", 864.7, 20),
+        Band("B11", 1613.7, 20),
+        Band("B12", 2202.4, 20),
+    ),
+    unit=units.REFLECTANCE,
+    valid_range=(0.0, 1.0),
+    scale=1e-4,
+    nodata=0,
+    offset_from_baseline=(4.0, -1000.0),
+    clear_classes=(4, 5, 6, 7),  # vegetation, bare, water, unclassified
+)
+
+S1 = Sensor(
+    name="S1",
+    title="Sentinel-1 VV and VH backscatter",
+    bands=(Band("VV", 55_465_763.0, 10), Band("VH", 55_465_763.0, 10)),
+    unit=units.BACKSCATTER,
+    valid_range=(-30.0, 5.0),
+    scale=1e-4,
+    nodata=0,
+    max_gap_days=6.0,
+)
+
+SENSORS: dict[str, Sensor] = {sensor.name: sensor for sensor in (S2_L2A, S1)}
+
+
+def get_sensor(name: str) -> Sensor:
+    """The sensor called `name`.
+
+    Raises
+    ------
+    ConfigError
+        If there is none of that name.
+    """
+    if name not in SENSORS:
+        raise ConfigError("unknown sensor", found=name, expected=f"one of {', '.join(SENSORS)}")
+    return SENSORS[name]

@@ -1,0 +1,79 @@
+"""Units, spelt once, and the conversions between those that flux and satellite products use.
+
+Unit strings follow FLUXNET's own spelling (``gC m-2 d-1``). A dimensionless quantity has the unit ``"1"``.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from ecoembed.errors import UnitError
+
+DAILY_CARBON_FLUX = "gC m-2 d-1"
+CARBON_FLUX = "umol m-2 s-1"
+RADIATION = "W m-2"
+TEMPERATURE = "degC"
+PRESSURE_DEFICIT = "hPa"
+PRECIPITATION = "mm d-1"
+REFLECTANCE = "1"
+BACKSCATTER = "dB"
+FRACTION = "1"
+LENGTH = "m"
+SPEED = "m s-1"
+ANGLE = "degree"
+
+#: g of carbon per mol (IUPAC standard atomic weight).
+CARBON_MOLAR_MASS = 12.011
+SECONDS_PER_DAY = 86_400.0
+
+#: (from, to) -> (factor, offset): ``to = from * factor + offset``.
+_LINEAR: dict[tuple[str, str], tuple[float, float]] = {
+    (CARBON_FLUX, DAILY_CARBON_FLUX): (CARBON_MOLAR_MASS * 1e-6 * SECONDS_PER_DAY, 0.0),
+    ("K", TEMPERATURE): (1.0, -273.15),
+    ("kPa", PRESSURE_DEFICIT): (10.0, 0.0),
+    ("Pa", PRESSURE_DEFICIT): (0.01, 0.0),
+    ("J m-2 d-1", RADIATION): (1.0 / SECONDS_PER_DAY, 0.0),
+    ("MJ m-2 d-1", RADIATION): (1e6 / SECONDS_PER_DAY, 0.0),
+}
+
+#: Physical bounds of daily values, as wide as real towers have been seen to reach: quantity -> (low, high, unit).
+DAILY_BOUNDS: dict[str, tuple[float, float, str]] = {
+    "GPP": (-15.0, 40.0, DAILY_CARBON_FLUX),
+    "RECO": (-15.0, 40.0, DAILY_CARBON_FLUX),
+    "NEE": (-40.0, 40.0, DAILY_CARBON_FLUX),
+    "SW_IN": (-10.0, 600.0, RADIATION),
+    "TA": (-80.0, 60.0, TEMPERATURE),
+    "VPD": (0.0, 100.0, PRESSURE_DEFICIT),
+    "P": (0.0, 1000.0, PRECIPITATION),
+}
+
+T = TypeVar("T")
+
+
+def convert(values: T, source: str, target: str) -> T:
+    """Convert `values` (a number or an array) from the unit `source` to the unit `target`.
+
+    Raises
+    ------
+    UnitError
+        If no conversion between the two is known.
+
+    Examples
+    --------
+    >>> round(convert(10.0, "umol m-2 s-1", "gC m-2 d-1"), 3)
+    10.377
+    """
+    if source == target:
+        return values
+    if (source, target) in _LINEAR:
+        factor, offset = _LINEAR[source, target]
+        return values * factor + offset  # type: ignore[operator,no-any-return]
+    if (target, source) in _LINEAR:
+        factor, offset = _LINEAR[target, source]
+        return (values - offset) / factor  # type: ignore[operator,no-any-return]
+    raise UnitError(
+        "no conversion between these units",
+        found=source,
+        expected=target,
+        remedy="State the unit of the input in one of the spellings of ecoembed.units",
+    )
