@@ -1,0 +1,181 @@
+"""Training of both stages: each sensor alone, then the fusion on frozen encoders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ecoembed._version import __version__
+from ecoembed.embeddings import batches, samples
+from ecoembed.embeddings.batches import MARGIN, Normalisation, physical, scaled
+from ecoembed.embeddings.objectives import COEFFICIENTS, context_loss, loss_points
+from ecoembed.embeddings.probes import reconstruction
+from ecoembed.embeddings.samples import CodedPlace, Place
+from ecoembed.embeddings.weights import CODES, ModelCard, TwoStage, save_weights, sensor_card
+from ecoembed.errors import ConfigError
+from ecoembed.files import track
+
+LEARNING_RATE = 1.5e-3
+WEIGHT_DECAY = 1.5e-4
+CLIP = 1.0
+#: Stage 1: crops a step, their side in px (without margin), centre dates and pixels sampled of each.
+CROPS, SIDE, CENTRES, PIXELS = 6, 8, 4, 24
+#: Stage 2: samples a step.
+FUSION_BATCH = 512
+#: Share of stage-2 samples from which S1 is withheld, so that z exists without it.
+S1_WITHHELD = 0.1
+
+
+def pretrain(
+    cubes: Sequence[str | Path],
+    out: str | Path,
+    *,
+    steps: int = 1500,
+    validation: int | None = None,
+    seed: int = 0,
+) -> Path:
+    """Train both stages on the cubes of some places and write one weights file.
+
+    Parameters
+    ----------
+    cubes : sequence of path
+        Zarr stores with the groups ``S2_L2A`` and ``S1`` (as ``ecoembed cube`` writes them), one for each place.
+    out : path
+        The safetensors file to write.
+    steps : int
+        Steps of each of the three trainings (S1 alone, S2 alone, fusion).
+    validation : int, optional
+        How many places to hold out, drawn by `seed`; by default one in five. Places are split, never dates.
+    seed : int
+
+    Returns
+    -------
+    Path
+        The file written. Its card holds the centre-pixel error at trained and held-out places, beside the per-band
+        mean and a PCA to seven components fitted on the trained places.
+
+    Raises
+    ------
+    ConfigError
+        If no cube is given, or all would be held out.
+    TableError
+        If a place has fewer than 11 acquisitions of either sensor.
+    """
+    if not cubes or steps < 1:
+        raise ConfigError(
+            "nothing to train on", found=f"{len(cubes)} cubes, {steps} steps", expected="at least 1 of each"
+        )
+    n_held = len(cubes) // 5 if validation is None else validation
+    if not 0 <= n_held < len(cubes):
+        raise ConfigError("no place left to train on", found=f"{n_held} of {len(cubes)} held out")
+    rng = np.random.default_rng(seed)
+    held = set(rng.permutation(len(cubes))[:n_held].tolist())
+    places = [samples.load_place(p, "validation" if i in held else "train") for i, p in enumerate(cubes)]
+    trained = [place for place in places if place.card.role == "train"]
+    norms = {name: batches.fit_normalisation([p.frames[name] for p in trained], name) for name in CODES}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = TwoStage()
+        for name in CODES:
+            _train_sensor(model, name, norms[name], trained, steps, rng)
+        _train_fusion(model, norms, trained, steps, rng)
+    model.eval()
+    card = ModelCard(
+        code_version=__version__,
+        sensors={name: sensor_card(name, norm) for name, norm in norms.items()},
+        places=tuple(place.card for place in places),
+        objective="paper (MAE and spectral angle, context-weighted; centred and causal windows)",
+        steps={"S1": steps, "S2_L2A": steps, "fusion": steps},
+        seed=seed,
+        scores=reconstruction(model, norms, places),
+    )
+    return save_weights(model, card, out)
+
+
+def _optimise(parameters: list[nn.Parameter], steps: int, loss_of_step: Callable[[], Tensor], title: str) -> None:
+    """AdamW with a short warm-up and a cosine decay."""
+    optimiser = torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps + 1, pct_start=0.1)
+    for _ in track(range(steps), title):
+        optimiser.zero_grad(set_to_none=True)
+        loss_of_step().backward()
+        nn.utils.clip_grad_norm_(parameters, CLIP)
+        optimiser.step()
+        schedule.step()
+
+
+def _train_sensor(
+    model: TwoStage, name: str, norm: Normalisation, places: list[Place], steps: int, rng: np.random.Generator
+) -> None:
+    """Stage 1: the autoencoder of one sensor, on crops whose fronts are shared by all samples in them."""
+    encoder, decoder = model.encoders[name], model.decoders[name]
+    c = COEFFICIENTS["sensor", name]
+    points = loss_points(c.centre)
+    weight, dyx = torch.from_numpy(points.weight).float(), torch.from_numpy(points.dyx).float()
+
+    def step() -> Tensor:
+        drawn = [
+            samples.draw_sequence(places[int(rng.integers(len(places)))].frames[name], SIDE, CENTRES, rng)
+            for _ in range(CROPS)
+        ]
+        tokens = encoder.tokens(torch.cat([batches.standardise(s.frames, norm) for s in drawn]))
+        codes, wanted = [], []
+        for s, part in zip(drawn, tokens.split([len(s.frames) for s in drawn]), strict=True):
+            pixels = np.sort(rng.choice(SIDE * SIDE, size=PIXELS, replace=False))
+            part = part[:, pixels]
+            valid = s.frames.valid[:, MARGIN:-MARGIN, MARGIN:-MARGIN].flatten(1)[:, pixels]
+            safe = torch.from_numpy(np.maximum(s.index, 0))
+            own = torch.from_numpy(s.index == s.centres[:, None])[..., None]
+            seen = (valid[safe] | own) & torch.from_numpy(s.index >= 0)[..., None]
+            mixed = encoder.mixing(part[s.centres], *encoder.mixing.keys_values(part), seen, safe, s.offset)
+            clear = valid[s.centres].flatten()
+            yx = np.stack(np.divmod(pixels, SIDE), axis=-1)
+            who = np.repeat(s.centres, PIXELS), np.tile(yx, (len(s.centres), 1))
+            values, ok, days = samples.targets(s.frames, *who, points, s.window == "causal")
+            codes.append(encoder.head(mixed).flatten(0, 1)[clear])
+            wanted.append((values[clear], ok[clear], days[clear]))
+        values, ok, days = (torch.cat(parts) for parts in zip(*wanted, strict=True))
+        code = torch.cat(codes)
+        if not len(code):  # every sampled pixel was cloudy
+            return sum(p.sum() for p in encoder.parameters()) * 0.0  # type: ignore[return-value]
+        return context_loss(physical(decoder(code, days, dyx), norm), scaled(values, norm), ok, weight, c)
+
+    _optimise([*encoder.parameters(), *decoder.parameters()], steps, step, f"stage 1, {name}")
+
+
+def _train_fusion(
+    model: TwoStage, norms: dict[str, Normalisation], places: list[Place], steps: int, rng: np.random.Generator
+) -> None:
+    """Stage 2: the fusion and the decoders, on codes that the frozen encoders gave once."""
+    coded = [CodedPlace(model, norms, place) for place in places]
+    points = {name: loss_points(COEFFICIENTS["fusion", name].centre) for name in CODES}
+    share = np.array([len(c.clear) for c in coded], dtype=float)
+    share /= share.sum()
+
+    def step() -> Tensor:
+        home = coded[int(rng.choice(len(coded), p=share))]
+        time, pixel = home.clear[rng.integers(len(home.clear), size=FUSION_BATCH)].T
+        causal = bool(rng.random() < 0.5)
+        optical, radar = home.codes["causal" if causal else "centred"]
+        gap = home.gap[time].clone()
+        gap[torch.from_numpy(rng.random(len(time)) < S1_WITHHELD)] = torch.nan
+        z = model.fusion(optical[time, pixel], radar[time, pixel], gap)
+        yx = np.stack(np.divmod(pixel, home.width), axis=-1)
+        loss = torch.zeros(())
+        for name, centre in (("S2_L2A", time), ("S1", np.maximum(home.place.index[time], 0))):
+            c, p = COEFFICIENTS["fusion", name], points[name]
+            values, ok, days = samples.targets(home.place.frames[name], centre, yx, p, causal)
+            if name == "S1":
+                ok = ok & torch.isfinite(home.gap[time])[:, None]
+            code = model.fusion.back[name](z)
+            predicted = physical(model.decoders[name](code, days, torch.from_numpy(p.dyx).float()), norms[name])
+            weight = torch.from_numpy(p.weight).float()
+            loss = loss + 0.5 * context_loss(predicted, scaled(values, norms[name]), ok, weight, c)
+        return loss
+
+    trainable = [*model.fusion.parameters(), *model.decoders.parameters()]
+    _optimise(trainable, steps, step, "stage 2, fusion")

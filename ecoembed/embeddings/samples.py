@@ -1,0 +1,159 @@
+"""Training places and the samples drawn from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from ecoembed.cubes.pairing import pair
+from ecoembed.cubes.store import load_cube
+from ecoembed.embeddings import batches
+from ecoembed.embeddings.batches import FRAMES, MARGIN, Frames, Normalisation, Window
+from ecoembed.embeddings.codes import sensor_codes
+from ecoembed.embeddings.objectives import Points
+from ecoembed.embeddings.weights import PlaceCard, TwoStage, sensor_card
+from ecoembed.errors import TableError
+from ecoembed.schema import check_cube
+
+#: Training draws its frames from this many consecutive dates, and sees none farther than this from the centre.
+CONSECUTIVE = 20
+MAX_OFFSET_DAYS = 200.0
+
+
+@dataclass
+class Place:
+    """One place: frames of both sensors, padded by 7 px of missing values, and the pairing of S2 with S1 dates."""
+
+    card: PlaceCard
+    frames: dict[str, Frames]
+    index: np.ndarray
+    gap: np.ndarray
+
+
+def load_place(path: str | Path, role: str) -> Place:
+    """A training place from a Zarr store with the groups ``S2_L2A`` and ``S1``.
+
+    Raises
+    ------
+    TableError
+        If either sensor has fewer than 11 acquisitions.
+    """
+    path = Path(path)
+    cubes = {name: check_cube(load_cube(path, name), name, where=path) for name in ("S2_L2A", "S1")}
+    for name, cube in cubes.items():
+        if cube.sizes["time"] < FRAMES:
+            raise TableError(
+                f"too few {name} acquisitions to learn from", where=path, found=cube.sizes["time"], expected=FRAMES
+            )
+    index, gap = pair(cubes["S2_L2A"], cubes["S1"])
+    frames = {name: batches.pad_missing(batches.frames_of(cube)) for name, cube in cubes.items()}
+    return Place(_card(cubes["S2_L2A"], path, role), frames, index, gap)
+
+
+def _card(cube: xr.DataArray, path: Path, role: str) -> PlaceCard:
+    from pyproj import Transformer
+
+    to_degrees = Transformer.from_crs(cube.rio.crs, 4326, always_xy=True)
+    longitude, latitude = to_degrees.transform(float(cube["x"].mean()), float(cube["y"].mean()))
+    days = cube["time"].values.astype("datetime64[D]").astype(str)
+    return PlaceCard(
+        id=cube.attrs.get("site", path.stem),
+        latitude=latitude,
+        longitude=longitude,
+        start=days[0],
+        end=days[-1],
+        dates=len(days),
+        role=role,  # type: ignore[arg-type]
+    )
+
+
+class CodedPlace:
+    """The frozen encoders' codes of one place, for both windows."""
+
+    def __init__(self, model: TwoStage, norms: dict[str, Normalisation], place: Place) -> None:
+        self.place = place
+        s2, s1 = place.frames["S2_L2A"], place.frames["S1"]
+        self.height, self.width = (n - 2 * MARGIN for n in s2.valid.shape[1:])
+        inner = s2.valid[:, MARGIN:-MARGIN, MARGIN:-MARGIN].flatten(1)
+        self.clear = np.argwhere(inner.numpy())
+        paired, safe = place.index >= 0, np.maximum(place.index, 0)
+        self.codes: dict[str, tuple[Tensor, Tensor]] = {}
+        for window in batches.RANKS:
+            optical = sensor_codes(
+                model.encoders["S2_L2A"],
+                sensor_card("S2_L2A", norms["S2_L2A"]),
+                s2,
+                np.arange(len(s2)),
+                window,  # type: ignore[arg-type]
+            )
+            centres, where = np.unique(safe, return_inverse=True)
+            radar = sensor_codes(model.encoders["S1"], sensor_card("S1", norms["S1"]), s1, centres, window)  # type: ignore[arg-type]
+            self.codes[window] = (optical, radar[torch.from_numpy(where)])
+        self.gap = torch.from_numpy(np.where(paired, place.gap, np.nan)).float()
+
+
+@dataclass
+class Sequence:
+    """A crop in space and a drawn part of the dates: what one step of stage 1 sees of one place."""
+
+    frames: Frames
+    centres: np.ndarray
+    index: np.ndarray
+    offset: Tensor
+    window: Window
+
+
+def draw_sequence(frames: Frames, side: int, centres: int, rng: np.random.Generator) -> Sequence:
+    """A random crop of `side` px (plus margin) and 11 to 20 of 20 consecutive dates, with random centre dates.
+
+    Centred and causal windows are drawn in turn, so that the same weights serve both.
+    """
+    n = min(CONSECUTIVE, len(frames))
+    start = int(rng.integers(0, len(frames) - n + 1))
+    kept = np.sort(rng.choice(n, size=int(rng.integers(min(FRAMES, n), n + 1)), replace=False)) + start
+    corner = [int(rng.integers(0, size - 2 * MARGIN - side + 1)) for size in frames.valid.shape[1:]]
+    rows, columns = (slice(c, c + side + 2 * MARGIN) for c in corner)
+    crop = frames.crop(rows, columns, kept)
+    window: Window = "centred" if rng.random() < 0.5 else "causal"
+    chosen = rng.choice(len(kept), size=min(centres, len(kept)), replace=False)
+    index = batches.neighbours(len(kept), chosen, window)
+    offset = crop.days[index] - crop.days[chosen][:, None]
+    index = np.where(np.abs(offset) <= MAX_OFFSET_DAYS, index, -1)
+    return Sequence(crop, chosen, index, torch.from_numpy(offset).float(), window)
+
+
+def targets(
+    frames: Frames, centre: np.ndarray, yx: np.ndarray, points: Points, causal: np.ndarray | bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What the decoder must say at each loss point of each sample.
+
+    Parameters
+    ----------
+    frames : Frames
+        Padded by 7 px.
+    centre : (n,) int
+        Frame of each sample.
+    yx : (n, 2) int
+        Pixel of each sample, not counting the padding.
+    points : Points
+    causal : bool or (n,) bool
+        Where true, frames after the centre are no targets.
+
+    Returns
+    -------
+    values (n, point, band), valid (n, point), days (n, point)
+    """
+    frame = centre[:, None] + points.rank[None]
+    exists = (frame >= 0) & (frame < len(frames)) & ~(np.asarray(causal)[..., None] & (points.rank > 0))
+    frame = np.clip(frame, 0, len(frames) - 1)
+    days = frames.days[frame] - frames.days[centre][:, None]
+    exists &= np.abs(days) <= MAX_OFFSET_DAYS
+    y, x = (torch.from_numpy(yx[:, None, k] + MARGIN + points.dyx[None, :, k]) for k in (0, 1))
+    f = torch.from_numpy(frame)
+    valid = frames.valid[f, y, x] & torch.from_numpy(exists)
+    return frames.values[f, :, y, x], valid, torch.from_numpy(days).float()
