@@ -30,7 +30,25 @@ from ecoembed.sensors import get_sensor
 T = TypeVar("T")
 
 #: IGBP land-cover types that occur at flux towers.
-IGBP = ("ENF", "EBF", "DNF", "DBF", "MF", "CSH", "OSH", "WSA", "SAV", "GRA", "WET", "CRO", "URB", "CVM", "SNO", "BSV", "WAT")
+IGBP = (
+    "ENF",
+    "EBF",
+    "DNF",
+    "DBF",
+    "MF",
+    "CSH",
+    "OSH",
+    "WSA",
+    "SAV",
+    "GRA",
+    "WET",
+    "CRO",
+    "URB",
+    "CVM",
+    "SNO",
+    "BSV",
+    "WAT",
+)
 
 
 def _number(low: float | None = None, high: float | None = None, nullable: bool = True) -> pa.Column:
@@ -190,6 +208,6 @@ def check_predictions(table: pd.DataFrame, where: object = "predictions") -> pd.
     """`PredictionTable`: long; one row for each (site, date, features, regressor); the same rows for every pair."""
     _validated(lambda: PREDICTIONS.validate(table), where, TableError, "This is a defect: please report it")
     counts = table.groupby(["features", "regressor"], observed=True).size()
-    if counts.nunique() > 1:
+    if len(set(counts)) > 1:
         raise TableError("models are scored on different rows", where=where, found=counts.to_dict())
     return table

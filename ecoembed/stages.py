@@ -1,0 +1,176 @@
+"""What a study does at one site: cubes, embeddings, series. Each stage is skipped when nothing it depends on changed.
+
+Beside every output stands a manifest (inputs' hashes, parameters, code version). A stage runs again if its manifest
+would differ; an upstream stage enters by the hash of its manifest.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ecoembed._version import __version__
+from ecoembed.errors import FileError, FootprintError, ProductError, TableError, VariableError
+from ecoembed.files import digest, write_json
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+    import xarray as xr
+
+    from ecoembed.study import StudyConfig
+
+#: Feature cubes of a site, in the order in which they are extracted; the group names of series/SITE.zarr.
+SOURCES = {
+    "bands": "bands",
+    "indices": "indices",
+    "embeddings": "embeddings",
+    "embeddings:random": "embeddings_random",
+}
+
+
+def manifest_of(output: Path) -> Path:
+    """The manifest that stands beside an output."""
+    return output.with_name(output.name + ".json")
+
+
+def stage(output: Path, inputs: Iterable[Path], parameters: dict[str, Any], make: Callable[[], None]) -> bool:
+    """Run `make`, which writes `output`, unless the manifest says that it would give what is there already."""
+    record = {
+        "inputs": {path.name: digest(path) for path in inputs},
+        "parameters": parameters,
+        "code_version": __version__,
+    }
+    manifest = manifest_of(output)
+    if output.exists() and manifest.is_file():
+        try:
+            if json.loads(manifest.read_text(encoding="utf-8")) == json.loads(json.dumps(record)):
+                return False
+        except json.JSONDecodeError:
+            pass  # a damaged manifest proves nothing: run again
+    make()
+    write_json(manifest, record)
+    return True
+
+
+def flux_file(folder: Path, site: str) -> Path:
+    """The one file of `flux/` whose name holds the site's identifier between separators."""
+    found = [
+        p for p in sorted((folder / "flux").glob("*")) if site in p.stem.split("_") and p.suffix in (".zip", ".csv")
+    ]
+    if len(found) != 1:
+        raise FileError(
+            "no flux file" if not found else "several flux files",
+            where=f"{site} in flux/",
+            found=", ".join(p.name for p in found) or "none",
+            expected=f"one file named like FLX_{site}_FLUXNET2015_FULLSET_2019-2020_1-4.zip (or .csv)",
+        )
+    return found[0]
+
+
+def write_cubes(files: list[Path], output: Path, site: str) -> tuple[xr.DataArray, xr.DataArray]:
+    """The 10 m cubes of a place, S1 smoothed over three acquisitions, as the groups S2_L2A and S1 of one Zarr store."""
+    from ecoembed.cubes.build import open_cube
+    from ecoembed.cubes.pairing import smooth
+    from ecoembed.cubes.store import save_cubes
+
+    s2 = open_cube(files, "S2_L2A").assign_attrs(site=site)
+    s1 = smooth(open_cube(files, "S1")).assign_attrs(site=site)
+    save_cubes({"S2_L2A": s2, "S1": s1}, output)
+    return s2, s1
+
+
+def build_cubes(folder: Path, site: str) -> Path:
+    """satellite/SITE/*.nc -> cubes/SITE.zarr."""
+    files, output = sorted((folder / "satellite" / site).glob("*.nc")), folder / "cubes" / f"{site}.zarr"
+    if not files and output.is_dir():
+        return output  # a study may come with cubes that were built elsewhere
+    if not files:
+        expected = "Sentinel-2 and Sentinel-1 NetCDF files"
+        raise FileError("no satellite files", where=f"{site} in satellite/{site}/", expected=expected)
+    stage(output, files, {}, lambda: write_cubes(files, output, site) and None)
+    return output
+
+
+def embed(folder: Path, site: str, cubes: Path, config: StudyConfig) -> Path:
+    """cubes/SITE.zarr -> embeddings/SITE.zarr: the trained encoder's, and the same encoder's with random weights."""
+    from ecoembed.cubes.store import load_cube, save_cubes
+    from ecoembed.embeddings.encode import load_encoder
+
+    encoder = load_encoder(config.encoder(folder))
+    output = folder / "embeddings" / f"{site}.zarr"
+    encoders = {"embeddings": encoder, "embeddings_random": encoder.random(config.study.seed)}
+    parameters = {name: e.weights for name, e in encoders.items()} | {"window": config.embeddings.window}
+
+    def make() -> None:
+        s2, s1 = (load_cube(cubes, name) for name in ("S2_L2A", "S1"))
+        save_cubes({n: e.encode(s2, s1, window=config.embeddings.window) for n, e in encoders.items()}, output)
+
+    stage(output, [manifest_of(cubes)] if manifest_of(cubes).is_file() else [cubes], parameters, make)
+    return output
+
+
+def tower_footprint(
+    site: str, sites: gpd.GeoDataFrame, grid: xr.DataArray, flux: Path | None, radius: float
+) -> xr.DataArray:
+    """Weights of a tower's footprint climatology on the grid; a disc of `radius` m where no turbulence was measured.
+
+    Raises
+    ------
+    TableError
+        If the site table does not hold the site.
+    GridError
+        If the tower stands outside the grid.
+    """
+    from ecoembed.archives.fluxnet import open_halfhours
+    from ecoembed.cubes.grid import tower_position
+    from ecoembed.footprints.climatology import fixed_radius, footprint_climatology
+    from ecoembed.footprints.turbulence import turbulence
+
+    if site not in sites.index:
+        raise TableError("no such site in the site table", where=site, found=", ".join(sites.index[:5]) + " ...")
+    row = sites.loc[site]
+    x, y = tower_position(grid, row["latitude"], row["longitude"])
+    if flux is None:
+        return fixed_radius(grid, radius, x=x, y=y)
+    try:
+        return footprint_climatology(**turbulence(open_halfhours(flux), row), grid=grid, x=x, y=y)
+    except (ProductError, VariableError, FootprintError) as reason:  # no half-hours, no u*, no height, none valid
+        return fixed_radius(grid, radius, x=x, y=y).assign_attrs(fallback=f"fixed radius, because {reason}")
+
+
+def extract_series(folder: Path, site: str, sites: gpd.GeoDataFrame, cubes: Path, config: StudyConfig) -> Path:
+    """Cubes and embeddings through the footprint -> series/SITE.zarr, one group for each source."""
+    from ecoembed.cubes.store import load_cube, save_series
+    from ecoembed.footprints.extract import extract
+    from ecoembed.gpp.indices import index_cube
+
+    embeddings, output = folder / "embeddings" / f"{site}.zarr", folder / "series" / f"{site}.zarr"
+    row = {k: str(v) for k, v in sites.loc[site].drop("geometry").items()}
+
+    def make() -> None:
+        s2 = load_cube(cubes, "S2_L2A")
+        weights = tower_footprint(site, sites, s2, flux_file(folder, site), config.footprint.radius)
+        sources = {"bands": s2, "indices": index_cube(s2)}
+        sources |= {name: load_cube(embeddings, SOURCES[name]) for name in ("embeddings", "embeddings:random")}
+        parts = {SOURCES[name]: extract(cube, weights) for name, cube in sources.items()}
+        save_series(parts | {"footprint": weights.to_dataset(name="weight")}, output)
+
+    inputs = [flux_file(folder, site), manifest_of(embeddings)]
+    stage(output, inputs, {"site": row, "radius": config.footprint.radius}, make)
+    return output
+
+
+def run_site(folder: Path, site: str, config: StudyConfig) -> str:
+    """All stages of one site, in order; the unit of work of a scheduler. Returns the site."""
+    from ecoembed.archives.fluxnet import open_flux
+    from ecoembed.archives.sites import read_sites
+
+    sites = read_sites(folder / "sites.csv")
+    flux = flux_file(folder, site)
+    open_flux(flux, config.flux.target, config.flux.min_qc)  # refuse a bad tower before the satellite work
+    cubes = build_cubes(folder, site)
+    embed(folder, site, cubes, config)
+    extract_series(folder, site, sites, cubes, config)
+    return site
