@@ -1,0 +1,219 @@
+"""Join site series and tower fluxes into one table: every feature set on the same (site, day) rows."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from ecoembed.errors import TableError
+from ecoembed.gpp.baselines import METEO, RADIATION, nirv_x_radiation, seasonal_cycle
+from ecoembed.schema import check_feature_table, check_flux, check_series, check_sites
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+__all__ = ["feature_table", "local_days"]
+
+
+def feature_table(
+    series: Mapping[str, Mapping[str, xr.Dataset]],
+    flux: Mapping[str, xr.Dataset],
+    sites: gpd.GeoDataFrame,
+    target: str = "GPP_NT_VUT_REF",
+    min_coverage: float = 0.5,
+) -> pd.DataFrame:
+    """One row for each site and day on which **every** feature set and the target are there.
+
+    Parameters
+    ----------
+    series : mapping of site to mapping of set name to xarray.Dataset
+        `SiteSeries` at UTC acquisition times, e.g. ``{"DE-Gri": {"bands": ..., "indices": ..., "embeddings": ...}}``.
+        All sites have the same sets with the same features.
+    flux : mapping of site to xarray.Dataset
+        `FluxTable` of each site; a day whose target is NaN was not measured and is dropped.
+    sites : geopandas.GeoDataFrame
+        `Sites`; latitude, ``igbp`` and ``utc_offset`` are read.
+    target : str, default "GPP_NT_VUT_REF"
+    min_coverage : float, default 0.5
+        The least share of the footprint that must be valid, in every series.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A `FeatureTable`: index (site, local standard day), columns (set, feature). The level ``observed`` holds the
+        target; ``nirv_x_radiation``, ``meteo`` and ``climatology`` are added to the sets given. ``attrs["rows"]``
+        counts the acquisitions in, those dropped by reason, and the rows out; ``attrs["left_out"]`` says which set
+        or driver could not be built, and why.
+
+    Raises
+    ------
+    TableError
+        If sites or sets do not match, a UTC offset is unknown, or no row remains.
+
+    Notes
+    -----
+    The counts add up: ``in`` = ``out`` + all reasons. Of two acquisitions on one local day the one of higher coverage
+    is kept, for all sets alike.
+    """
+    check_sites(sites)
+    names = _common_sets(series, flux, sites)
+    drivers, left_out = _available(names, flux)
+    rows: Counter[str] = Counter()
+    parts = []
+    for site in sorted(series):
+        offset = _utc_offset(site, sites, check_flux(flux[site], where=site))
+        acquisitions = _usable(site, series[site], offset, min_coverage, rows)
+        parts.append(_with_flux(site, acquisitions, flux[site], target, drivers, rows))
+    table = pd.concat(parts).sort_index()
+    rows["out"] = len(table)
+    if table.empty:
+        raise TableError("no row has the target and all feature sets", found=dict(rows))
+    table = _with_baselines(table, sites, drivers, left_out)
+    for reason in left_out.values():
+        warnings.warn(reason, stacklevel=2)
+    units = flux[next(iter(series))][target].attrs["units"]
+    table.attrs = {"rows": dict(rows), "left_out": left_out, "target": target, "units": units}
+    return check_feature_table(table)
+
+
+def local_days(times: Any, utc_offset: float) -> pd.DatetimeIndex:
+    """The tower's local standard day (at 00:00, datetime64[ns]) of UTC `times`; `utc_offset` in hours.
+
+    Examples
+    --------
+    >>> str(local_days(["2020-06-01T23:30"], utc_offset=1.0)[0].date())
+    '2020-06-02'
+    """
+    utc = pd.DatetimeIndex(times).as_unit("ns")
+    return (utc + pd.Timedelta(hours=float(utc_offset))).floor("D")
+
+
+def _common_sets(
+    series: Mapping[str, Mapping[str, xr.Dataset]], flux: Mapping[str, xr.Dataset], sites: pd.DataFrame
+) -> dict[str, list[str]]:
+    """Set name -> features, the same at every site."""
+    if not series:
+        raise TableError("no site has a series", remedy="Extract the series first: ecoembed.extract(cube, weights)")
+    common: dict[str, list[str]] = {}
+    for site, sets in series.items():
+        for place, holder in (("the flux tables", flux), ("the site table", sites.index)):
+            if site not in holder:
+                raise TableError(f"the site has a series but is absent from {place}", where=site)
+        here = {name: _features(s, f"{site}, {name}") for name, s in sets.items()}
+        common = common or here
+        if here != common:
+            differing = sorted(k for k in common.keys() | here.keys() if common.get(k) != here.get(k))
+            raise TableError(
+                "feature sets differ from those of the first site", where=site,
+                found={k: here.get(k) for k in differing}, expected={k: common.get(k) for k in differing},
+                remedy="Build every site with the same stages",
+            )  # fmt: skip
+    return common
+
+
+def _features(series: xr.Dataset, where: str) -> list[str]:
+    return [str(f) for f in check_series(series, where=where)["feature"].values]
+
+
+def _available(names: Mapping[str, list[str]], flux: Mapping[str, xr.Dataset]) -> tuple[list[str], dict[str, str]]:
+    """The drivers that all sites have; and in words what had to be left out."""
+    left_out = {}
+    for driver in METEO:
+        without = sorted(site for site, table in flux.items() if driver not in table)
+        if without:
+            left_out[driver] = f"meteo without {driver}: absent at {', '.join(without)}"
+    drivers = [driver for driver in METEO if driver not in left_out]
+    if not drivers:
+        left_out["meteo"] = "no meteo: the sites have no driver in common"
+    if RADIATION not in drivers or "NIRv" not in names.get("indices", []):
+        lacking = f"{RADIATION} at every site" if RADIATION not in drivers else "NIRv among the indices"
+        left_out["nirv_x_radiation"] = f"no nirv_x_radiation: it needs {lacking}"
+    return drivers, left_out
+
+
+def _utc_offset(site: str, sites: pd.DataFrame, flux: xr.Dataset) -> float:
+    """Hours to add to UTC; the site table and the flux file must agree where both know it."""
+    known = [v for v in (sites.loc[site, "utc_offset"], flux.attrs["utc_offset"]) if v is not None and np.isfinite(v)]
+    if not known:
+        raise TableError(
+            "UTC offset unknown: the overpass has no local day",
+            where=site,
+            remedy="Add utc_offset (h) to the site table",
+        )
+    if abs(known[0] - known[-1]) > 1e-6:
+        raise TableError(
+            "site table and flux file give different UTC offsets", where=site,
+            found=f"{known[0]} h and {known[-1]} h", remedy="Correct utc_offset in the site table",
+        )  # fmt: skip
+    return float(known[0])
+
+
+def _usable(
+    site: str, sets: Mapping[str, xr.Dataset], offset: float, min_coverage: float, rows: Counter[str]
+) -> pd.DataFrame:
+    """Local day x (set, feature): the acquisitions that all sets have, well covered, one for each day."""
+    values = {name: s["value"].transpose("time", "feature").to_pandas() for name, s in sets.items()}
+    coverage = pd.DataFrame({name: s["coverage"].to_pandas() for name, s in sets.items()})
+    present = pd.DataFrame({name: coverage.index.isin(frame.index) for name, frame in values.items()}).all(axis=1)
+    rows["in"] += len(coverage)
+    rows["acquisition absent from a feature set"] += int((~present).sum())
+    least = coverage[present.to_numpy()].min(axis=1, skipna=False)
+    kept = least[least >= min_coverage]
+    rows[f"coverage below {min_coverage:g}"] += len(least) - len(kept)
+    table = pd.concat({name: frame.reindex(kept.index) for name, frame in values.items()}, axis=1)
+    complete = table.notna().all(axis=1)
+    rows["feature missing"] += int((~complete).sum())
+    table, kept = table[complete], kept[complete]
+    table = table.iloc[np.argsort(-kept.to_numpy(), kind="stable")]
+    table.index = local_days(table.index, offset)
+    second = table.index.duplicated()
+    rows["second acquisition on the local day"] += int(second.sum())
+    return table[~second].sort_index()
+
+
+def _with_flux(
+    site: str, table: pd.DataFrame, flux: xr.Dataset, target: str, drivers: list[str], rows: Counter[str]
+) -> pd.DataFrame:
+    """Put the target and the drivers beside the features of each local day; index (site, date)."""
+    if target not in flux:
+        raise TableError("target absent from the flux table", where=site, expected=target, found=list(flux.data_vars))
+    daily = flux[[target, *drivers]].to_dataframe()[[target, *drivers]]
+    daily.index = pd.DatetimeIndex(daily.index).as_unit("ns")
+    inside = table.index.isin(daily.index)
+    rows["day outside the flux record"] += int((~inside).sum())
+    table = table[inside]
+    daily = daily.reindex(table.index)
+    measured = daily[target].notna()
+    rows["target not measured"] += int((~measured).sum())
+    driven = daily[drivers].notna().all(axis=1)
+    rows["driver missing"] += int((measured & ~driven).sum())
+    keep = measured & driven
+    daily.columns = pd.MultiIndex.from_tuples([("observed" if c == target else "meteo", c) for c in daily.columns])
+    joined = pd.concat([daily, table], axis=1)[keep]
+    joined.index = pd.MultiIndex.from_product([[site], joined.index], names=["site", "date"])
+    joined.columns = joined.columns.set_names(["set", "feature"])
+    return joined.astype(float)
+
+
+def _with_baselines(
+    table: pd.DataFrame, sites: pd.DataFrame, drivers: list[str], left_out: Mapping[str, str]
+) -> pd.DataFrame:
+    """Add ``nirv_x_radiation`` and ``climatology``; order: observed, the given sets, the baselines."""
+    given = [s for s in dict.fromkeys(table.columns.get_level_values(0)) if s not in ("observed", "meteo")]
+    groups = {name: table[name] for name in ("observed", *given)}
+    if "nirv_x_radiation" not in left_out:
+        product = nirv_x_radiation(table["indices", "NIRv"], table["meteo", RADIATION])
+        groups["nirv_x_radiation"] = product.to_frame(f"NIRv x {RADIATION}")
+    if drivers:
+        groups["meteo"] = table["meteo"]
+    index = table.index.get_level_values("site")
+    dates = pd.DatetimeIndex(table.index.get_level_values("date"))
+    cycle = seasonal_cycle(dates, sites.loc[index, "latitude"].to_numpy(), sites.loc[index, "igbp"].tolist())
+    groups["climatology"] = cycle.set_axis(table.index)
+    return pd.concat(groups, axis=1, names=["set", "feature"])
