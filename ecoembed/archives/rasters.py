@@ -1,0 +1,179 @@
+"""NetCDF rasters as satellite archives deliver them: (time, y, x), one variable for each band, CRS in ``spatial_ref``.
+
+Files are read undecoded, because what they declare is often wrong: a fill value that no integer can hold breaks a plain
+open, a scale may be declared, forgotten, or left behind on values that were scaled already. The scale is therefore
+decided from what is declared *and* from the values, and the decision is written down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rioxarray  # noqa: F401  (registers .rio)
+import xarray as xr
+from rasterio.crs import CRS
+from rasterio.errors import CRSError
+
+from ecoembed.errors import FileError, GridError, ProductError, UnitError
+from ecoembed.sensors import SENSORS, Sensor
+
+#: Names under which archives deliver the time dimension (WorldCereal, CF, openEO).
+TIME_NAMES = ("timestamp", "time", "t")
+
+
+def open_raster(path: str | Path) -> xr.Dataset:
+    """Read a NetCDF raster whole: numbers undecoded, time decoded, y descending, CRS in ``spatial_ref``.
+
+    Raises
+    ------
+    FileError
+        Absent, truncated or no NetCDF.
+    ProductError
+        Not a raster over time, y and x.
+    GridError
+        No CRS, or one that is not in metres.
+    """
+    path = Path(path)
+    with _opened(path) as opened:
+        raster = opened.load()
+    time = next((name for name in TIME_NAMES if name in raster.dims), None)
+    if time is None or not {"x", "y"} <= set(raster.coords) or not np.issubdtype(raster[time].dtype, np.datetime64):
+        raise ProductError(
+            "not a raster over time", where=path.name, found=dict(raster.sizes), expected="dimensions timestamp, y, x"
+        )
+    raster = raster.rename({time: "time"}) if time != "time" else raster
+    raster = raster.assign_coords(time=raster["time"].values.astype("datetime64[ns]"))
+    raster = raster.sortby("y", ascending=False).sortby("x").sortby("time")
+    return _with_crs(raster, path.name)
+
+
+def sensors_of(path: str | Path) -> list[str]:
+    """Names of the sensors of which the file holds a band, judged by its variables; reads no values.
+
+    Raises
+    ------
+    FileError
+        Absent, truncated or no NetCDF.
+    """
+    with _opened(Path(path)) as raster:
+        names = set(raster.variables)
+    return [sensor.name for sensor in SENSORS.values() if names & set(sensor.band_names)]
+
+
+def bands_in(raster: xr.Dataset, sensor: Sensor, where: str) -> list[str]:
+    """The bands of `sensor` that `raster` holds, at least one.
+
+    Raises
+    ------
+    ProductError
+        If there is none; says which sensor the file is of, if it is known.
+    """
+    present = [band for band in sensor.band_names if band in raster.data_vars]
+    if present:
+        return present
+    others = [s.title for s in SENSORS.values() if set(s.band_names) & set(raster.data_vars)]
+    raise ProductError(
+        f"no {sensor.title} in this file",
+        where=where,
+        found=others[0] if others else f"variables {', '.join(map(str, raster.data_vars))}",
+        expected=f"at least one of {', '.join(sensor.band_names)}",
+        remedy="Give the files of that sensor, or name the sensor of these",
+    )
+
+
+def decode(band: xr.DataArray, sensor: Sensor, where: str) -> tuple[np.ndarray, str]:
+    """Physical values (float32, missing = NaN) of one undecoded band, and how its scale was decided.
+
+    Values whose 99th percentile lies beyond three times the sensor's valid range can only be digital numbers.
+
+    Raises
+    ------
+    UnitError
+        If the values cannot be this sensor's under any reading.
+    """
+    raw = band.values
+    values = np.where(_missing(band, sensor), np.float32(np.nan), raw.astype("float32"))
+    declared, shift = _number(band, "scale_factor"), _number(band, "add_offset") or 0.0
+    limit = 3.0 * max(abs(bound) for bound in sensor.valid_range)
+    size = _magnitude(values)
+    if size > limit and declared in (None, 1.0):
+        scale, note = sensor.scale, f"scale {sensor.scale:g} not declared, inferred from values up to {size:.0f}"
+    elif size > limit or (declared not in (None, 1.0) and np.issubdtype(raw.dtype, np.integer)):
+        scale, note = declared or 1.0, f"scale {declared:g} as declared"
+    elif declared not in (None, 1.0):
+        scale, shift = 1.0, 0.0
+        note = f"scale {declared:g} declared but not applied: the values are physical already (up to {size:.3g})"
+    else:
+        scale, note = 1.0, "physical values, no scale"
+    values = values * np.float32(scale) + np.float32(shift)
+    size = _magnitude(values)
+    if size > limit:
+        raise UnitError(
+            f"values of {band.name} cannot be {sensor.title} in {sensor.unit}",
+            where=where,
+            found=f"99 % of magnitudes up to {size:g} after {note}",
+            expected=f"within {sensor.valid_range} {sensor.unit}, or digital numbers of {sensor.scale:g}",
+            remedy="Correct scale_factor in the file",
+        )
+    return values, note + (f", offset {shift:g} as declared" if shift else "")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[xr.Dataset]:
+    if not path.is_file():
+        raise FileError("no such file", where=path, remedy="Check the path")
+    try:
+        with xr.open_dataset(path, engine="netcdf4", mask_and_scale=False) as opened:
+            yield opened
+    except (OSError, RuntimeError, ValueError) as exc:
+        raise FileError(
+            "the raster is truncated, damaged or no NetCDF", where=path.name, found=exc, remedy="Download it again"
+        ) from None
+
+
+def _missing(band: xr.DataArray, sensor: Sensor) -> np.ndarray:
+    """True where the band holds a fill value: the declared ones, else the sensor's for whole numbers."""
+    fills = [band.attrs[key] for key in ("_FillValue", "missing_value", "nodata") if key in band.attrs]
+    fills = [float(fill) for fill in fills if np.isfinite(fill)]
+    if not fills and np.issubdtype(band.dtype, np.integer):
+        fills = [float(sensor.nodata)]
+    missing = np.isin(band.values, fills)
+    return missing | ~np.isfinite(band.values) if np.issubdtype(band.dtype, np.floating) else missing
+
+
+def _number(band: xr.DataArray, key: str) -> float | None:
+    value = band.attrs.get(key)
+    return None if value is None else float(value)
+
+
+def _magnitude(values: np.ndarray) -> float:
+    valid = np.abs(values[np.isfinite(values)])
+    return float(np.quantile(valid, 0.99)) if valid.size else 0.0
+
+
+def _with_crs(raster: xr.Dataset, where: str) -> xr.Dataset:
+    attrs = raster["spatial_ref"].attrs if "spatial_ref" in raster.variables else {}
+    declared = _first(attrs.get("crs_wkt"), attrs.get("spatial_ref"), raster.attrs.get("epsg"))
+    if declared is None:
+        raise GridError("the raster has no CRS", where=where, expected="crs_wkt on spatial_ref, or the attribute epsg")
+    try:
+        crs = CRS.from_user_input(int(declared) if str(declared).isdigit() else declared)
+    except CRSError as exc:
+        raise GridError("the raster's CRS is unknown", where=where, found=exc) from None
+    if not crs.is_projected or crs.linear_units not in ("metre", "meter", "m"):
+        raise GridError("the CRS is not in metres", where=where, found=crs, expected="a UTM zone")
+    return raster.drop_vars("spatial_ref", errors="ignore").rio.write_crs(crs)
+
+
+def _first(*values: Any) -> Any:
+    return next((value for value in values if value is not None), None)
+
+
+def stack_bands(bands: Sequence[xr.DataArray], names: Sequence[str]) -> xr.DataArray:
+    """(time, y, x) arrays on one grid as (time, band, y, x) float32."""
+    index = xr.DataArray(np.asarray(names), dims="band", name="band")
+    return xr.concat(bands, dim=index, join="exact").transpose("time", "band", "y", "x").astype("float32")

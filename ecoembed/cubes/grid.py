@@ -1,0 +1,125 @@
+"""One grid for all bands of a place, and the tower's position on it."""
+
+from __future__ import annotations
+
+import numpy as np
+import rioxarray  # noqa: F401  (registers .rio)
+import xarray as xr
+
+from ecoembed.errors import GridError
+
+#: Pixel size of every cube, in m.
+RESOLUTION = 10.0
+
+#: Two pixel edges coincide if they differ by less than this, in m.
+TOLERANCE = 0.01
+
+
+def pixel_size(array: xr.DataArray | xr.Dataset, where: object = "raster") -> float:
+    """Side of the square pixels, in m.
+
+    Raises
+    ------
+    GridError
+        Fewer than two pixels, uneven spacing, or pixels that are not square.
+    """
+    steps = np.concatenate([np.diff(array["x"].values), -np.diff(array["y"].values)])
+    if min(array.sizes["x"], array.sizes["y"]) < 2 or not np.allclose(steps, steps[0], atol=TOLERANCE):
+        raise GridError("the grid is not of even, square pixels", where=where, found=f"steps {np.unique(steps)[:5]} m")
+    return float(steps[0])
+
+
+def fine_axes(array: xr.DataArray | xr.Dataset, where: object = "raster") -> tuple[np.ndarray, np.ndarray]:
+    """Centres x (ascending) and y (descending) of the 10 m pixels into which the pixels of `array` divide."""
+    size = pixel_size(array, where)
+    parts = _parts(size, where)
+    within = (np.arange(parts) - (parts - 1) / 2) * RESOLUTION
+    x = (array["x"].values[:, None] + within).ravel()
+    y = (array["y"].values[:, None] - within).ravel()
+    return x, y
+
+
+def onto(array: xr.DataArray, x: np.ndarray, y: np.ndarray, where: object = "raster") -> xr.DataArray:
+    """`array` on the 10 m pixels at centres `x`, `y`: each takes the value of the pixel that contains it (nearest).
+
+    Raises
+    ------
+    GridError
+        The pixels of `array` do not divide exactly into those, or do not cover them.
+    """
+    size = pixel_size(array, where)
+    columns = _indices(x, array["x"].values[0] - size / 2, size, array.sizes["x"], "x", where)
+    rows = _indices(-y, -(array["y"].values[0] + size / 2), size, array.sizes["y"], "y", where)
+    return array.isel(x=columns, y=rows).assign_coords(x=x, y=y)
+
+
+def _parts(size: float, where: object) -> int:
+    parts = round(size / RESOLUTION)
+    if parts < 1 or abs(parts * RESOLUTION - size) > TOLERANCE:
+        raise GridError(
+            "pixels do not divide into 10 m ones", where=where, found=f"{size:g} m", expected="10 m, 20 m, 60 m..."
+        )
+    return parts
+
+
+def _indices(centres: np.ndarray, edge: float, size: float, n: int, axis: str, where: object) -> np.ndarray:
+    """Which of `n` source pixels of `size`, the first beginning at `edge`, contains each target pixel."""
+    parts = _parts(size, where)
+    fine = (centres - edge) / RESOLUTION - 0.5  # whole numbers where the edges coincide
+    whole = np.round(fine).astype(int)
+    if np.any(np.abs(fine - whole) * RESOLUTION > TOLERANCE):
+        raise GridError(
+            f"pixel edges along {axis} do not coincide",
+            where=where,
+            found=f"shifted by {np.abs(fine - whole).max() * RESOLUTION:.2f} m",
+            expected="the 10 m grid of Sentinel-2",
+            remedy="Give files that were cut from one tile grid, without resampling",
+        )
+    source = whole // parts
+    if source.min() < 0 or source.max() >= n:
+        short = max(-whole.min(), whole.max() - n * parts + 1) * RESOLUTION
+        raise GridError(
+            f"the rasters do not cover the same ground along {axis}",
+            where=where,
+            found=f"{short:g} m uncovered",
+            remedy="Give files of one place",
+        )
+    return source
+
+
+def tower_position(cube: xr.DataArray, latitude: float, longitude: float) -> tuple[float, float]:
+    """Position of a tower in the CRS of `cube`, in m; nothing is rounded.
+
+    Parameters
+    ----------
+    cube : xr.DataArray
+        Any Cube.
+    latitude, longitude : float
+        Degrees, WGS 84.
+
+    Returns
+    -------
+    x, y : float
+
+    Raises
+    ------
+    GridError
+        The tower stands outside the cube; says by how far.
+    """
+    from pyproj import Transformer
+
+    x, y = Transformer.from_crs("EPSG:4326", cube.rio.crs, always_xy=True).transform(longitude, latitude)
+    half = pixel_size(cube, cube.attrs.get("site", "cube")) / 2
+    west, east = float(cube["x"].min()) - half, float(cube["x"].max()) + half
+    south, north = float(cube["y"].min()) - half, float(cube["y"].max()) + half
+    away = {"west": west - x, "east": x - east, "south": south - y, "north": y - north}
+    beyond = {side: metres for side, metres in away.items() if not metres <= 0}
+    if beyond:
+        raise GridError(
+            "the tower stands outside the cube",
+            where=cube.attrs.get("site", "cube"),
+            found=", ".join(f"{metres:.0f} m beyond its {side} edge" for side, metres in beyond.items()),
+            expected=f"{latitude}, {longitude} within the {east - west:.0f} x {north - south:.0f} m of the cube",
+            remedy="Check the coordinates in the site table, and which place the cube shows",
+        )
+    return float(x), float(y)

@@ -1,0 +1,94 @@
+"""Bringing two sensors together in time."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from ecoembed.archives.sentinel1 import to_db, to_power
+from ecoembed.errors import GridError, VariableError
+from ecoembed.sensors import S1
+
+_DAY = np.timedelta64(1, "D")
+
+
+def pair(s2: xr.DataArray, s1: xr.DataArray) -> tuple[np.ndarray, np.ndarray]:
+    """The acquisition of `s1` nearest in time to each date of `s2`.
+
+    Parameters
+    ----------
+    s2, s1 : xr.DataArray
+        Cubes on one grid.
+
+    Returns
+    -------
+    index : np.ndarray of int64, shape (dates of s2,)
+        Into ``s1.time``; -1 where the nearest is farther than ``S1.max_gap_days``. Of two at the same distance, the
+        earlier.
+    gap : np.ndarray of float32, shape (dates of s2,)
+        Time of `s1` minus time of `s2`, in days; NaN where there is no pair.
+
+    Raises
+    ------
+    GridError
+        The cubes lie on different grids.
+    """
+    _same_grid(s2, s1)
+    gap = np.full(s2.sizes["time"], np.nan)
+    index = np.full(s2.sizes["time"], -1, dtype="int64")
+    times = s1["time"].values
+    if times.size:
+        after = np.searchsorted(times, s2["time"].values).clip(0, times.size - 1)
+        before = (after - 1).clip(0)
+        later, earlier = ((times[i] - s2["time"].values) / _DAY for i in (after, before))
+        take_earlier = np.abs(earlier) <= np.abs(later)
+        gap = np.where(take_earlier, earlier, later)
+        index = np.where(take_earlier, before, after)
+        far = np.abs(gap) > S1.max_gap_days
+        gap, index = np.where(far, np.nan, gap), np.where(far, -1, index)
+    return index.astype("int64"), gap.astype("float32")
+
+
+def _same_grid(s2: xr.DataArray, s1: xr.DataArray) -> None:
+    where = s2.attrs.get("site", s1.attrs.get("site", "cubes"))
+    if s2.rio.crs != s1.rio.crs:
+        raise GridError("the cubes differ in CRS", where=where, found=s1.rio.crs, expected=s2.rio.crs)
+    if not (np.array_equal(s2["x"], s1["x"]) and np.array_equal(s2["y"], s1["y"])):
+        found = {name: cube.rio.bounds() for name, cube in (("s2", s2), ("s1", s1))}
+        raise GridError("the cubes lie on different grids", where=where, found=found, expected="the same x and y")
+
+
+def smooth(s1: xr.DataArray, window: int = 3) -> xr.DataArray:
+    """Speckle-reduced backscatter: at each acquisition the mean of it and the ``window - 1`` before, in linear power.
+
+    Pixel by pixel over valid values; a pixel is missing only where the whole window is. The window trails, so that
+    nothing of the future enters an embedding; that of Peters et al. 2025 is centred and sees one acquisition ahead.
+
+    Parameters
+    ----------
+    s1 : xr.DataArray
+        (time, band, y, x) in dB.
+    window : int
+        Number of acquisitions.
+
+    Returns
+    -------
+    xr.DataArray
+        Like `s1`, with ``smoothing`` in attrs.
+
+    Raises
+    ------
+    VariableError
+        `s1` is smoothed already.
+    """
+    if "smoothing" in s1.attrs:
+        raise VariableError("the cube is smoothed already", where=s1.attrs.get("site"), found=s1.attrs["smoothing"])
+    power = to_power(s1.values)
+    valid = np.isfinite(power)
+    total, count = np.zeros_like(power), np.zeros(power.shape, dtype="int64")
+    for lag in range(min(window, len(power))):
+        total[lag:] += np.where(valid, power, 0.0)[: len(power) - lag]
+        count[lag:] += valid[: len(power) - lag]
+    mean = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
+    note = f"trailing mean of {window} acquisitions in linear power"
+    return s1.copy(data=to_db(mean)).assign_attrs(smoothing=note)
