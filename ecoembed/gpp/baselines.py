@@ -58,7 +58,7 @@ def seasonal_cycle(
     >>> seasonal_cycle(days, [50.0, -50.0], ["GRA", None])[["cos1", "GRA", "GRA:cos1"]].round(3).values.tolist()
     [[1.0, 1.0, 1.0], [-1.0, 0.0, -0.0]]
     """
-    phase = (dates.dayofyear.to_numpy() - 1) / _YEAR + 0.5 * (np.asarray(latitude, dtype=float) < 0)
+    phase = (dates.day_of_year.to_numpy() - 1) / _YEAR + 0.5 * (np.asarray(latitude, dtype=float) < 0)
     base = {f"{name}{k}": f(2 * np.pi * k * phase) for k in (1, 2) for name, f in (("cos", np.cos), ("sin", np.sin))}
     columns = dict(base)
     types = pd.Series(list(vegetation), dtype=object)

@@ -1,0 +1,1 @@
+"""Scores at unseen sites: splits, metrics, the benchmark and its report."""

@@ -1,0 +1,127 @@
+"""The report's figures: observed and predicted series of each site, and the map of the sites."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from ecoembed.validation.pictures import figure_png
+
+__all__ = ["COLOURS", "map_figure", "series_figures"]
+
+#: Okabe and Ito's palette, which colour-blind readers can tell apart: observed, best, its comparison.
+COLOURS = ("#222222", "#0072B2", "#D55E00")
+_MARKERS = "os^Dv<>Pp*hX"
+_PER_FIGURE, _COLUMNS = 12, 2
+_LONGEST_LINE = pd.Timedelta(days=40)  # a line over a longer gap would draw what nobody observed
+
+
+def series_figures(predictions: pd.DataFrame, models: Sequence[tuple[str, str]], axis_label: str) -> list[bytes]:
+    """Observed and predicted values over time, one panel for each site, twelve panels to a PNG.
+
+    Parameters
+    ----------
+    predictions : pandas.DataFrame
+        `PredictionTable`.
+    models : sequence of (features, regressor), at most two
+    axis_label : str
+        Quantity and unit.
+    """
+    sites = sorted(predictions["site"].unique())
+    chosen = {
+        model: predictions[(predictions["features"] == model[0]) & (predictions["regressor"] == model[1])]
+        for model in models
+    }
+    low = min(0.0, float(predictions["observed"].min()))
+    limits = (low, 1.05 * float(predictions["observed"].max()))
+    pages = [sites[i : i + _PER_FIGURE] for i in range(0, len(sites), _PER_FIGURE)]
+    return [_page(page, chosen, axis_label, limits) for page in pages]
+
+
+def _page(
+    sites: list[str], chosen: dict[tuple[str, str], pd.DataFrame], axis_label: str, limits: tuple[float, float]
+) -> bytes:
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib.figure import Figure
+
+    rows = -(-len(sites) // _COLUMNS)
+    figure = Figure(figsize=(9.6, 0.6 + 1.55 * rows), layout="constrained")
+    axes = figure.subplots(rows, _COLUMNS, squeeze=False, sharey=True).ravel()
+    for axis, site in zip(axes, sites, strict=False):
+        for colour, ((features, regressor), table) in zip(COLOURS[1:], chosen.items(), strict=False):
+            rows_here = table[table["site"] == site].sort_values("date")
+            days, values = _broken(rows_here["date"], rows_here["predicted"])
+            line = {"linewidth": 1.1, "marker": ".", "markersize": 3, "label": f"{features}, {regressor}"}
+            axis.plot(days, values, color=colour, **line)
+        axis.plot(rows_here["date"], rows_here["observed"], color=COLOURS[0], linestyle="", marker="o", markersize=2.8,
+                  markerfacecolor="none", markeredgewidth=0.8, label="observed")  # fmt: skip
+        axis.set_title(f"{site}   n = {len(rows_here)}", fontsize=9, loc="left", pad=3)
+        axis.set_ylim(*limits)
+        locator = AutoDateLocator(minticks=3, maxticks=7)
+        axis.xaxis.set_major_locator(locator)
+        axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        axis.tick_params(labelsize=8)
+        axis.xaxis.get_offset_text().set_fontsize(8)
+        axis.spines[["top", "right"]].set_visible(False)
+    for axis in axes[len(sites) :]:
+        axis.set_visible(False)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False, fontsize=9)
+    figure.supylabel(axis_label, fontsize=9)
+    return figure_png(figure)
+
+
+def _broken(days: pd.Series, values: pd.Series) -> tuple[pd.Series, pd.Series]:
+    """The series with a gap in its line wherever two dates are far apart."""
+    cut = days[days.diff() > _LONGEST_LINE] - pd.Timedelta(days=1)
+    days, values = pd.concat([days, cut]), pd.concat([values, pd.Series(np.nan, index=cut.index)])
+    order = np.argsort(days.to_numpy(), kind="stable")
+    return days.iloc[order], values.iloc[order]
+
+
+def map_figure(sites: pd.DataFrame, scores: pd.Series, label: str) -> bytes:
+    """Where the sites lie: the marker is the vegetation type, the colour the score.
+
+    Parameters
+    ----------
+    sites : pandas.DataFrame
+        `Sites`: latitude and longitude in degrees, ``igbp``.
+    scores : pandas.Series
+        One value for each site, by site ID; NaN is drawn empty.
+    label : str
+        Of the colour bar.
+    """
+    from matplotlib.figure import Figure
+
+    here = sites.loc[[s for s in scores.index if s in sites.index]]
+    values = scores.reindex(here.index).to_numpy(dtype=float)
+    low = float(np.clip(np.nanmin(values, initial=0.0), -1.0, 0.0))
+    figure = Figure(figsize=(9.2, 4.6), layout="constrained")
+    axis = figure.subplots()
+    types = here["igbp"].fillna("none").astype(str)
+    image = None
+    for marker, kind in zip(_cycle(types.nunique()), sorted(types.unique()), strict=True):
+        member = (types == kind).to_numpy()
+        image = axis.scatter(
+            here["longitude"][member], here["latitude"][member], c=values[member], marker=marker, s=60, cmap="cividis",
+            vmin=low, vmax=1.0, edgecolors="black", linewidths=0.6, label=kind, plotnonfinite=True, zorder=3,
+        )  # fmt: skip
+    if len(here) <= 25:
+        for name, longitude, latitude in zip(here.index, here["longitude"], here["latitude"], strict=True):
+            axis.annotate(name, (longitude, latitude), xytext=(6, 3), textcoords="offset points", fontsize=7)
+    middle = float(np.clip(here["latitude"].mean(), -75, 75))
+    axis.set_aspect(1 / np.cos(np.radians(middle)), adjustable="datalim")
+    axis.margins(0.12)
+    axis.grid(color="#dddddd", linewidth=0.6)
+    axis.set_axisbelow(True)
+    axis.set(xlabel="longitude (degrees east)", ylabel="latitude (degrees north)")
+    axis.legend(title="vegetation (IGBP)", fontsize=8, title_fontsize=8, loc="best")
+    if image is not None:
+        figure.colorbar(image, ax=axis, label=label, shrink=0.85, extend="min" if low == -1.0 else "neither")
+    return figure_png(figure)
+
+
+def _cycle(count: int) -> str:
+    return (_MARKERS * (count // len(_MARKERS) + 1))[:count]

@@ -1,0 +1,152 @@
+"""A self-contained HTML report of a benchmark: it opens from a disk without a network."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ecoembed.files import atomic
+from ecoembed.validation.figures import COLOURS, map_figure, series_figures
+from ecoembed.validation.run import Benchmark, describe_rows
+from ecoembed.validation.splits import UNSEEN
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+__all__ = ["answer", "compared", "write_report"]
+
+_BASELINE = "nirv_x_radiation"
+
+Model = tuple[str, str]
+
+
+def write_report(
+    benchmark: Benchmark,
+    path: str | Path,
+    sites: gpd.GeoDataFrame | None = None,
+    pictures: Sequence[tuple[str, str, Any]] = (),
+    title: str | None = None,
+) -> Path:
+    """Write the report, atomically.
+
+    Parameters
+    ----------
+    benchmark : Benchmark
+    path : str or Path
+    sites : geopandas.GeoDataFrame, optional
+        `Sites`; with them the report has a map.
+    pictures : sequence of (site, caption, picture), optional
+        A picture is PNG bytes, or an array of shape (y, x, 3) in [0, 1].
+    title : str, optional
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("ecoembed.validation"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    html = environment.get_template("report.html").render(**_context(benchmark, sites, pictures, title))
+    path = Path(path)
+    with atomic(path) as temporary:
+        temporary.write_text(html, encoding="utf-8")
+    return path
+
+
+def compared(scores: pd.DataFrame) -> list[Model]:
+    """The best model and the one to hold it against.
+
+    That is the best of NIRv x radiation; or, where that baseline is itself the best or absent, the best of another set.
+    """
+    best = scores.iloc[0]
+    others = scores[scores["features"] != best["features"]]
+    baseline = others[others["features"] == _BASELINE]
+    second = baseline if len(baseline) else others
+    return [
+        (str(r["features"]), str(r["regressor"])) for _, r in pd.concat([scores.head(1), second.head(1)]).iterrows()
+    ]
+
+
+def answer(benchmark: Benchmark) -> str:
+    """The result in two sentences: numbers only, for nothing here tests whether a difference is more than chance."""
+    scores, record = benchmark.scores, benchmark.record
+    best = scores.iloc[0]
+    where = "that the model never saw" if record["label"] == UNSEEN else "of which the model had seen other days"
+    text = (
+        f"At {best['sites']} sites {where}, {best['features']} ({best['regressor']}) has the highest r2 of all models: "
+        f"{best['r2']:.2f}, with an RMSE of {best['rmse']:.2f} {record['units']}."
+    )
+    if best["r2"] <= 0:
+        text += " That is no better than the mean over all sites."
+    others = scores[scores["features"] != best["features"]].drop_duplicates("features")
+    listed = ", ".join(f"{r['features']} {r['r2']:.2f}" for _, r in others.iterrows())
+    return f"{text} The other sets, each with its better regressor: {listed}." if listed else text
+
+
+def _context(
+    benchmark: Benchmark, sites: pd.DataFrame | None, pictures: Sequence[tuple[str, str, Any]], title: str | None
+) -> dict[str, Any]:
+    record, scores = benchmark.record, benchmark.scores
+    models = compared(scores)
+    quantity = f"{record['target']} ({record['units']})"
+    best = _of(benchmark.site_scores, models[0]).set_index("site")
+    map_png = None if sites is None else map_figure(sites, best["r2"], f"r2 of {models[0][0]}, {models[0][1]}")
+    return {
+        "title": title or f"{record['target']} at {'unseen' if record['label'] == UNSEEN else 'seen'} sites",
+        "answer": answer(benchmark),
+        "record": record,
+        "scores": scores.to_dict("records"),
+        "colours": COLOURS,
+        "series": [_uri(png) for png in series_figures(benchmark.predictions, models, quantity)],
+        "models": models,
+        "site_columns": _best_of_sets(scores),
+        "site_rows": _site_rows(benchmark, sites),
+        "map": map_png and _uri(map_png),
+        "pictures": [(site, caption, _uri(_png(image))) for site, caption, image in pictures],
+        "rows": describe_rows(record["rows"]),
+    }
+
+
+def _of(site_scores: pd.DataFrame, model: Model) -> pd.DataFrame:
+    return site_scores[(site_scores["features"] == model[0]) & (site_scores["regressor"] == model[1])]
+
+
+def _best_of_sets(scores: pd.DataFrame) -> list[Model]:
+    """Each feature set with the regressor of its higher pooled r2, the best first."""
+    first = scores.drop_duplicates("features")
+    return list(zip(first["features"], first["regressor"], strict=True))
+
+
+def _site_rows(benchmark: Benchmark, sites: pd.DataFrame | None) -> list[dict[str, Any]]:
+    """One line for each site: type, n, r2 of each set, RMSE and bias of the best model; the best site first."""
+    columns = _best_of_sets(benchmark.scores)
+    tables = [_of(benchmark.site_scores, model).set_index("site") for model in columns]
+    known = {} if sites is None else dict(sites["igbp"])
+    lines = [
+        {
+            "site": site, "type": known.get(site), "n": int(row["n"]), "r2": [float(t.loc[site, "r2"]) for t in tables],
+            "rmse": float(row["rmse"]), "bias": float(row["bias"]),
+        }
+        for site, row in tables[0].iterrows()
+    ]  # fmt: skip
+    return sorted(lines, key=lambda line: -np.nan_to_num(line["r2"][0], nan=-np.inf))
+
+
+def _png(image: Any) -> bytes:
+    if isinstance(image, bytes):
+        return image
+    import io
+
+    from matplotlib.image import imsave
+
+    stream = io.BytesIO()
+    imsave(stream, np.clip(np.asarray(image, dtype=float), 0, 1), format="png")
+    return stream.getvalue()
+
+
+def _uri(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode()

@@ -1,0 +1,248 @@
+"""The benchmark: every feature set and regressor on the same rows and folds, everything fitted inside the fold."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ecoembed import units as unit_names
+from ecoembed.errors import ConfigError
+from ecoembed.files import track
+from ecoembed.gpp.regressors import make_regressor
+from ecoembed.schema import check_predictions
+from ecoembed.validation.columns import read_table
+from ecoembed.validation.metrics import summarise, summarise_sites
+from ecoembed.validation.samples import Samples, feature_sets, make_samples
+from ecoembed.validation.splits import Fold, label_of, make_folds, name_of
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+__all__ = ["Benchmark", "benchmark"]
+
+Pictures = Sequence[tuple[str, str, Any]]
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What a benchmark gave.
+
+    Attributes
+    ----------
+    predictions : pandas.DataFrame
+        `PredictionTable`: one row for each site, date, feature set and regressor.
+    scores : pandas.DataFrame
+        Pooled: ``features, regressor, n, sites, r2, rmse, bias, median_site_r2, protocol, label``, the best r2 first.
+    site_scores : pandas.DataFrame
+        ``features, regressor, site, n, r2, rmse, bias``.
+    record : dict
+        What was asked: target and its units, protocol and label, seed, columns of each set, rows, versions, hash.
+    """
+
+    predictions: pd.DataFrame
+    scores: pd.DataFrame
+    site_scores: pd.DataFrame
+    record: dict[str, Any] = field(repr=False)
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """Rows in, rows dropped by reason, rows out."""
+        rows: dict[str, int] = self.record["rows"]
+        return rows
+
+    def save(
+        self,
+        folder: str | Path,
+        sites: gpd.GeoDataFrame | None = None,
+        pictures: Pictures = (),
+        title: str | None = None,
+    ) -> Path:
+        """Write predictions.parquet, scores.csv, site_scores.csv, benchmark.json and report.html, all or nothing.
+
+        Parameters
+        ----------
+        folder : str or Path
+            New, empty, or holding a previous benchmark, which is replaced once the new one is whole.
+        sites, pictures, title
+            For the report: see :func:`ecoembed.validation.report.write_report`.
+
+        Raises
+        ------
+        FileError
+            If `folder` holds anything else; it is left as it was.
+        """
+        from ecoembed.validation.save import save_benchmark
+
+        return save_benchmark(self, folder, sites=sites, pictures=pictures, title=title)
+
+
+def benchmark(
+    table: pd.DataFrame | str | Path,
+    target: str,
+    site: str = "SITE_ID",
+    date: str = "date",
+    features: Mapping[str, Sequence[str]] | None = None,
+    regressors: Sequence[Any] | Mapping[str, Any] = ("ridge", "lightgbm"),
+    protocol: Any = "leave-site-out",
+    seed: int = 0,
+    climatology: Mapping[str, str | float] | None = None,
+    units: str | None = None,
+    progress: bool = True,
+) -> Benchmark:
+    """Score feature sets and regressors at held-out sites, all on one sample index.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame or path
+        Flat, one row for each site and day (or the path of such a CSV or Parquet file); or a `FeatureTable`, whose
+        index gives site and date.
+    target : str
+        The observed column.
+    site, date : str
+        Columns of a flat table; FLUXNET's YYYYMMDD numbers are dates.
+    features : mapping of name to columns
+        ``"A * B"`` is the product of two columns. In a `FeatureTable`, the names of sets to unite; each set on its own
+        by default.
+    regressors : sequence or mapping of name to regressor
+        ``"ridge"``, ``"lightgbm"``, or unfitted scikit-learn estimators. One whose ``fit`` takes ``groups`` (a grid
+        search with grouped inner folds) gets the training sites.
+    protocol : {"leave-site-out"} or scikit-learn splitter
+    seed : int, default 0
+    climatology : mapping, optional
+        For a flat table: ``{"type": column of vegetation types, "latitude": column or one number}`` adds the set
+        ``climatology``, the mean seasonal cycle of each type.
+    units : str, optional
+        Unit of the target; by default that of the `FeatureTable`, or gC m-2 d-1.
+    progress : bool, default True
+        Print the rows dropped, and a progress bar, on stderr.
+
+    Returns
+    -------
+    Benchmark
+
+    Raises
+    ------
+    TableError
+        If columns are absent or unusable, or there are fewer than two sites.
+    ConfigError
+        If a name is unknown.
+
+    Notes
+    -----
+    A row that lacks the target or any named column is dropped for all sets, so that ``n`` is the same for every score.
+    Estimators see float arrays of the training rows only.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"SITE_ID": list("aabbcc"), "date": ["2020-06-01", "2020-06-02"] * 3,
+    ...                       "GPP": [1.0, 2, 3, 4, 5, 7], "NIRv": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]})
+    >>> result = benchmark(table, "GPP", features={"nirv": ["NIRv"]}, regressors=["ridge"], progress=False)
+    >>> result.scores[["features", "regressor", "n", "sites", "label"]].values.tolist()
+    [['nirv', 'ridge', 6, 3, 'unseen-site']]
+    """
+    frame = read_table(table)
+    sets = feature_sets(frame, features)
+    if climatology is not None:
+        _check_climatology(climatology, frame, sets)
+    models = _named(regressors)
+    samples = make_samples(frame, target, site, date, sets, climatology)
+    folds = make_folds(protocol, samples.site)
+    if progress:
+        print(describe_rows(samples.rows), file=sys.stderr)
+    pairs = [(name, model) for name in samples.features for model in models]
+    parts = [
+        _predict(samples, name, model, models[model], folds, seed)
+        for name, model in (track(pairs, "benchmark") if progress else pairs)
+    ]
+    predictions = check_predictions(pd.concat(parts, ignore_index=True).assign(protocol=name_of(protocol)))
+    label = label_of(folds, samples.site)
+    scores = summarise(predictions).assign(protocol=name_of(protocol), label=label)
+    record = {
+        "target": target,
+        "units": units or frame.attrs.get("units", unit_names.DAILY_CARBON_FLUX),
+        "protocol": name_of(protocol),
+        "label": label,
+        "folds": len(folds),
+        "seed": seed,
+        "features": sets | ({"climatology": dict(climatology)} if climatology else {}),
+        "regressors": {name: model if isinstance(model, str) else repr(model) for name, model in models.items()},
+        "rows": samples.rows,
+        "feature_table": {key: frame.attrs[key] for key in ("rows", "left_out") if key in frame.attrs},
+        "samples": samples.digest,
+        "versions": _versions(),
+    }
+    return Benchmark(predictions, scores, summarise_sites(predictions), record)
+
+
+def describe_rows(rows: Mapping[str, int]) -> str:
+    """The rows kept and dropped, in words.
+
+    Examples
+    --------
+    >>> describe_rows({"in": 10, "GPP missing": 2, "out": 8})
+    '8 of 10 rows scored; dropped: GPP missing 2'
+    """
+    dropped = ", ".join(f"{reason} {count}" for reason, count in rows.items() if reason not in ("in", "out") and count)
+    return f"{rows['out']} of {rows['in']} rows scored; dropped: {dropped or 'none'}"
+
+
+def _predict(samples: Samples, name: str, model: str, regressor: Any, folds: list[Fold], seed: int) -> pd.DataFrame:
+    """Predictions of one feature set and regressor for the test rows of all folds."""
+    X, y = samples.features[name], samples.observed
+    predicted, number = np.full(len(y), np.nan), np.zeros(len(y), dtype=int)
+    for k, (train, test) in enumerate(folds):
+        estimator = make_regressor(regressor, n_samples=len(train), seed=seed)
+        groups = {"groups": samples.site[train]} if _takes_groups(estimator) else {}
+        estimator.fit(X[train], y[train], **groups)
+        predicted[test], number[test] = np.asarray(estimator.predict(X[test]), dtype=float).ravel(), k
+    columns = {"site": samples.site, "date": samples.date, "fold": number, "protocol": "", "features": name}
+    nothing = np.full(len(y), np.nan)  # no interval: these regressors give none
+    return pd.DataFrame(
+        {**columns, "regressor": model, "observed": y, "predicted": predicted, "lower": nothing, "upper": nothing}
+    )
+
+
+def _takes_groups(estimator: Any) -> bool:
+    """Whether ``fit`` can route the training sites to inner folds."""
+    from sklearn.model_selection._search import BaseSearchCV
+
+    return isinstance(estimator, BaseSearchCV) or "groups" in inspect.signature(estimator.fit).parameters
+
+
+def _named(regressors: Sequence[Any] | Mapping[str, Any]) -> dict[str, Any]:
+    if isinstance(regressors, Mapping):
+        models = dict(regressors)
+    else:
+        names = [r if isinstance(r, str) else type(r).__name__ for r in regressors]
+        models = dict(zip(names, regressors, strict=True))
+        if len(models) < len(names):
+            raise ConfigError("two regressors of one name", found=", ".join(names), remedy="Pass {name: regressor}")
+    if not models:
+        raise ConfigError("no regressor named", expected='regressors=["ridge", "lightgbm"]')
+    for model in models.values():
+        make_regressor(model, n_samples=100)  # an unknown name is refused before any work
+    return models
+
+
+def _check_climatology(climatology: Mapping[str, Any], table: pd.DataFrame, sets: Mapping[str, Any]) -> None:
+    if table.columns.nlevels == 2 or "climatology" in sets:
+        raise ConfigError("the table has a feature set named climatology already", remedy="Leave out climatology=...")
+    if set(climatology) != {"type", "latitude"}:
+        raise ConfigError("climatology", found=sorted(climatology), expected="the keys type and latitude")
+
+
+def _versions() -> dict[str, str]:
+    import platform
+    from importlib.metadata import version
+
+    from ecoembed import __version__
+
+    names = ("numpy", "pandas", "scikit-learn", "lightgbm")
+    return {"ecoembed": __version__, "python": platform.python_version(), **{name: version(name) for name in names}}

@@ -1,0 +1,195 @@
+"""One frozen sample index: the rows that have the target and every named column, sorted by site and date."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from ecoembed.errors import ConfigError, TableError
+from ecoembed.gpp.baselines import seasonal_cycle
+from ecoembed.schema import check_feature_table
+from ecoembed.validation.columns import as_dates, as_numbers, require
+
+__all__ = ["Samples", "feature_sets", "make_samples"]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What is scored: n rows that all feature sets share.
+
+    Attributes
+    ----------
+    site : numpy.ndarray of str, shape (n,)
+    date : pandas.DatetimeIndex, shape (n,)
+    observed : numpy.ndarray of float, shape (n,)
+    features : dict of numpy.ndarray of float, each of shape (n, columns)
+    rows : dict of int
+        Rows in, rows dropped by reason, rows out.
+    digest : str
+        SHA-256 (first 16 hex digits) of sites, dates, target and the columns used.
+    """
+
+    site: np.ndarray
+    date: pd.DatetimeIndex
+    observed: np.ndarray
+    features: dict[str, np.ndarray]
+    rows: dict[str, int]
+    digest: str
+
+
+def feature_sets(table: pd.DataFrame, features: Mapping[str, Sequence[str]] | None) -> dict[str, list[str]]:
+    """Set name -> columns. In a `FeatureTable` a set may be named by the sets that it unites; all sets by default."""
+    if table.columns.nlevels == 1:
+        if not features:
+            raise ConfigError("no feature set named", expected='features={"name": ["column", ...]}')
+        sets = {name: list(columns) for name, columns in features.items()}
+    else:
+        own = {str(s): _columns_of(table, s) for s in table.columns.unique(0) if s != "observed"}
+        wanted = {name: [name] for name in own} if features is None else features
+        for name in dict.fromkeys(part for parts in wanted.values() for part in parts):
+            if name not in own:
+                raise TableError(
+                    f"no feature set {name!r} in the table", found=", ".join(own), where=_left_out(table, name)
+                )
+        sets = {name: [column for part in parts for column in own[part]] for name, parts in wanted.items()}
+    empty = [name for name, columns in sets.items() if not columns]
+    if empty or not sets:
+        raise ConfigError("feature set without columns", found=", ".join(empty) or "no set")
+    return sets
+
+
+def make_samples(
+    table: pd.DataFrame,
+    target: str,
+    site: str,
+    date: str,
+    sets: Mapping[str, Sequence[str]],
+    climatology: Mapping[str, str | float] | None = None,
+) -> Samples:
+    """Check the columns, drop incomplete rows (counted by reason), sort by site and date.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Flat, or a `FeatureTable` (then `site` and `date` are its index).
+    target, site, date : str
+    sets : mapping of set name to columns
+        ``"A * B"`` is the product of two columns.
+    climatology : mapping, optional
+        ``{"type": column, "latitude": column or number}``: adds the set ``climatology``.
+
+    Raises
+    ------
+    TableError
+        Absent, non-numeric or infinite columns; undeclared fill values; two different rows of one site and date; a
+        feature that gives the target away; no row left.
+    """
+    frame = table
+    if table.columns.nlevels == 2:
+        frame, target = _flat(table, site, date), f"observed.{target}"
+    factors = {name: [part for c in columns for part in _factors(c, frame)] for name, columns in sets.items()}
+    names = list(dict.fromkeys(part for parts in factors.values() for part in parts))
+    cycle = {key: value for key, value in (climatology or {}).items() if isinstance(value, str)}
+    require(frame, [site, date, target, *names, *cycle.values()])
+    if target in names:
+        raise TableError("the target is among the features", where=target)
+    frame = frame[list(dict.fromkeys([site, date, target, *names, *cycle.values()]))].copy()
+    frame[date] = as_dates(frame[date])
+    for name in dict.fromkeys((target, *names, *(v for k, v in cycle.items() if k == "latitude"))):
+        frame[name] = as_numbers(frame[name])
+    if "latitude" in cycle:
+        factors["climatology"] = [cycle["latitude"]]
+    frame, rows = _complete(frame, target, site, date, factors)
+    features = {name: np.column_stack([_values(frame, c) for c in columns]) for name, columns in sets.items()}
+    if climatology is not None:
+        features["climatology"] = _seasonal(frame, date, climatology)
+    sites, values = frame[site].to_numpy(dtype=object), frame[[target, *names]].to_numpy(dtype=float)
+    _refuse_leaks(values[:, 0], values[:, 1:], names, sites)
+    dates = pd.DatetimeIndex(frame[date])
+    return Samples(sites, dates, values[:, 0], features, rows, _digest(sites, dates, values))
+
+
+def _left_out(table: pd.DataFrame, name: str) -> str | None:
+    reason: str | None = table.attrs.get("left_out", {}).get(name)
+    return reason
+
+
+def _columns_of(table: pd.DataFrame, name: str) -> list[str]:
+    return [f"{name}.{feature}" for feature in table[name].columns]
+
+
+def _flat(table: pd.DataFrame, site: str, date: str) -> pd.DataFrame:
+    """A `FeatureTable` with columns ``set.feature`` and its index as the columns `site` and `date`."""
+    frame = check_feature_table(table).copy()
+    frame.columns = pd.Index([f"{name}.{feature}" for name, feature in frame.columns])
+    frame.index = frame.index.set_names([site, date])
+    return frame.reset_index()
+
+
+def _factors(column: str, frame: pd.DataFrame) -> list[str]:
+    """The columns that a feature is made of: itself, or the two factors of ``A * B``."""
+    return [column] if column in frame.columns or column.count(" * ") != 1 else column.split(" * ")
+
+
+def _values(frame: pd.DataFrame, column: str) -> np.ndarray:
+    return np.prod([frame[part].to_numpy(dtype=float) for part in _factors(column, frame)], axis=0)
+
+
+def _seasonal(frame: pd.DataFrame, date: str, climatology: Mapping[str, str | float]) -> np.ndarray:
+    place = climatology["latitude"]
+    latitude = frame[place].to_numpy() if isinstance(place, str) else np.full(len(frame), float(place))
+    return seasonal_cycle(pd.DatetimeIndex(frame[date]), latitude, frame[str(climatology["type"])].tolist()).to_numpy()
+
+
+def _complete(
+    frame: pd.DataFrame, target: str, site: str, date: str, sets: Mapping[str, Sequence[str]]
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    """The rows without a gap, sorted; and the rows in, dropped by reason, and out."""
+    rows = {"in": len(frame)}
+    reasons = {"site or date missing": [site, date], f"{target} missing": [target]}
+    for reason, columns in {**reasons, **{f"{name} missing": list(cs) for name, cs in sets.items()}}.items():
+        whole = frame[list(dict.fromkeys(columns))].notna().all(axis=1)
+        rows[reason] = rows.get(reason, 0) + int((~whole).sum())
+        frame = frame[whole]
+    frame = frame.assign(**{site: frame[site].astype(str)})
+    repeated = frame.duplicated()
+    rows["row repeated"] = int(repeated.sum())
+    frame = frame[~repeated].sort_values([site, date], kind="stable", ignore_index=True)
+    twice = frame.duplicated([site, date], keep=False)
+    if twice.any():
+        first = frame[twice].iloc[0]
+        raise TableError(
+            "different rows of one site and date", where=f"{first[site]}, {first[date]:%Y-%m-%d}",
+            found=f"{int(twice.sum())} such rows", expected="one row for each site and date",
+            remedy="Choose or average them before",
+        )  # fmt: skip
+    rows = {reason: count for reason, count in rows.items() if count or reason == "in"} | {"out": len(frame)}
+    if frame.empty:
+        raise TableError("no row has the target and every feature", found=rows)
+    return frame, rows
+
+
+def _refuse_leaks(observed: np.ndarray, values: np.ndarray, names: Sequence[str], sites: np.ndarray) -> None:
+    """Refuse a column that is the target, or the mean target of its site, up to a linear change of unit."""
+    means = pd.Series(observed).groupby(sites).transform("mean").to_numpy()
+    for truth, what in ((observed, "the target"), (means, "the mean target of each site")):
+        if len(np.unique(truth)) < 3:
+            continue
+        for name, column in zip(names, values.T, strict=True):
+            if np.ptp(column) > 0 and abs(np.corrcoef(column, truth)[0, 1]) > 1 - 1e-10:
+                raise TableError(
+                    f"this feature is {what}: its score would be a leak",
+                    where=name,
+                    remedy="Leave it out of the features",
+                )
+
+
+def _digest(sites: np.ndarray, dates: pd.DatetimeIndex, values: np.ndarray) -> str:
+    total = hashlib.sha256("\n".join(sites).encode())
+    total.update(dates.to_numpy().astype("datetime64[ns]").astype("<i8").tobytes())
+    total.update(np.ascontiguousarray(values, dtype="<f8").tobytes())
+    return total.hexdigest()[:16]

@@ -1,0 +1,57 @@
+"""Write a benchmark as a folder: all of it or nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ecoembed.errors import FileError
+from ecoembed.files import atomic, write_json
+
+if TYPE_CHECKING:
+    from ecoembed.validation.run import Benchmark
+
+__all__ = ["FILES", "save_benchmark", "write_tables"]
+
+FILES = ("predictions.parquet", "scores.csv", "site_scores.csv", "benchmark.json", "report.html")
+
+
+def save_benchmark(result: Benchmark, folder: str | Path, **report: Any) -> Path:
+    """Write all of `FILES` into `folder`, replacing a previous benchmark; `report` goes to `write_report`.
+
+    Raises
+    ------
+    FileError
+        If `folder` is a file, or holds files that no benchmark wrote.
+    """
+    from ecoembed.validation.report import write_report
+
+    folder = Path(folder).absolute()
+    _refuse_foreign(folder)
+    with atomic(folder) as temporary:
+        temporary.mkdir()
+        result.predictions.to_parquet(temporary / "predictions.parquet", index=False)
+        write_tables(result, temporary)
+        write_report(result, temporary / "report.html", **report)
+    return folder
+
+
+def write_tables(result: Benchmark, folder: Path) -> None:
+    """The small text files: scores.csv, site_scores.csv, benchmark.json; six significant digits."""
+    for name in ("scores", "site_scores"):
+        getattr(result, name).to_csv(folder / f"{name}.csv", index=False, float_format="%.6g", lineterminator="\n")
+    write_json(folder / "benchmark.json", result.record)
+
+
+def _refuse_foreign(folder: Path) -> None:
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise FileError("the output is a file", where=folder, expected="a folder")
+    foreign = sorted(p.name for p in folder.iterdir() if p.name not in FILES)
+    if foreign:
+        raise FileError(
+            "the output folder holds other files, which would be lost", where=folder,
+            found=", ".join(foreign[:5]), expected="a new folder, or one that a benchmark wrote",
+            remedy="Name another folder",
+        )  # fmt: skip
