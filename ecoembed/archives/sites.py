@@ -118,9 +118,15 @@ def _named(table: pd.DataFrame, path: Path) -> pd.DataFrame:
             expected="; ".join(spellings.values()),
         )
     table = table.set_axis(names, axis=1)
-    nameless = np.flatnonzero(table["site_id"].isna())
-    if nameless.size:
-        raise TableError("site without a name", where=f"{path.name}, row {nameless[0] + 2}, column site_id")
+    for what, rows in (
+        ("site without a name", table["site_id"].isna()),
+        ("site given twice", table["site_id"].duplicated()),
+    ):
+        if rows.any():
+            row = int(np.flatnonzero(rows)[0])
+            raise TableError(
+                what, where=f"{path.name}, row {row + 2}, column site_id", found=table["site_id"].iloc[row]
+            )
     return table.assign(**{name: None for name in ALIASES if name not in names})
 
 
@@ -144,7 +150,8 @@ def _number(cell: object) -> float:
 
 
 def _warn_if_rounded(text: pd.DataFrame, path: Path) -> None:
-    decimals = text[["latitude", "longitude"]].map(lambda cell: len(str(cell).partition(".")[2]))
+    coordinates = text[["latitude", "longitude"]]
+    decimals = coordinates.map(lambda cell: len(str(cell).partition(".")[2])).where(coordinates.notna(), DECIMALS)
     rounded = text["site_id"][decimals.min(axis=1) < DECIMALS]
     if len(rounded):
         shown = ", ".join(map(str, rounded.iloc[:5])) + (", ..." if len(rounded) > 5 else "")
@@ -162,11 +169,10 @@ def _refuse_breaches(table: pd.DataFrame, path: Path) -> None:
         schema.SITES.validate(table, lazy=True)
     except pa.errors.SchemaErrors as exc:
         first = exc.failure_cases.iloc[0]
-        at = first["index"]
-        if first["schema_context"] == "Index":
-            where = f"{path.name}, row {int(at) + 2}, column site_id"
-        else:
-            where = f"{path.name}, row {table.index.get_loc(at) + 2} ({at}), column {first['column']}"
+        site = first["index"]
         raise TableError(
-            "impossible value", where=where, found=repr(first["failure_case"]), expected=first["check"]
+            "impossible value",
+            where=f"{path.name}, row {table.index.get_loc(site) + 2} ({site}), column {first['column']}",
+            found=repr(first["failure_case"]),
+            expected=first["check"],
         ) from None

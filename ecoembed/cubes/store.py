@@ -111,8 +111,6 @@ def _save(groups: Mapping[str, xr.Dataset], path: Path) -> None:
 
 
 def _write(dataset: xr.Dataset, path: Path, group: str) -> None:
-    import zarr
-
     # variable-length text: Zarr v3 has no agreed form for numpy's fixed-length one
     text = {name: c.values.astype(object) for name, c in dataset.coords.items() if c.dtype.kind == "U"}
     plain = dataset.drop_encoding().assign_coords({name: (name, values) for name, values in text.items()})
@@ -122,8 +120,15 @@ def _write(dataset: xr.Dataset, path: Path, group: str) -> None:
     if plain.chunks:  # what is streamed is written chunk by chunk
         sizes = {d: n for v, e in encoding.items() for d, n in zip(plain[v].dims, e.get("chunks", ()), strict=False)}
         plain = plain.chunk(sizes)
-    with zarr.config.set({"array.write_empty_chunks": True}):  # so that a chunk that is not there is a lost one
-        plain.to_zarr(path, group=group, mode="a", zarr_format=3, consolidated=False, encoding=encoding)
+    plain.to_zarr(
+        path,
+        group=group,
+        mode="a",
+        zarr_format=3,
+        consolidated=False,
+        encoding=encoding,
+        write_empty_chunks=True,  # so that a chunk that is not there is a lost one
+    )
 
 
 def _encoding(variable: xr.DataArray) -> dict[str, Any]:

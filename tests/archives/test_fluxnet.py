@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ecoembed import open_flux
+from ecoembed.archives.fluxnet import open_halfhours
+from ecoembed.archives.quality import TARGETS
+from ecoembed.errors import ConfigError, FileError, ProductError, VariableError
+from tests.archives import fakes
+
+TARGET = "GPP_NT_VUT_REF"
+
+
+def test_csv_and_zip_give_the_same(tmp_path: Path) -> None:
+    table = fakes.daily()
+    alone = open_flux(fakes.write_csv(tmp_path, table, fakes.name("DD")))
+    members = {
+        fakes.name("HH"): fakes.halfhourly(),
+        fakes.name("DD"): table,
+        fakes.name("DD", "ERAI"): table[["TIMESTAMP"]].assign(TA_ERA=1.0, P_ERA=0.0),
+        "README.txt": "not a table",
+    }
+    zipped = open_flux(fakes.write_zip(tmp_path, members))
+    assert zipped.identical(alone)
+    assert alone.attrs["site"] == fakes.SITE
+    assert alone.attrs["product"] == "FLUXNET2015 FULLSET DD"
+    assert np.isnan(alone.attrs["utc_offset"])
+    assert alone["time"].dtype == "datetime64[ns]"
+    assert {v: alone[v].attrs["units"] for v in (TARGET, "TA_F", "SW_IN_F", "VPD_F", "P_F", "NEE_VUT_REF_QC")} == {
+        TARGET: "gC m-2 d-1",
+        "TA_F": "degC",
+        "SW_IN_F": "W m-2",
+        "VPD_F": "hPa",
+        "P_F": "mm d-1",
+        "NEE_VUT_REF_QC": "1",
+    }
+
+
+@pytest.mark.parametrize(
+    ("target", "qc", "uncertainty"),
+    [
+        ("GPP_NT_VUT_REF", "NEE_VUT_REF_QC", "NEE_VUT_REF_RANDUNC"),
+        ("GPP_DT_VUT_REF", "NEE_VUT_REF_QC", "NEE_VUT_REF_RANDUNC"),
+        ("GPP_DT_CUT_REF", "NEE_CUT_REF_QC", "NEE_CUT_REF_RANDUNC"),
+        ("RECO_NT_VUT_REF", "NEE_VUT_REF_QC", "NEE_VUT_REF_RANDUNC"),
+        ("NEE_VUT_USTAR50", "NEE_VUT_USTAR50_QC", "NEE_VUT_USTAR50_RANDUNC"),
+    ],
+)
+def test_days_are_filtered_by_the_targets_own_qc(tmp_path: Path, target: str, qc: str, uncertainty: str) -> None:
+    table = fakes.daily()
+    flux = open_flux(fakes.write_csv(tmp_path, table, fakes.name("DD")), target, min_qc=0.6)
+    np.testing.assert_allclose(flux[target], table[target].where(table[qc] >= 0.6))
+    assert flux[target].notnull().sum() == (table[qc] >= 0.6).sum() < len(table)
+    assert {target, qc, uncertainty} <= set(flux.data_vars)
+    assert flux["TA_F"].notnull().all()  # the drivers of a failed day stay
+
+
+def test_percentiles_and_means_have_their_own_qc() -> None:
+    assert TARGETS["GPP_NT_VUT_25"].qc == "NEE_VUT_25_QC"
+    assert TARGETS["GPP_DT_CUT_MEAN"].qc == "NEE_CUT_MEAN_QC"
+    assert TARGETS["GPP_DT_CUT_MEAN"].uncertainty == "GPP_DT_CUT_SE"
+    assert "GPP_NT_VUT_SE" not in TARGETS
+
+
+def test_every_lost_day_is_counted_once(tmp_path: Path) -> None:
+    table = fakes.daily(days=10)
+    table[TARGET] = [-9999, -9999, 1, 1, 1, -1, 1, 1, 1, 1]
+    table["NEE_VUT_REF_QC"] = [0.1, 1, -9999, 0.5, 0.74, 0.75, 1, 1, 1, 1]
+    flux = open_flux(fakes.write_csv(tmp_path, table, fakes.name("DD")))
+    assert flux.attrs["rows"] == {
+        "in": 10,
+        "repeated day": 0,
+        "missing target": 2,
+        "missing qc": 1,
+        "qc below 0.75": 2,
+        "out": 5,
+    }
+    assert flux.attrs["negative"] == 1
+    assert flux[TARGET].values[5] == -1
+    assert not (flux.to_array() == -9999).any()
+
+
+def test_unsorted_days_are_sorted_and_repeated_ones_counted(tmp_path: Path) -> None:
+    table = fakes.daily(days=6)
+    mixed = table.iloc[[3, 0, 5, 1, 2, 4, 1]]
+    flux = open_flux(fakes.write_csv(tmp_path, mixed, fakes.name("DD")), min_qc=0.0)
+    assert flux.indexes["time"].is_monotonic_increasing
+    np.testing.assert_allclose(flux[TARGET], table[TARGET])
+    assert (flux.attrs["rows"]["in"], flux.attrs["rows"]["repeated day"], flux.attrs["rows"]["out"]) == (7, 1, 6)
+    contradictory = table.iloc[[0, 1, 1]].assign(**{TARGET: [1.0, 2.0, 3.0]})
+    with pytest.raises(FileError, match=r"repeated with different values.*2019-03-02"):
+        open_flux(fakes.write_csv(tmp_path, contradictory, fakes.name("DD")))
+
+
+def test_utc_offset_and_site_are_taken_from_the_caller(tmp_path: Path) -> None:
+    path = fakes.write_csv(tmp_path, fakes.daily(), "daily.csv")
+    with pytest.raises(ProductError, match=r"no site ID.*site="):
+        open_flux(path)
+    flux = open_flux(path, site="XX-T02", utc_offset=-3.5)
+    assert (flux.attrs["site"], flux.attrs["utc_offset"]) == ("XX-T02", -3.5)
+
+
+def test_wrong_unit_is_suspected(tmp_path: Path) -> None:
+    table = fakes.daily()
+    table.loc[3, TARGET] = 55.0
+    with pytest.warns(UserWarning, match=r"1 of 60 values of GPP_NT_VUT_REF.*is this umol m-2 s-1"):
+        open_flux(fakes.write_csv(tmp_path, table, fakes.name("DD")))
+
+
+def test_absent_target_or_qc_lists_close_names(tmp_path: Path) -> None:
+    path = fakes.write_csv(tmp_path, fakes.daily(), fakes.name("DD"))
+    with pytest.raises(VariableError, match=r"GPP_NT_CUT_REF absent.*GPP_NT_VUT_REF"):
+        open_flux(path, "GPP_NT_CUT_REF")
+    with pytest.raises(VariableError, match="GPP_NT_VUT_SE is not a daily carbon flux"):
+        open_flux(path, "GPP_NT_VUT_SE")
+    with pytest.raises(ConfigError, match="min_qc"):
+        open_flux(path, min_qc=75)
+    bare = fakes.write_csv(tmp_path, fakes.daily().drop(columns="NEE_VUT_REF_QC"), fakes.name("DD"))
+    with pytest.raises(
+        VariableError, match=r"QC column of GPP_NT_VUT_REF absent.*expected NEE_VUT_REF_QC.*NEE_CUT_REF_QC"
+    ):
+        open_flux(bare)
+
+
+def test_other_products_are_named(tmp_path: Path) -> None:
+    halfhours = fakes.write_csv(tmp_path, fakes.halfhourly(), fakes.name("DD"))  # the name lies, the content does not
+    with pytest.raises(ProductError, match=r"half-hourly ONEFlux.*expected a daily"):
+        open_flux(halfhours)
+    base = tmp_path / "AMF_XX-T01_BASE_HH_5-5.csv"
+    base.write_text("# Site: XX-T01\n# Version: 5-5\n" + fakes.halfhourly().to_csv(index=False))
+    for read in (open_flux, open_halfhours):
+        with pytest.raises(ProductError, match=r"half-hourly AmeriFlux BASE.*FLUXNET product"):
+            read(base)
+    monthly = fakes.daily(days=3).assign(TIMESTAMP=["201901", "201902", "201903"])
+    with pytest.raises(ProductError, match="monthly ONEFlux"):
+        open_flux(fakes.write_csv(tmp_path, monthly, fakes.name("MM")))
+    weekly = fakes.daily(days=2).drop(columns="TIMESTAMP")
+    weekly.insert(0, "TIMESTAMP_END", ["20190107", "20190114"])
+    weekly.insert(0, "TIMESTAMP_START", ["20190101", "20190108"])
+    with pytest.raises(ProductError, match="weekly ONEFlux"):
+        open_flux(fakes.write_csv(tmp_path, weekly, fakes.name("WW")))
+    with pytest.raises(ProductError, match="table of unknown origin"):
+        open_flux(fakes.write_csv(tmp_path, fakes.daily()[["TA_F"]], "other.csv"))
+    workbook = fakes.write_zip(tmp_path, {"[Content_Types].xml": "", "xl/workbook.xml": ""}, "FLX_XX-T01_DD.xlsx")
+    with pytest.raises(ProductError, match="Excel workbook"):
+        open_flux(workbook)
+
+
+def test_several_daily_tables_are_refused(tmp_path: Path) -> None:
+    members = {fakes.name("DD"): fakes.daily(), fakes.name("DD", "SUBSET"): fakes.daily()}
+    with pytest.raises(ProductError, match=r"2 daily tables.*FULLSET_DD.*SUBSET_DD"):
+        open_flux(fakes.write_zip(tmp_path, members))
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.999])
+def test_truncated_zip(tmp_path: Path, share: float) -> None:
+    path = fakes.truncate(fakes.write_zip(tmp_path, {fakes.name("DD"): fakes.daily()}), share)
+    before = path.read_bytes()
+    with pytest.raises(FileError, match="truncated"):
+        open_flux(path)
+    assert path.read_bytes() == before
+
+
+def test_zip_with_a_flipped_byte(tmp_path: Path) -> None:
+    path = fakes.write_zip(tmp_path, {fakes.name("DD"): fakes.daily()})
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(bytes(content))
+    with pytest.raises(FileError):
+        open_flux(path)
+
+
+def test_truncated_csv(tmp_path: Path) -> None:
+    path = fakes.write_csv(tmp_path, fakes.daily(), fakes.name("DD"))
+    text = path.read_text()
+    path.write_text(text[: text.rstrip().rfind(",", 0, int(len(text) * 0.9))])
+    with pytest.raises(FileError, match="damaged or truncated"):
+        open_flux(path)
+    with pytest.raises(FileError, match="no such file"):
+        open_flux(tmp_path / "absent.csv")
+
+
+@pytest.mark.parametrize("member", ["../FLX_XX-T01_DD.csv", "/tmp/FLX_XX-T01_DD.csv", "C:\\FLX_XX-T01_DD.csv"])  # noqa: S108
+def test_members_that_leave_the_archive_are_refused(tmp_path: Path, member: str) -> None:
+    path = tmp_path / "FLX_XX-T01_FULLSET.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(zipfile.ZipInfo(member), fakes.daily().to_csv(index=False))
+    with pytest.raises(FileError, match="leaves the archive"):
+        open_flux(path)
+
+
+def test_halfhours(tmp_path: Path) -> None:
+    table = fakes.halfhourly()
+    table.loc[4, "USTAR"] = -9999
+    path = fakes.write_zip(tmp_path, {fakes.name("HH"): table, fakes.name("DD"): fakes.daily()})
+    halfhours = open_halfhours(path)
+    assert halfhours["time"].values[1] == np.datetime64("2019-03-01T00:30")
+    assert np.isnan(halfhours["USTAR"].values[4])
+    assert halfhours.attrs["rows"] == {"in": 96, "repeated": 0, "missing USTAR": 1, "out": 95}
+    assert {v: a.attrs["units"] for v, a in halfhours.data_vars.items()} == {
+        "USTAR": "m s-1",
+        "WD": "degree",
+        "WS_F": "m s-1",
+        "H_F_MDS": "W m-2",
+        "TA_F": "degC",
+        "PA_F": "kPa",
+        "SW_IN_F": "W m-2",
+    }
+    few = fakes.write_csv(tmp_path, table.drop(columns=["WD", "H_F_MDS"]), fakes.name("HH"))
+    assert "WD" not in open_halfhours(few)
+    with pytest.raises(VariableError, match="USTAR absent"):
+        open_halfhours(fakes.write_csv(tmp_path, table.drop(columns="USTAR"), fakes.name("HH", "SUBSET")))
+    with pytest.raises(ProductError, match="daily ONEFlux"):
+        open_halfhours(fakes.write_csv(tmp_path, fakes.daily(), fakes.name("DD")))
+
+
+def test_hourly_sites_are_read_too(tmp_path: Path) -> None:
+    path = fakes.write_csv(tmp_path, fakes.halfhourly(minutes=60), fakes.name("HR"))
+    assert open_halfhours(path).attrs["product"] == "FLUXNET2015 FULLSET HR"

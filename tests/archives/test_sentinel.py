@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ecoembed.archives.rasters import open_raster
+from ecoembed.archives.sentinel1 import backscatter_unit, merge_slices, open_sentinel1, to_db, to_power
+from ecoembed.archives.sentinel2 import boa_offset, open_sentinel2
+from ecoembed.errors import FileError, GridError, ProductError, UnitError
+from tests.archives import fakes
+
+N, SIZE = 3, 4
+
+
+def fine(tmp_path: Path, layers: dict[str, np.ndarray] | None = None, **keywords: object) -> Path:
+    layers = layers or fakes.numbers(N, SIZE, fakes.FINE)
+    return fakes.write_raster(tmp_path / "s2.nc", layers, fakes.times(N), resolution=10, **keywords)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("delivered", "declared", "said"),
+    [
+        ("numbers", 1e-4, "as declared"),
+        ("numbers", None, "not declared, inferred"),
+        ("numbers", 1.0, "not declared, inferred"),
+        ("float numbers", 1e-4, "as declared"),
+        ("float numbers", None, "not declared, inferred"),
+        ("reflectance", None, "physical values"),
+        ("reflectance", 1e-4, "declared but not applied"),
+    ],
+)
+def test_reflectance_is_the_same_whatever_the_file_declares(
+    tmp_path: Path, delivered: str, declared: float | None, said: str
+) -> None:
+    numbers = fakes.numbers(N, SIZE, fakes.FINE)
+    layers = {
+        "numbers": numbers,
+        "float numbers": {band: values.astype("float32") for band, values in numbers.items()},
+        "reflectance": {band: (values * 1e-4).astype("float32") for band, values in numbers.items()},
+    }[delivered]
+    raster = open_sentinel2(fine(tmp_path, layers, band_attrs={} if declared is None else {"scale_factor": declared}))
+    for band, values in numbers.items():
+        np.testing.assert_allclose(raster[band], values * 1e-4, atol=1e-6)
+        assert said in raster.attrs["scale"][band]
+
+
+def test_impossible_reflectance_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnitError, match=r"s2\.nc.*cannot be Sentinel-2"):
+        open_sentinel2(fine(tmp_path, band_attrs={"scale_factor": 0.01}))
+
+
+def test_zero_and_nan_are_missing_but_not_in_the_classes(tmp_path: Path) -> None:
+    layers = fakes.numbers(N, SIZE, ("B05",))
+    layers["B05"][0, 1, 2] = 0
+    classes = np.full((N, SIZE, SIZE), 4, dtype="float32")
+    classes[1, 0, 0] = np.nan  # as in files whose integer fill value is NaN
+    raster = open_sentinel2(fine(tmp_path, {**layers, "SCL": classes}))
+    assert int(raster["B05"].isnull().sum()) == 1
+    assert np.isnan(raster["B05"].values[0, 1, 2])
+    assert raster["SCL"].dtype == "uint8"
+    assert raster["SCL"].values[1, 0, 0] == 0
+
+
+@pytest.mark.parametrize("baseline", ["05.09", "4.0", "N0400"])
+@pytest.mark.parametrize("as_reflectance", [False, True])
+def test_offset_of_baseline_04_is_applied(tmp_path: Path, baseline: str, as_reflectance: bool) -> None:
+    true = fakes.numbers(N, SIZE, fakes.FINE)
+    shifted = {band: (values + 1000).astype("uint16") for band, values in true.items()}
+    if as_reflectance:
+        shifted = {band: (values * 1e-4).astype("float32") for band, values in shifted.items()}
+    raster = open_sentinel2(fine(tmp_path, shifted, attrs={"processing_baseline": baseline}))
+    np.testing.assert_allclose(raster["B04"], true["B04"] * 1e-4, atol=1e-6)
+    assert "applied here" in raster.attrs["offset"]
+
+
+@pytest.mark.parametrize(
+    ("attrs", "band_attrs", "said"),
+    [
+        ({"processing_baseline": "05.09", "boa_offset_applied": 1}, {}, "applied by the archive"),
+        ({"processing_baseline": "05.09", "boa_offset_applied": "true"}, {}, "applied by the archive"),
+        ({"processing_baseline": "02.07"}, {}, "none before baseline 4.00"),
+        ({}, {}, "not declared"),
+    ],
+)
+def test_offset_is_not_applied_twice(
+    tmp_path: Path, attrs: dict[str, object], band_attrs: dict[str, object], said: str
+) -> None:
+    numbers = fakes.numbers(N, SIZE, fakes.FINE)
+    raster = open_sentinel2(fine(tmp_path, numbers, attrs=attrs, band_attrs=band_attrs))
+    np.testing.assert_allclose(raster["B02"], numbers["B02"] * 1e-4, atol=1e-6)
+    assert said in raster.attrs["offset"]
+
+
+def test_declared_add_offset_counts_as_the_offset(tmp_path: Path) -> None:
+    true = fakes.numbers(N, SIZE, fakes.FINE)
+    shifted = {band: (values + 1000).astype("uint16") for band, values in true.items()}
+    declared = {"scale_factor": 1e-4, "add_offset": -0.1}
+    raster = open_sentinel2(fine(tmp_path, shifted, attrs={"processing_baseline": "05.09"}, band_attrs=declared))
+    np.testing.assert_allclose(raster["B02"], true["B02"] * 1e-4, atol=1e-6)
+    assert "add_offset" in raster.attrs["offset"]
+
+
+def test_offset_that_the_values_contradict_is_refused(tmp_path: Path) -> None:
+    dark = {band: np.full((N, SIZE, SIZE), 300, dtype="uint16") for band in fakes.FINE}
+    with pytest.raises(UnitError, match=r"offset of baseline 04\.00.*boa_offset_applied = 1"):
+        open_sentinel2(fine(tmp_path, dark, attrs={"processing_baseline": "05.09"}))
+    bright = {band: np.full((N, SIZE, SIZE), 1400, dtype="uint16") for band in fakes.FINE}
+    with pytest.warns(UserWarning, match="may still be in the values"):
+        open_sentinel2(fine(tmp_path, bright))
+    with pytest.raises(UnitError, match="processing baseline not understood"):
+        open_sentinel2(fine(tmp_path, attrs={"processing_baseline": "new"}))
+    with pytest.raises(UnitError, match="boa_offset_applied not understood"):
+        open_sentinel2(fine(tmp_path, attrs={"boa_offset_applied": "perhaps"}))
+
+
+def test_offset_is_decided_at_one_place() -> None:
+    assert boa_offset(5.11, False)[0] == -1000.0
+    assert boa_offset(5.11, True)[0] == boa_offset(3.01, None)[0] == boa_offset(None, None)[0] == 0.0
+
+
+def s1(tmp_path: Path, values: np.ndarray, **band_attrs: object) -> Path:
+    path = tmp_path / "s1.nc"
+    return fakes.write_raster(
+        path, {"VV": values, "VH": values}, fakes.times(len(values)), resolution=20, band_attrs=band_attrs
+    )
+
+
+DB = np.random.default_rng(0).normal(-12, 3, (N, SIZE, SIZE))
+
+
+@pytest.mark.parametrize(
+    ("values", "band_attrs"),
+    [
+        (np.round(DB * 1e4).astype("int32"), {"scale_factor": 1e-4}),
+        (np.round(DB * 1e4).astype("int32"), {}),
+        (DB.astype("float32"), {"units": "dB"}),
+        (to_power(DB).astype("float32"), {"units": "linear power"}),
+        (to_power(DB).astype("float32"), {}),
+    ],
+)
+def test_backscatter_is_in_db_whatever_the_file_holds(
+    tmp_path: Path, values: np.ndarray, band_attrs: dict[str, object]
+) -> None:
+    raster = open_sentinel1(s1(tmp_path, values, **band_attrs))
+    np.testing.assert_allclose(raster["VV"], DB, atol=1e-3)
+    assert raster["VV"].attrs["units"] == "dB"
+
+
+def test_backscatter_that_contradicts_its_unit_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnitError, match=r"contradicts the values.*declared dB"):
+        open_sentinel1(s1(tmp_path, to_power(DB).astype("float32"), units="dB"))
+    with pytest.raises(UnitError, match=r"contradicts the values.*declared linear"):
+        open_sentinel1(s1(tmp_path, DB.astype("float32"), units="linear"))
+    with pytest.raises(UnitError, match="unknown unit"):
+        open_sentinel1(s1(tmp_path, DB.astype("float32"), units="nepers"))
+    with pytest.raises(UnitError, match="not backscatter"):
+        backscatter_unit(np.array([40.0, 50.0]), None, "file")
+
+
+def test_slices_of_a_day_are_merged_in_linear_power(tmp_path: Path) -> None:
+    db = np.array([-10.0, -20.0, -12.0, -14.0])[:, None, None] * np.ones((4, SIZE, SIZE))
+    db[1, 0, 0] = np.nan
+    db[2:, 1, 1] = np.nan
+    time = np.array(["2019-03-02T17:31:10", "2019-03-02T17:31:35", "2019-03-08T17:31:10", "2019-03-08T17:31:35"])
+    path = fakes.write_raster(
+        tmp_path / "s1.nc", {"VV": db.astype("float32")}, time.astype("datetime64[ns]"), resolution=20
+    )
+    merged = merge_slices(open_sentinel1(path)["VV"])
+    assert list(merged["time"].values.astype("datetime64[s]").astype(str)) == [time[0], time[2]]
+    np.testing.assert_allclose(merged.values[0, 2, 2], to_db(np.array((0.1 + 0.01) / 2)), rtol=1e-5)
+    np.testing.assert_allclose(merged.values[0, 0, 0], -10.0, rtol=1e-5)  # only one slice saw it
+    assert np.isnan(merged.values[1, 1, 1])
+
+
+def test_a_raster_of_another_kind_is_refused(tmp_path: Path) -> None:
+    place = fakes.write_place(tmp_path)
+    with pytest.raises(ProductError, match=r"found Sentinel-1"):
+        open_sentinel2(place["S1"])
+    with pytest.raises(ProductError, match=r"found Sentinel-2"):
+        open_sentinel1(place["10m"])
+    with pytest.raises(FileError, match="truncated"):
+        open_raster(fakes.truncate(place["20m"]))
+    with pytest.raises(FileError, match="no such file"):
+        open_raster(tmp_path / "absent.nc")
+    (tmp_path / "text.nc").write_text("not a raster")
+    with pytest.raises(FileError, match="no NetCDF"):
+        open_raster(tmp_path / "text.nc")
+
+
+def test_a_raster_needs_a_crs_in_metres_and_a_time(tmp_path: Path) -> None:
+    import xarray as xr
+
+    with pytest.raises(GridError, match="not in metres"):
+        open_raster(fine(tmp_path, epsg=4326))
+    with xr.open_dataset(fine(tmp_path), decode_times=False) as opened:
+        raster = opened.load()
+    raster.drop_vars("spatial_ref").to_netcdf(tmp_path / "bare.nc")
+    with pytest.raises(GridError, match="no CRS"):
+        open_raster(tmp_path / "bare.nc")
+    raster.isel(timestamp=0, drop=True).to_netcdf(tmp_path / "still.nc")
+    with pytest.raises(ProductError, match="not a raster over time"):
+        open_raster(tmp_path / "still.nc")

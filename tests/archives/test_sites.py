@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ecoembed import read_sites
+from ecoembed.errors import FileError, ProductError, TableError
+
+OURS = "site_id,latitude,longitude,elevation,igbp,canopy_height,measurement_height,utc_offset,licence,citation,note\n"
+ROW = "XX-T01,48.123456789,11.5000001,512.5,GRA,0.3,2.4,1,CC-BY-4.0,Nobody 2020,kept\n"
+
+
+def write(tmp_path: Path, text: str, name: str = "sites.csv") -> Path:
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_reads_own_names_at_full_precision(tmp_path: Path) -> None:
+    sites = read_sites(write(tmp_path, OURS + ROW))
+    row = sites.loc["XX-T01"]
+    assert (row["latitude"], row["longitude"]) == (48.123456789, 11.5000001)
+    assert (row["utc_offset"], row["igbp"], row["note"]) == (1.0, "GRA", "kept")
+    assert sites.crs.to_epsg() == 4326
+    assert (row["geometry"].x, row["geometry"].y) == (11.5000001, 48.123456789)
+
+
+def test_reads_fluxnet_names_and_leaves_absent_columns_missing(tmp_path: Path) -> None:
+    text = "SITE_ID,LOCATION_LAT,LOCATION_LONG,LOCATION_ELEV,IGBP,UTC_OFFSET,HEIGHTC,SENSOR_HEIGHT\n"
+    sites = read_sites(write(tmp_path, text + "XX-T01,48.12345,11.54321,-9999,DBF,-5,25,NA\n"))
+    row = sites.loc["XX-T01"]
+    assert (row["latitude"], row["utc_offset"], row["canopy_height"]) == (48.12345, -5.0, 25.0)
+    assert np.isnan(row["elevation"])
+    assert np.isnan(row["measurement_height"])
+    assert row["citation"] is None or row["citation"] != row["citation"]
+
+
+def test_warns_of_rounded_coordinates_and_names_the_sites(tmp_path: Path) -> None:
+    text = "site_id,latitude,longitude\nXX-T01,48.123,11.54321\nXX-T02,48.12345,11.54321\n"
+    with pytest.warns(UserWarning, match=r"1 of 2 sites.*4 decimals \(XX-T01\)"):
+        read_sites(write(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("row", "named"),
+    [
+        ("XX-T02,48.12345,east", "row 3 (XX-T02), column longitude"),
+        ("XX-T02,148.12345,11.54321", "row 3 (XX-T02), column latitude"),
+        ("XX-T02,,11.54321", "row 3 (XX-T02), column latitude"),
+        ("XX-T01,48.12345,11.54321", "row 3, column site_id"),
+        (",48.12345,11.54321", "row 3, column site_id"),
+    ],
+)
+def test_names_row_and_column_of_a_bad_value(tmp_path: Path, row: str, named: str) -> None:
+    path = write(tmp_path, f"site_id,latitude,longitude\nXX-T01,48.12345,11.54321\n{row}\n")
+    with pytest.raises(TableError) as caught:
+        read_sites(path)
+    assert named in str(caught.value)
+
+
+def test_unknown_igbp_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TableError, match=r"column igbp.*'FOREST'"):
+        read_sites(write(tmp_path, OURS + ROW.replace("GRA", "FOREST")))
+
+
+def test_absent_and_doubled_columns(tmp_path: Path) -> None:
+    with pytest.raises(TableError, match=r"column longitude absent.*LOCATION_LONG"):
+        read_sites(write(tmp_path, "site_id,latitude\nXX-T01,48.12345\n"))
+    with pytest.raises(TableError, match="latitude given twice"):
+        read_sites(write(tmp_path, "site_id,latitude,LAT,longitude\nXX-T01,48.12345,48.12345,11.54321\n"))
+
+
+def test_unreadable_files(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="no such file"):
+        read_sites(tmp_path / "absent.csv")
+    with pytest.raises(FileError):
+        read_sites(write(tmp_path, ""))
+    (tmp_path / "latin.csv").write_bytes(b"site_id,latitude,longitude,citation\nXX-T01,48.12345,11.54321,M\xfcller\n")
+    with pytest.raises(FileError, match="UTF-8"):
+        read_sites(tmp_path / "latin.csv")
+    (tmp_path / "old.csv").write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 64)
+    with pytest.raises(ProductError, match="workbook"):
+        read_sites(tmp_path / "old.csv")

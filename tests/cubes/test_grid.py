@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from pyproj import Transformer
+
+from ecoembed import open_cube
+from ecoembed.cubes import grid
+from ecoembed.errors import GridError
+from tests.archives import fakes
+
+
+@pytest.fixture
+def cube(tmp_path: Path) -> xr.DataArray:
+    fakes.write_place(tmp_path)
+    return open_cube(tmp_path)
+
+
+def geographic(x: float, y: float) -> tuple[float, float]:
+    longitude, latitude = Transformer.from_crs(fakes.EPSG, 4326, always_xy=True).transform(x, y)
+    return latitude, longitude
+
+
+def test_tower_position_is_not_rounded(cube: xr.DataArray) -> None:
+    latitude, longitude = geographic(fakes.LEFT + 33.3, fakes.TOP - 41.7)
+    x, y = grid.tower_position(cube, latitude, longitude)
+    assert (x - fakes.LEFT, fakes.TOP - y) == pytest.approx((33.3, 41.7), abs=1e-6)
+    for jitter in (1e-5, 1e-6, 1e-7):  # about 1 m, 0.1 m, 1 cm
+        moved = grid.tower_position(cube, latitude + jitter, longitude)
+        assert np.hypot(moved[0] - x, moved[1] - y) == pytest.approx(jitter * 111_200, rel=0.01)
+
+
+def test_a_tower_outside_says_by_how_far(cube: xr.DataArray) -> None:
+    with pytest.raises(GridError, match=r"XX-T01: the tower stands outside.*found 120 m beyond its east edge;"):
+        grid.tower_position(cube, *geographic(fakes.LEFT + 80 + 120, fakes.TOP - 40))
+    with pytest.raises(GridError, match="12 m beyond its west edge, 7 m beyond its north edge"):
+        grid.tower_position(cube, *geographic(fakes.LEFT - 12, fakes.TOP + 7))
+    with pytest.raises(GridError, match="outside the cube"):
+        grid.tower_position(cube, float("nan"), 9.0)
+    inside = geographic(fakes.LEFT + 79.9, fakes.TOP - 0.1)  # within the last pixel, beyond its centre
+    grid.tower_position(cube, *inside)
+
+
+def coarse(size: float, n: int = 3, left: float = 0.0) -> xr.DataArray:
+    values = np.arange(n * n, dtype=float).reshape(n, n)
+    centres = (np.arange(n) + 0.5) * size
+    return xr.DataArray(values, coords={"y": -centres, "x": left + centres}, dims=("y", "x"))
+
+
+@pytest.mark.parametrize(("size", "parts"), [(10, 1), (20, 2), (60, 6)])
+def test_each_coarse_pixel_fills_its_fine_ones(size: float, parts: int) -> None:
+    array = coarse(size)
+    x, y = grid.fine_axes(array)
+    fine = grid.onto(array, x, y)
+    assert fine.shape == (3 * parts, 3 * parts)
+    np.testing.assert_array_equal(fine, array.values.repeat(parts, 0).repeat(parts, 1))
+    np.testing.assert_array_equal(fine.coarsen(x=parts, y=parts).mean(), array)
+
+
+def test_a_larger_raster_is_cut(cube: xr.DataArray) -> None:
+    array = coarse(20, n=5, left=-20.0)
+    fine = grid.onto(array, np.arange(5.0, 40, 10), -np.arange(5.0, 40, 10))
+    np.testing.assert_array_equal(fine[0], [1, 1, 2, 2])
+    np.testing.assert_array_equal(fine[:, 0], [1, 1, 6, 6])
+
+
+def test_uneven_grids_are_refused() -> None:
+    array = coarse(20)
+    with pytest.raises(GridError, match="even, square"):
+        grid.pixel_size(array.assign_coords(x=[10.0, 30.0, 60.0]))
+    with pytest.raises(GridError, match="even, square"):
+        grid.pixel_size(array.assign_coords(x=[10.0, 40.0, 70.0]))
+    with pytest.raises(GridError, match=r"do not divide into 10 m ones.*15 m"):
+        grid.fine_axes(coarse(15))
