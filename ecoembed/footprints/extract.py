@@ -1,0 +1,135 @@
+"""A cube seen through a footprint: one weighted value for each date and band, with the share that was seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import xarray as xr
+
+from ecoembed import schema
+from ecoembed.errors import FootprintError, GridError, VariableError
+
+#: Bytes of cube that are held at once where it is not chunked already.
+BLOCK_BYTES = 128 << 20
+#: Attributes of the cube and of the weights that the series keeps.
+_KEPT = ("site", "sensor", "units", "weights", "window"), ("method", "inside", "n", "excluded", "notes", "fallback")
+
+
+def extract(cube: xr.DataArray, weights: xr.DataArray) -> xr.Dataset:
+    """Footprint-weighted mean of a cube on every date.
+
+    Parameters
+    ----------
+    cube : xr.DataArray
+        (time, band, y, x), in memory or chunked by dask; NaN is missing.
+    weights : xr.DataArray
+        (y, x) on the same grid, from :func:`~ecoembed.footprints.climatology.footprint_climatology` or
+        :func:`~ecoembed.footprints.climatology.fixed_radius`.
+
+    Returns
+    -------
+    xr.Dataset
+        A SiteSeries: ``value`` (time, feature), ``sum(w v) / sum(w)`` over valid pixels, in the cube's unit, NaN where
+        there is none; ``coverage`` (time), ``sum(w)`` over valid pixels. A pixel is valid on a date when all its bands
+        are finite. The share of the footprint outside the cube counts as not covered.
+
+    Raises
+    ------
+    GridError
+        If cube and weights are not on the same pixels.
+    VariableError
+        If the cube has other dimensions.
+    FootprintError
+        If weights are negative, missing, or zero everywhere.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from ecoembed.footprints.climatology import fixed_radius
+    >>> grid = {"x": np.arange(5, 100, 10.0), "y": np.arange(95, 0, -10.0)}
+    >>> coords = {"time": pd.to_datetime(["2020-06-01"]), "band": ["B04", "B08"], **grid}
+    >>> cube = xr.DataArray(np.full((1, 2, 10, 10), 0.25, "float32"), coords, ("time", "band", "y", "x"))
+    >>> series = extract(cube, fixed_radius(grid, 40))
+    >>> series["value"].values, series["coverage"].values.round(6)
+    (array([[0.25, 0.25]]), array([1.]))
+    """
+    _check(cube, weights)
+    w = np.asarray(weights.values, dtype=np.float64)
+    box = tuple(slice(int(at[0]), int(at[-1]) + 1) for at in (np.flatnonzero(w.any(axis=k)) for k in (1, 0)))
+    flat, seen = w[box].ravel(), cube.isel(y=box[0], x=box[1])
+    value = np.full((cube.sizes["time"], cube.sizes["band"]), np.nan)
+    coverage = np.zeros(cube.sizes["time"])
+    for block in _blocks(seen):
+        pixels = seen.isel(time=block).values.reshape(block.stop - block.start, cube.sizes["band"], -1)
+        valid = np.isfinite(pixels).all(axis=1)
+        coverage[block] = share = valid @ flat
+        total = np.where(valid[:, None], pixels, 0).astype(np.float64) @ flat
+        value[block] = np.divide(total, share[:, None], out=np.full(total.shape, np.nan), where=share[:, None] > 0)
+    return schema.check_series(_series(cube, weights, value, coverage))
+
+
+def _series(cube: xr.DataArray, weights: xr.DataArray, value: np.ndarray, coverage: np.ndarray) -> xr.Dataset:
+    attrs = {
+        k: source.attrs[k]
+        for source, keys in zip((cube, weights), _KEPT, strict=True)
+        for k in keys
+        if k in source.attrs
+    }
+    unit = {"units": cube.attrs["units"]} if "units" in cube.attrs else {}
+    return xr.Dataset(
+        {
+            "value": (("time", "feature"), value, unit),
+            "coverage": ("time", np.minimum(coverage, 1.0), {"units": "1", "long_name": "share of the footprint seen"}),
+        },
+        {"time": cube["time"].values, "feature": [str(b) for b in cube["band"].values]},
+        attrs,
+    )
+
+
+def _blocks(cube: xr.DataArray) -> Iterator[slice]:
+    """Runs of dates that are held at once: the cube's own chunks, or :data:`BLOCK_BYTES`."""
+    n = cube.sizes["time"]
+    if cube.chunks is not None:
+        lengths = list(cube.chunks[cube.dims.index("time")])
+    else:
+        step = max(1, BLOCK_BYTES // max(1, cube[:1].nbytes))
+        lengths = [min(step, n - i) for i in range(0, n, step)]
+    ends = np.cumsum(lengths).tolist()
+    yield from (slice(end - length, end) for end, length in zip(ends, lengths, strict=True))
+
+
+def _check(cube: xr.DataArray, weights: xr.DataArray) -> None:
+    where = cube.attrs.get("site") or cube.attrs.get("sensor", "cube")
+    if cube.dims != ("time", "band", "y", "x") or weights.dims != ("y", "x"):
+        raise VariableError(
+            "dimensions differ",
+            where=where,
+            found=f"cube {cube.dims}, weights {weights.dims}",
+            expected="cube (time, band, y, x), weights (y, x)",
+        )
+    if not all(_same(cube[d].values, weights[d].values) for d in ("y", "x")):
+        raise GridError(
+            "cube and footprint weights are on different grids",
+            where=where,
+            found=_extent(weights),
+            expected=_extent(cube),
+            remedy="Make the weights with grid=cube",
+        )
+    crs = [a.rio.crs for a in (cube, weights) if hasattr(a, "rio") and a.rio.crs is not None]
+    if len(crs) == 2 and crs[0] != crs[1]:
+        raise GridError("cube and footprint weights have different CRS", where=where, found=crs[1], expected=crs[0])
+    if not (np.isfinite(weights.values).all() and (weights.values >= 0).all() and weights.values.any()):
+        raise FootprintError(
+            "footprint weights are negative, missing, or zero everywhere", where=where, expected=">= 0, sum > 0"
+        )
+
+
+def _same(a: np.ndarray, b: np.ndarray) -> bool:
+    """Same pixel centres, to a thousandth of a pixel."""
+    return a.shape == b.shape and bool(np.allclose(a, b, rtol=0, atol=1e-3 * (abs(a[1] - a[0]) if a.size > 1 else 1)))
+
+
+def _extent(grid: xr.DataArray) -> str:
+    x, y = grid["x"].values, grid["y"].values
+    return f"{y.size} x {x.size} pixels, x {x.min():.1f} to {x.max():.1f} m, y {y.min():.1f} to {y.max():.1f} m"
