@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,8 @@ CLIP = 1.0
 CROPS, SIDE, CENTRES, PIXELS = 6, 8, 4, 24
 #: Stage 2: samples a step.
 FUSION_BATCH = 512
+#: Loss points drawn at each step, beside the three heaviest.
+POINTS = 12
 #: Share of stage-2 samples from which S1 is withheld, so that z exists without it.
 S1_WITHHELD = 0.1
 
@@ -77,8 +80,7 @@ def pretrain(
     places = [samples.load_place(p, "validation" if i in held else "train") for i, p in enumerate(cubes)]
     trained = [place for place in places if place.card.role == "train"]
     norms = {name: batches.fit_normalisation([p.frames[name] for p in trained], name) for name in CODES}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with _repeatable(seed):
         model = TwoStage()
         for name in CODES:
             _train_sensor(model, name, norms[name], trained, steps, rng)
@@ -94,6 +96,19 @@ def pretrain(
         scores=reconstruction(model, norms, places),
     )
     return save_weights(model, card, out)
+
+
+@contextmanager
+def _repeatable(seed: int) -> Iterator[None]:
+    """Torch's generator seeded and its kernels deterministic, within the block only."""
+    before = torch.are_deterministic_algorithms_enabled()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        torch.use_deterministic_algorithms(True)
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(before)
 
 
 def _optimise(parameters: list[nn.Parameter], steps: int, loss_of_step: Callable[[], Tensor], title: str) -> None:
@@ -114,10 +129,11 @@ def _train_sensor(
     """Stage 1: the autoencoder of one sensor, on crops whose fronts are shared by all samples in them."""
     encoder, decoder = model.encoders[name], model.decoders[name]
     c = COEFFICIENTS["sensor", name]
-    points = loss_points(c.centre)
-    weight, dyx = torch.from_numpy(points.weight).float(), torch.from_numpy(points.dyx).float()
+    all_points = loss_points(c.centre)
 
     def step() -> Tensor:
+        points = all_points.drawn(POINTS, rng)
+        weight, dyx = torch.from_numpy(points.weight).float(), torch.from_numpy(points.dyx).float()
         drawn = [
             samples.draw_sequence(places[int(rng.integers(len(places)))].frames[name], SIDE, CENTRES, rng)
             for _ in range(CROPS)
@@ -167,7 +183,7 @@ def _train_fusion(
         yx = np.stack(np.divmod(pixel, home.width), axis=-1)
         loss = torch.zeros(())
         for name, centre in (("S2_L2A", time), ("S1", np.maximum(home.place.index[time], 0))):
-            c, p = COEFFICIENTS["fusion", name], points[name]
+            c, p = COEFFICIENTS["fusion", name], points[name].drawn(POINTS, rng)
             values, ok, days = samples.targets(home.place.frames[name], centre, yx, p, causal)
             if name == "S1":
                 ok = ok & torch.isfinite(home.gap[time])[:, None]

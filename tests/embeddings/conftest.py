@@ -1,0 +1,80 @@
+"""Small cubes with structure in space and time: fields with their own phase, clouds, a dense and a sparse sensor."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import rioxarray  # noqa: F401
+import xarray as xr
+
+
+def make_cube(
+    sensor: str, n: int = 30, side: int = 20, seed: int = 0, every: float = 5.0, cloud: float = 0.2
+) -> xr.DataArray:
+    rng = np.random.default_rng(seed)
+    bands, unit = {"S2_L2A": (10, "1"), "S1": (2, "dB")}[sensor]
+    from ecoembed.sensors import SENSORS
+
+    day = np.arange(n) * every + (0.45 if sensor == "S2_L2A" else 0.73)
+    fields = rng.integers(0, 4, size=(side // 4 + 1, side // 4 + 1)).repeat(4, 0).repeat(4, 1)[:side, :side]
+    phase = np.sin(2 * np.pi * (day[:, None, None] / 365 + fields / 4))
+    values = 0.3 + 0.15 * phase[:, None] * rng.uniform(0.3, 1, size=(1, bands, 1, 1))
+    values = values + rng.normal(0, 0.01, size=(n, bands, side, side))
+    if sensor == "S1":
+        values = -20 + 20 * values
+    cube = xr.DataArray(
+        values.astype(np.float32),
+        dims=("time", "band", "y", "x"),
+        coords={
+            "time": np.datetime64("2020-01-01", "ns") + (day * 86_400e9).astype("timedelta64[ns]"),
+            "band": list(SENSORS[sensor].band_names),
+            "y": 5_600_000.0 - 10 * np.arange(side),
+            "x": 500_000.0 + 10 * np.arange(side),
+        },
+        attrs={"sensor": sensor, "units": unit, "site": f"XX-T{seed:02d}"},
+    )
+    clear = rng.random((n, side, side)) > cloud
+    return cube.where(xr.DataArray(clear, dims=("time", "y", "x"))).rio.write_crs(32631)
+
+
+@pytest.fixture(scope="session")
+def s2() -> xr.DataArray:
+    return make_cube("S2_L2A")
+
+
+@pytest.fixture(scope="session")
+def s1() -> xr.DataArray:
+    return make_cube("S1", n=26, every=6.0, cloud=0.0)
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory, s2, s1):
+    """A Zarr store of one place, as `ecoembed cube` writes it."""
+    from ecoembed.cubes.store import save_cubes
+
+    path = tmp_path_factory.mktemp("place") / "XX-T00.zarr"
+    save_cubes({"S2_L2A": s2, "S1": s1}, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def encoder():
+    """An encoder with random weights and a plausible normalisation: what the structure promises needs no training."""
+    from ecoembed.embeddings.batches import Normalisation
+    from ecoembed.embeddings.encode import Encoder
+    from ecoembed.embeddings.weights import ModelCard, random_model, sensor_card
+
+    norms = {
+        "S2_L2A": Normalisation(0.0, 1.0, (0.3,) * 10, (0.1,) * 10),
+        "S1": Normalisation(-30.0, 5.0, (-14.0,) * 2, (3.0,) * 2),
+    }
+    card = ModelCard(
+        code_version="0",
+        sensors={name: sensor_card(name, norm) for name, norm in norms.items()},
+        places=(),
+        objective="none",
+        steps={},
+        seed=0,
+        scores={},
+    )
+    return Encoder(random_model(3), card)
