@@ -89,7 +89,7 @@ def clearest_date(cube: xr.DataArray, embedding: xr.DataArray) -> np.datetime64:
 
 
 def stretch(image: np.ndarray, together: bool = False) -> np.ndarray:
-    """(y, x, 3) in [0, 1] between the 2nd and 98th percentile of each channel, or of all `together`; missing is grey."""
+    """(y, x, 3) in [0, 1] between its 2nd and 98th percentile (channel by channel, or `together`); missing is grey."""
     axis = None if together else (0, 1)
     valid = np.isfinite(image).all(axis=-1)
     low, high = np.nanpercentile(np.where(valid[..., None], image, np.nan), (2, 98), axis=axis)

@@ -1,0 +1,97 @@
+"""The TOML of ``ecoembed benchmark``: what of a user's own table is compared, and how."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ecoembed.errors import ConfigError, FileError
+
+__all__ = ["BenchmarkConfig", "ClimatologyConfig", "read_benchmark_config"]
+
+
+class ClimatologyConfig(BaseModel):
+    """``[climatology]``: the column of vegetation types, and a column of latitudes or one latitude for all sites."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: str
+    latitude: str | float
+
+
+class BenchmarkConfig(BaseModel):
+    """The keys of the TOML; all but `table` are the arguments of :func:`ecoembed.benchmark`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    #: The table that the protocol is meant for; a note, as the command line names the table.
+    table: str | None = None
+    target: str
+    site: str = "SITE_ID"
+    date: str = "date"
+    units: str | None = None
+    features: dict[str, list[str]]
+    climatology: ClimatologyConfig | None = None
+    regressors: list[str] = ["ridge", "lightgbm"]
+    protocol: str = "leave-site-out"
+    seed: int = 0
+
+
+def read_benchmark_config(path: str | Path) -> dict[str, Any]:
+    """Read a TOML such as::
+
+        target = "GPP"
+        site = "SITE_ID"
+        date = "date"
+
+        [features]
+        bands = ["b2", "b3", "b4"]
+        nirv_x_radiation = ["NIRv * SWLAND"]   # the product of two columns
+
+        [climatology]
+        type = "PFT"
+        latitude = "LAT"
+
+    Returns
+    -------
+    dict
+        Keyword arguments of :func:`ecoembed.benchmark`.
+
+    Raises
+    ------
+    FileError
+        If the file is absent.
+    ConfigError
+        If it is not TOML, lacks a key, has an unknown key or a value of the wrong type.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileError("no such configuration", where=path, expected="a TOML file")
+    try:
+        config = BenchmarkConfig.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"not valid TOML: {exc}", where=path) from None
+    except ValidationError as exc:
+        raise _explained(exc, path) from None
+    return config.model_dump(exclude={"table"}, exclude_none=True)
+
+
+def _explained(exc: ValidationError, path: Path) -> ConfigError:
+    """The first complaint of pydantic, in our words."""
+    first = exc.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "missing":
+        return ConfigError("key absent", where=path, expected=key)
+    if first["type"] != "extra_forbidden":
+        return ConfigError(f"{key}: {first['msg']}", where=path, found=repr(first["input"]))
+    model = ClimatologyConfig if first["loc"][0] == "climatology" else BenchmarkConfig
+    known = list(model.model_fields)
+    near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
+    return ConfigError(
+        "unknown key", where=path, found=key, expected=f"one of {', '.join(known)}",
+        remedy=f"Did you mean {near[0]!r}?" if near else None,
+    )  # fmt: skip

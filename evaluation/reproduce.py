@@ -1,0 +1,97 @@
+"""Regenerate every committed result from its protocol and the real inputs; exit with 1 if one differs.
+
+    python evaluation/reproduce.py            # compare
+    python evaluation/reproduce.py --write    # replace the committed results
+
+The real inputs are read from ``ECOEMBED_REAL_DATA`` or ``../shared/real``. What must agree exactly: the scored rows
+(hash, counts by reason), the columns, the folds, the seed. Scores may differ by `TOLERANCE`, the noise that another
+platform's LightGBM or BLAS adds; on one machine the difference is zero.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import tomllib
+from pathlib import Path
+
+import pandas as pd
+
+from ecoembed import benchmark
+from ecoembed.errors import EcoembedError
+from ecoembed.files import atomic
+from ecoembed.validation.config import read_benchmark_config
+from ecoembed.validation.save import write_tables
+
+HERE = Path(__file__).resolve().parent
+REAL = Path(os.environ.get("ECOEMBED_REAL_DATA", HERE.parents[1] / "shared" / "real"))
+
+#: Largest accepted difference of pooled r2, and of RMSE and bias in the unit of the target (pooled; of one site).
+TOLERANCE = {"r2": 0.002, "pooled": 0.01, "site": 0.1}
+
+
+def compute(protocol: Path, real: Path, folder: Path) -> None:
+    """Run one protocol and write its tables into `folder`."""
+    table = real / tomllib.loads(protocol.read_text(encoding="utf-8"))["table"]
+    folder.mkdir(parents=True)
+    write_tables(benchmark(table, **read_benchmark_config(protocol), progress=False), folder)
+
+
+def differences(committed: Path, fresh: Path) -> list[str]:
+    """What differs by more than the tolerance, in words."""
+    absent = [name for name in ("scores.csv", "site_scores.csv", "benchmark.json") if not (committed / name).is_file()]
+    if absent:
+        return [f"not committed: {', '.join(absent)}"]
+    old, new = (json.loads((f / "benchmark.json").read_text(encoding="utf-8")) for f in (committed, fresh))
+    found = [f"{k}: {old.get(k)!r} != {new[k]!r}" for k in new if k != "versions" and old.get(k) != new[k]]
+    limits = {"r2": TOLERANCE["r2"], "rmse": TOLERANCE["pooled"], "bias": TOLERANCE["pooled"]}
+    found += _table_differences(committed, fresh, "scores.csv", ["features", "regressor"], limits)
+    limits = {"rmse": TOLERANCE["site"], "bias": TOLERANCE["site"]}
+    return found + _table_differences(committed, fresh, "site_scores.csv", ["features", "regressor", "site"], limits)
+
+
+def _table_differences(committed: Path, fresh: Path, name: str, keys: list[str], limits: dict[str, float]) -> list[str]:
+    old, new = (pd.read_csv(folder / name).set_index(keys).sort_index() for folder in (committed, fresh))
+    if not old.index.equals(new.index) or not old["n"].equals(new["n"]):
+        return [f"{name}: other rows or other n"]
+    found = []
+    for column, limit in limits.items():
+        gap = (old[column] - new[column]).abs().fillna((old[column].isna() != new[column].isna()) * float("inf"))
+        if gap.max() > limit:
+            worst = gap.idxmax()
+            found.append(f"{name}, {worst}: {column} {old.loc[worst, column]} != {new.loc[worst, column]} (+- {limit})")
+    return found
+
+
+def main(arguments: list[str], here: Path = HERE, real: Path = REAL) -> int:
+    """0 if every committed result was regenerated (or written), 1 if one differs, 2 if it could not be computed."""
+    if arguments not in ([], ["--write"]):
+        print(__doc__)
+        return 2
+    if not real.is_dir():
+        print(f"real inputs absent: {real}; set ECOEMBED_REAL_DATA to their folder", file=sys.stderr)
+        return 2
+    failed = 0
+    for protocol in sorted((here / "protocols").glob("*.toml")):
+        committed = here / "results" / protocol.stem
+        try:
+            if arguments:
+                with atomic(committed) as temporary:
+                    compute(protocol, real, temporary)
+                print(f"{protocol.stem}: written")
+                continue
+            with tempfile.TemporaryDirectory() as folder:
+                compute(protocol, real, Path(folder) / "fresh")
+                found = differences(committed, Path(folder) / "fresh")
+        except EcoembedError as error:
+            print(f"{protocol.stem}: {error}", file=sys.stderr)
+            return 2
+        print(f"{protocol.stem}: {'differs' if found else 'the same'}", *found, sep="\n  ")
+        failed += bool(found)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
