@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from ecoembed import errors, schema
+from ecoembed.archives.fluxnet import open_flux, open_halfhours
+from ecoembed.archives.sites import read_sites
+from ecoembed.cubes.build import open_cube
+from ecoembed.cubes.grid import tower_position
+from ecoembed.virtual.network import write_network
+from tests.virtual.conftest import SEED, SITES, SIZE, YEARS
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def _site_ids() -> list[str]:
+    return [f"XX-V{n:02d}" for n in range(1, SITES + 1)]
+
+
+def _flux(network: Path, site: str) -> xr.Dataset:
+    return open_flux(next((network / "flux").glob(f"*{site}*.zip")))
+
+
+def _truth(network: Path, site: str) -> xr.Dataset:
+    with xr.open_dataset(network / "truth" / f"{site}.nc") as truth:
+        return truth.load()
+
+
+def test_same_seed_same_bytes_whatever_the_number_of_sites(network: Path, tmp_path: Path) -> None:
+    again = _files(write_network(tmp_path / "two", sites=2, years=YEARS, size=SIZE, seed=SEED))
+    first = _files(network)
+    shared = [name for name in again if name != "sites.csv"]
+    assert len(shared) == 1 + 2 * 5  # study.toml; a zip, three satellite files and the truth for each site
+    for name in shared:
+        assert again[name] == first[name], name
+    other = _files(write_network(tmp_path / "other", sites=1, years=YEARS, size=SIZE, seed=SEED + 1))
+    zip_name = next(name for name in other if name.endswith(".zip"))
+    assert other[zip_name] != first[zip_name]
+
+
+def test_sites_read_back_and_say_that_they_are_virtual(network: Path) -> None:
+    sites = read_sites(network / "sites.csv")
+    assert list(sites.index) == _site_ids()
+    assert sites["igbp"].nunique() >= 4
+    assert sites["citation"].str.contains("not a measurement").all()
+    text = (network / "study.toml").read_text(encoding="utf-8")
+    assert text.startswith("#")
+    assert "no measurement" in text
+    assert tomllib.loads(text) == {
+        "study": {"name": "virtual", "seed": SEED},
+        "flux": {"target": "GPP_NT_VUT_REF", "min_qc": 0.75},
+    }
+
+
+@pytest.mark.parametrize("site", _site_ids())
+def test_flux_files_pass_the_normal_reader(network: Path, site: str) -> None:
+    flux = _flux(network, site)
+    assert flux.attrs["site"] == site
+    assert flux.sizes["time"] == 366
+    assert "FULLSET" in flux.attrs["product"]
+    assert 0.6 * 366 < flux.attrs["rows"]["out"] < flux.attrs["rows"]["in"] == 366
+    halfhours = open_halfhours(next((network / "flux").glob(f"*{site}*.zip")))
+    assert halfhours.sizes["time"] == 366 * 48
+    daily = halfhours["SW_IN_F"].resample(time="1D").mean()
+    np.testing.assert_allclose(daily, flux["SW_IN_F"], atol=2e-4)  # files hold four decimals
+
+
+@pytest.mark.parametrize("site", _site_ids())
+def test_satellite_files_pass_the_normal_reader(network: Path, site: str) -> None:
+    folder = network / "satellite" / site
+    s2 = open_cube(sorted(folder.glob("S2_*.nc")), sensor="S2_L2A")
+    s1 = open_cube(sorted(folder.glob("S1_*.nc")), sensor="S1")
+    schema.check_cube(s2, "S2_L2A")
+    schema.check_cube(s1, "S1")
+    assert s2.shape[2:] == s1.shape[2:] == (SIZE, SIZE)
+    assert 15 < s2.sizes["time"] <= 73
+    assert np.isfinite(s2).mean() > 0.3
+    assert s2.quantile(0.99) < 1.0  # also where the 20 m file does not declare its scale
+    assert not bool((s1 < -45).any() or (s1 > 15).any())
+    assert bool(np.isfinite(s1).all())
+    row = read_sites(network / "sites.csv").loc[site]
+    x, y = tower_position(s2, row["latitude"], row["longitude"])
+    assert abs(x - float(s2["x"].mean())) <= 10
+    assert abs(y - float(s2["y"].mean())) <= 10
+
+
+def test_overpasses_are_in_the_local_morning(network: Path) -> None:
+    for site, row in read_sites(network / "sites.csv").iterrows():
+        with xr.open_dataset(next((network / "satellite" / str(site)).glob("S2_L2A_10m*.nc"))) as raster:
+            times = pd.DatetimeIndex(raster["timestamp"].values)
+        solar = (times.hour + times.minute / 60.0 + row["longitude"] / 15.0) % 24.0
+        assert solar.min() > 10.3
+        assert solar.max() < 10.9
+        assert set(np.round(np.diff(times) / pd.Timedelta("1D"))) == {5.0}
+
+
+def test_the_traps_of_real_files_occur_here(network: Path) -> None:
+    undeclared, sliced, outside = 0, 0, 0
+    for site in _site_ids():
+        folder = network / "satellite" / site
+        with xr.open_dataset(next(folder.glob("S2_L2A_20m*.nc")), mask_and_scale=False) as raster:
+            undeclared += "scale_factor" not in raster["B11"].attrs
+            outside += int((raster["SCL"] == 0).any())
+            assert raster["SCL"].attrs["_FillValue"] == 0
+        with xr.open_dataset(next(folder.glob("S1_*.nc"))) as raster:
+            sliced += int((np.diff(raster["timestamp"]) < np.timedelta64(1, "D")).any())
+    assert 0 < undeclared < SITES
+    assert sliced == SITES
+    assert outside > 0
+
+
+@pytest.mark.parametrize("site", _site_ids())
+def test_the_tower_sees_its_footprint_of_the_true_gpp(network: Path, site: str) -> None:
+    truth = _truth(network, site)
+    weights = truth["weights"].astype(float)
+    np.testing.assert_allclose(weights.sum(("y", "x")), 1.0, atol=1e-5)
+    seen = (weights * truth["gpp_month"]).sum(("y", "x"))
+    months = truth["gpp_tower"].resample(time="1MS").mean()
+    np.testing.assert_allclose(seen, months, rtol=1e-4, atol=1e-5)
+    flux = _flux(network, site)["GPP_NT_VUT_REF"]
+    error = (flux - truth["gpp_tower"]).dropna("time")
+    assert float(error.std()) < 1.2
+    assert abs(float(error.mean())) < 0.5
+    assert float(xr.corr(flux, truth["gpp_tower"])) ** 2 > 0.9
+
+
+def test_the_footprint_matters(network: Path) -> None:
+    measured_against = {"gpp_tower": [], "gpp_cube": []}
+    for site in _site_ids():
+        truth, flux = _truth(network, site), _flux(network, site)["GPP_NT_VUT_REF"]
+        assert len(np.unique(truth["cover"])) >= 2
+        for name, errors_ in measured_against.items():
+            errors_.append(float(((flux - truth[name]) ** 2).mean() ** 0.5))
+    tower, cube = (np.array(values) for values in measured_against.values())
+    assert (tower < cube).sum() >= SITES - 1
+    assert np.median(cube) > 1.4 * np.median(tower)
+
+
+def test_impossible_parameters_leave_the_folder_as_it_was(tmp_path: Path) -> None:
+    for wrong in ({"sites": 0}, {"size": 33}, {"size": 8}, {"years": (2021, 2020)}, {"seed": -1}, {"prefix": "v1"}):
+        with pytest.raises(errors.ConfigError, match=next(iter(wrong))):
+            write_network(tmp_path / "new", **wrong)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_study_of_real_sites_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "sites.csv").write_text("site_id,latitude,longitude\nBE-Bra,51.3,4.5\n")
+    before = _files(tmp_path)
+    with pytest.raises(errors.StudyError, match="virtual"):
+        write_network(tmp_path, sites=1)
+    assert _files(tmp_path) == before
+
+
+@pytest.mark.slow
+def test_nirv_x_radiation_is_as_good_as_at_real_unseen_towers(tmp_path: Path) -> None:
+    # yardstick: pooled r2 0.69 at unseen real sites; neither trivial nor hopeless here
+    folder, rows = write_network(tmp_path, sites=20, seed=1), []
+    for site, row in read_sites(folder / "sites.csv").iterrows():
+        flux, truth = _flux(folder, str(site)), _truth(folder, str(site))
+        cube = open_cube(sorted((folder / "satellite" / str(site)).glob("S2_*.nc")), sensor="S2_L2A")
+        red, nir = cube.sel(band="B04"), cube.sel(band="B08")
+        weights = truth["weights"].mean("month").to_numpy() * np.isfinite(red.to_numpy())
+        nirv = ((nir - red) / (nir + red) * nir).fillna(0.0).to_numpy()
+        covered = weights.sum((1, 2))
+        local = (cube.indexes["time"] + pd.Timedelta(hours=row["utc_offset"])).normalize()
+        series = pd.Series((weights * nirv).sum((1, 2)), index=local)[covered > 0.8] / covered[covered > 0.8]
+        days = flux[["SW_IN_F", "GPP_NT_VUT_REF"]].to_dataframe().reindex(series.index)
+        rows.append(days.assign(x=series * days["SW_IN_F"], site=site).dropna())
+    table = pd.concat(rows)
+    predicted = pd.concat(
+        [
+            np.polyval(np.polyfit(rest["x"], rest["GPP_NT_VUT_REF"], 1), left["x"]) + 0.0 * left["x"]
+            for site, left in table.groupby("site")
+            for rest in [table[table["site"] != site]]
+        ]
+    )
+    observed = pd.concat([left["GPP_NT_VUT_REF"] for _, left in table.groupby("site")])
+    r2 = 1.0 - ((observed - predicted) ** 2).sum() / ((observed - observed.mean()) ** 2).sum()
+    assert 0.55 < r2 < 0.82

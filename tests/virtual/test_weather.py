@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ecoembed.virtual import weather
+from ecoembed.virtual.places import Place
+
+
+def _weather(place: Place, days: pd.DatetimeIndex, seed: int = 0) -> pd.DataFrame:
+    return weather.halfhours(place, days, np.random.default_rng(seed))
+
+
+def test_daily_values_are_means_and_sums_of_the_half_hours(place: Place, days: pd.DatetimeIndex) -> None:
+    halfhours = _weather(place, days)
+    daily = weather.daily(halfhours)
+    by_day = halfhours.groupby(halfhours.index.normalize())
+    for name in ("TA_F", "SW_IN_F", "VPD_F"):
+        np.testing.assert_allclose(daily[name], by_day[name].mean())
+    np.testing.assert_allclose(daily["P_F"], by_day["P_F"].sum())
+
+
+def test_the_sun_stands_highest_at_solar_noon(place: Place, days: pd.DatetimeIndex) -> None:
+    shortwave = weather._clear_sky(place, _weather(place, days).index).reshape(-1, weather.HALF_HOURS)
+    clock = (np.arange(weather.HALF_HOURS) + 0.5) / 2.0
+    noon = (shortwave * clock).sum(1) / shortwave.sum(1)
+    expected = 12.0 + place.utc_offset - place.longitude / 15.0
+    assert np.abs(noon - expected).max() < 0.35  # the equation of time stays under 17 minutes
+    assert (shortwave[:, :4] == 0).all()
+
+
+@pytest.mark.parametrize(("latitude", "low", "high"), [(60.0, 280, 380), (45.0, 320, 390), (-30.0, 340, 400)])
+def test_clear_days_of_summer_have_the_radiation_of_their_latitude(
+    place: Place, days: pd.DatetimeIndex, latitude: float, low: float, high: float
+) -> None:
+    # pyrgeometer climatologies: clear midsummer days bring 300-380 W m-2 from 60 N to 30 S
+    daily = weather.daily(_weather(replace(place, latitude=latitude, elevation=100.0), days))
+    assert low < daily["SW_IN_F"].max() < high
+    summer = weather.summerness(replace(place, latitude=latitude), days) > 0.8
+    assert (
+        daily["SW_IN_F"][summer].mean()
+        > 1.8 * daily["SW_IN_F"][weather.summerness(place, days) * np.sign(latitude) < -0.8].mean()
+    )
+
+
+def test_weather_is_autocorrelated_and_bounded(place: Place, days: pd.DatetimeIndex) -> None:
+    halfhours = _weather(place, days)
+    daily = weather.daily(halfhours)
+    anomaly = daily["TA_F"] - 10.0 * weather.summerness(place, days)
+    assert anomaly.autocorr(1) > 0.6
+    assert daily["CLOUD"].autocorr(1) > 0.35
+    assert halfhours["CLOUD"].between(0, 1).all()
+    assert halfhours["WD"].between(0, 360).all()
+    assert (halfhours[["VPD_F", "P_F", "SW_IN_F"]] >= 0).all(axis=None)
+    assert (halfhours[["USTAR", "WS_F"]] > 0).all(axis=None)
+
+
+def test_clouds_bring_rain_and_take_light(place: Place, days: pd.DatetimeIndex) -> None:
+    daily = weather.daily(_weather(place, days))
+    clear, overcast = daily[daily["CLOUD"] < 0.3], daily[daily["CLOUD"] > 0.7]
+    assert clear["P_F"].sum() == 0
+    assert 200 < overcast["P_F"].sum() / 2 < 2000  # mm a year
+    assert overcast["SW_IN_F"].mean() < 0.75 * clear["SW_IN_F"].mean()
+
+
+def test_wind_prefers_its_sector(place: Place, days: pd.DatetimeIndex) -> None:
+    halfhours = _weather(place, days)
+    turned = (halfhours["WD"] - place.wind_from + 180.0) % 360.0 - 180.0
+    assert 0.5 < (turned.abs() < 60.0).mean() < 0.95
+
+
+def test_autoregressive_has_the_variance_and_memory_it_promises() -> None:
+    series = weather.autoregressive(200_000, 0.8, np.random.default_rng(1))
+    assert series.std() == pytest.approx(1.0, abs=0.03)
+    assert np.corrcoef(series[1:], series[:-1])[0, 1] == pytest.approx(0.8, abs=0.01)
