@@ -169,9 +169,11 @@ def _require(sites: int, years: tuple[int, int], size: int, seed: int, prefix: s
 
 def _require_own(folder: Path) -> None:
     """Nobody's own study is overwritten by a virtual one."""
-    table = folder / "sites.csv"
+    table, config = folder / "sites.csv", folder / "study.toml"
     strange = folder.exists() and not folder.is_dir()
-    if table.is_file():
+    if config.is_file():
+        strange = not config.read_text(encoding="utf-8").startswith(STUDY_TOML.splitlines()[0])
+    if table.is_file() and not strange:
         strange = not pd.read_csv(table, dtype=str).get("site_id", pd.Series([""])).str.startswith("XX-").all()
     if strange:
         raise StudyError(

@@ -17,7 +17,7 @@ from ecoembed.virtual.vegetation import COVERS, Growth
 #: Reflectance of an optically deep layer of leaves, in the band order of :data:`ecoembed.sensors.S2_L2A`.
 LEAVES: dict[str, tuple[float, ...]] = {
     "broadleaf": (0.020, 0.045, 0.022, 0.085, 0.270, 0.360, 0.395, 0.410, 0.190, 0.080),
-    "needle": (0.016, 0.032, 0.020, 0.055, 0.150, 0.195, 0.215, 0.225, 0.105, 0.048),
+    "needle": (0.017, 0.034, 0.021, 0.060, 0.170, 0.220, 0.245, 0.255, 0.120, 0.055),
     "sclerophyll": (0.022, 0.042, 0.027, 0.070, 0.195, 0.250, 0.275, 0.290, 0.160, 0.078),
     "grass": (0.028, 0.062, 0.034, 0.105, 0.285, 0.360, 0.390, 0.405, 0.225, 0.115),
     "crop": (0.026, 0.056, 0.028, 0.100, 0.320, 0.425, 0.465, 0.480, 0.210, 0.095),

@@ -151,8 +151,12 @@ def test_impossible_parameters_leave_the_folder_as_it_was(tmp_path: Path) -> Non
     assert not (tmp_path / "new").exists()
 
 
-def test_a_study_of_real_sites_is_not_overwritten(tmp_path: Path) -> None:
-    (tmp_path / "sites.csv").write_text("site_id,latitude,longitude\nBE-Bra,51.3,4.5\n")
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("sites.csv", "site_id,latitude,longitude\nBE-Bra,51.3,4.5\n"), ("study.toml", '[study]\nname = "mine"\n')],
+)
+def test_a_study_of_real_sites_is_not_overwritten(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
     before = _files(tmp_path)
     with pytest.raises(errors.StudyError, match="virtual"):
         write_network(tmp_path, sites=1)
@@ -162,7 +166,7 @@ def test_a_study_of_real_sites_is_not_overwritten(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_nirv_x_radiation_is_as_good_as_at_real_unseen_towers(tmp_path: Path) -> None:
     # yardstick: pooled r2 0.69 at unseen real sites; neither trivial nor hopeless here
-    folder, rows = write_network(tmp_path, sites=20, seed=1), []
+    folder, rows = write_network(tmp_path), []
     for site, row in read_sites(folder / "sites.csv").iterrows():
         flux, truth = _flux(folder, str(site)), _truth(folder, str(site))
         cube = open_cube(sorted((folder / "satellite" / str(site)).glob("S2_*.nc")), sensor="S2_L2A")
