@@ -187,7 +187,8 @@ def _mean_weights(pixels: Pixels, s: Array, t: Array, wind_dir: Array) -> Array:
         density = partial(summed_density, s=s[like], t=t[like], wind_dir=wind_dir[like])
         means += pixel_means(pixels, density, _resolving_step(s[like], t[like]))
     weights = means * (pixels.area / s.size)
-    return weights / max(1.0, float(weights.sum()))  # where all is inside, sampling may overshoot 1 by TOLERANCE
+    total = float(weights.sum())
+    return weights * (1 - 1e-12) / total if total > 1 else weights  # where all is inside, sampling may overshoot
 
 
 def _series(inputs: dict[str, Array]) -> dict[str, Array]:

@@ -185,16 +185,21 @@ def _fine(axis: Axis, n: int) -> tuple[Array, Array]:
 
 
 def _coarse(axis: Axis, m: int) -> tuple[Array, Array]:
-    """A point on every `m`-th pixel edge, counted from the tower's pixel; means of the cubic through four points."""
+    """A point in the centre of every `m`-th pixel, counted from the tower's, so that reflections are exact.
+
+    Half a pixel lies within one interval; its mean is that of the cubic through the four points around.
+    """
     tower = int(np.floor(-axis.edge / axis.step))
-    interval, within = np.divmod(np.arange(axis.size) - tower, m)
-    first = interval[0] - 1
-    points = axis.edge + axis.step * (tower + m * np.arange(first, interval[-1] + 3, dtype=np.float64))
-    weights = (_cubic(within / m) + 4 * _cubic((within + 0.5) / m) + _cubic((within + 1) / m)) / 6  # Simpson: exact
-    matrix = np.zeros((axis.size, points.size))
+    halves = np.arange(2 * axis.size) - 2 * tower - 1  # in half pixels from the centre of the tower's pixel
+    interval, within = np.divmod(halves, 2 * m)
+    first, last = interval[0] - 1, interval[-1] + 2
+    points = axis.edge + axis.step * (tower + 0.5 + m * np.arange(first, last + 1, dtype=np.float64))
+    low, width = within / (2 * m), 1 / (2 * m)
+    weights = (_cubic(low) + 4 * _cubic(low + width / 2) + _cubic(low + width)) / 6  # Simpson's rule: exact here
+    matrix = np.zeros((halves.size, points.size))
     for k in range(4):
-        matrix[np.arange(axis.size), interval - 1 - first + k] = weights[k]
-    return points, matrix
+        matrix[np.arange(halves.size), interval - 1 - first + k] = weights[k]
+    return points, (matrix[::2] + matrix[1::2]) / 2
 
 
 def _cubic(t: Array) -> Array:

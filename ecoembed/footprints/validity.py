@@ -45,7 +45,7 @@ _ALWAYS = (
     Condition("ol", "other than 0 m", lambda v: v["ol"] != 0),
     Condition(
         "ol",
-        f"with zm / ol >= {LOWEST_STABILITY}",
+        f"such that zm / ol >= {LOWEST_STABILITY}",
         lambda v: v["zm"] / np.where(v["ol"] == 0, np.nan, v["ol"]) >= LOWEST_STABILITY,
     ),
     Condition("sigmav", "> 0 m s-1", lambda v: v["sigmav"] > 0),

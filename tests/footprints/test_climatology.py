@@ -1,0 +1,200 @@
+"""Climatologies against the authors' code and against exact pixel integrals; exclusions, errors, memory."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+
+import numpy as np
+import pytest
+import rioxarray  # noqa: F401
+import xarray as xr
+
+from ecoembed.errors import FootprintError, GridError
+from ecoembed.footprints.climatology import fixed_radius, footprint_climatology
+from ecoembed.footprints.density import END, summed_density
+from ecoembed.footprints.kljun import A, B, C, D, scales
+from tests.footprints.oracle import ffp_climatology, northerly_pixels
+
+
+def square(half, step):
+    """A grid of pixel centres whose middle pixel is the tower's; y descends, as in cubes."""
+    centres = np.arange(-half, half + 1) * float(step)
+    return {"x": centres, "y": centres[::-1]}
+
+
+def record(n, zm, seed=0):
+    """A plausible record of `n` half-hours."""
+    rng = np.random.default_rng(seed)
+    ustar = rng.uniform(0.15, 0.8, n)
+    ol = np.where(rng.random(n) < 0.7, -np.exp(rng.uniform(1.5, 6.5, n)) * zm / 10, np.exp(rng.uniform(2, 6, n)) * zm)
+    return {
+        "zm": zm,
+        "umean": ustar * rng.uniform(5, 12, n),
+        "h": rng.uniform(300, 2000, n),
+        "ol": ol,
+        "sigmav": ustar * rng.uniform(1.6, 3, n),
+        "ustar": ustar,
+        "wind_dir": rng.uniform(0, 360, n),
+    }
+
+
+@pytest.mark.parametrize("zm", [2.5, 10, 40])
+def test_summed_density_equals_the_authors_climatology(zm):
+    inputs, centres = record(60, zm), np.arange(-50, 51) * 10.0
+    theirs = ffp_climatology(inputs, centres, centres)
+    s, t = scales({k: np.broadcast_to(np.asarray(v, float), 60) for k, v in inputs.items()})
+    east, north = (v.ravel() for v in np.meshgrid(centres, centres))
+    ours = summed_density(east, north, s, t, inputs["wind_dir"]).reshape(theirs.shape) / 60
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=4e-7 * theirs.max())
+
+
+@pytest.mark.parametrize("direction", [0.0, 90.0, 217.0])
+def test_weights_equal_the_authors_density_where_pixels_are_fine(direction):
+    """With pixels of 0.05 m and a plume tens of m wide, a pixel's mean is its centre's value."""
+    one = {"zm": 20.0, "z0": 0.1, "h": 2000.0, "ol": -100.0, "sigmav": 0.6, "ustar": 0.4}
+    one["wind_dir"] = direction
+    upwind = np.array([np.sin(np.radians(direction)), np.cos(np.radians(direction))]) * 84
+    wide = {k: np.arange(min(0, v) - 2, max(0, v) + 2, 0.05) for k, v in zip("xy", upwind, strict=True)}
+    weights = footprint_climatology(**one, grid=wide, x=0.0, y=0.0)
+    theirs = ffp_climatology({k: [v] for k, v in one.items()}, wide["x"], wide["y"])
+    np.testing.assert_allclose(weights.values / 0.05**2, theirs, rtol=0, atol=1e-6 * theirs.max())
+
+
+@pytest.mark.parametrize("zm", [1.2, 2.5, 6, 20, 60])
+@pytest.mark.parametrize("pixel", [10.0, 20.0])
+def test_weights_are_pixel_integrals_however_sharp_the_peak(zm, pixel):
+    """Against exact integrals: a tower of 1 m has its peak 4 m away, inside the tower's own pixel."""
+    one = {"zm": zm, "umean": 3.0, "h": 1000.0, "ol": -15 * zm, "sigmav": 0.7, "ustar": 0.3, "wind_dir": 0.0}
+    grid = square(40, pixel)
+    s, t = (float(v) for v in scales({k: np.asarray(v, float) for k, v in one.items()}))
+    edges = (np.arange(-40, 42) - 0.5) * pixel
+    exact = northerly_pixels(s, t, edges, edges)
+    weights = footprint_climatology(**one, grid=grid)[::-1].values
+    assert np.abs(weights - exact).max() < 3e-3 * exact.max()
+    assert np.abs(weights - exact).sum() < 2e-3
+    assert weights.sum() == pytest.approx(exact.sum(), abs=3e-4)
+
+
+def test_the_sum_converges_to_the_whole_footprint_and_never_exceeds_it():
+    one = {"zm": 2.5, "umean": 3.0, "h": 1000.0, "ol": -30.0, "sigmav": 0.7, "ustar": 0.3, "wind_dir": 45.0}
+    sums = [float(footprint_climatology(**one, grid=square(n, 20.0)).sum()) for n in (5, 20, 100, 700)]
+    assert sums == sorted(sums)
+    assert 0.999 < sums[-1] <= 1
+
+
+def test_the_curve_has_integrated_to_one_where_it_is_ended():
+    from scipy.special import gamma, gammaincc
+
+    whole = A * C ** (B + 1) * gamma(-B - 1)
+    assert whole == pytest.approx(1.00157, abs=1e-5)
+    assert whole * gammaincc(-B - 1, C / (END - D)) == pytest.approx(1, abs=1e-12)
+    beyond, within = np.array([0.0]), np.array([END - 1])
+    one = (np.ones(1), np.ones(1), np.zeros(1))
+    assert summed_density(beyond, np.array([END + 1]), *one)[0] == 0
+    assert summed_density(beyond, within, *one)[0] > 0
+
+
+def test_every_half_hour_left_out_is_counted_once_under_its_first_reason():
+    inputs = record(10, 2.5)
+    inputs["ustar"][0] = inputs["ustar"][1] = np.nan
+    inputs["sigmav"][1] = np.nan
+    inputs["ustar"][2] = 0.05
+    inputs["ol"][3] = -0.1
+    inputs["wind_dir"][4] = 400
+    weights = footprint_climatology(**inputs, grid=square(20, 10))
+    excluded = json.loads(weights.attrs["excluded"])
+    assert weights.attrs["n"] == 5
+    assert excluded == {
+        "sigmav not present": 1,
+        "ustar not present": 1,
+        "ol not such that zm / ol >= -15.5": 1,
+        "ustar not > 0.1 m s-1": 1,
+        "wind_dir not in 0 to 360 degree": 1,
+    }
+    kept = {k: v[5:] if isinstance(v, np.ndarray) else v for k, v in inputs.items()}
+    xr.testing.assert_allclose(weights, footprint_climatology(**kept, grid=square(20, 10)))
+
+
+def test_a_profile_without_solution_is_counted():
+    inputs = {"zm": 300.0, "z0": 0.1, "h": 3000.0, "ol": [5000.5, 100.0], "sigmav": 0.6, "ustar": 0.4, "wind_dir": 0.0}
+    weights = footprint_climatology(**inputs, grid=square(20, 50))
+    assert weights.attrs["n"] == 1
+    assert list(json.loads(weights.attrs["excluded"]).values()) == [1]
+
+
+def test_no_valid_half_hour_is_an_error_with_counts():
+    inputs = record(3, 2.5) | {"ustar": np.array([0.01, 0.02, np.nan])}
+    with pytest.raises(FootprintError, match=r'"ustar not present": 1.*"ustar not > 0.1 m s-1": 2'):
+        footprint_climatology(**inputs, grid=square(20, 10))
+    empty = {k: v[:0] if isinstance(v, np.ndarray) else v for k, v in inputs.items()}
+    with pytest.raises(FootprintError, match="0 half-hours"):
+        footprint_climatology(**empty, grid=square(20, 10))
+
+
+def test_absent_inputs_and_shapes_that_differ_are_errors():
+    inputs = record(3, 2.5)
+    with pytest.raises(FootprintError, match="wind_dir"):
+        footprint_climatology(**inputs | {"wind_dir": None}, grid=square(20, 10))
+    with pytest.raises(FootprintError, match="sigmav"):
+        footprint_climatology(**inputs | {"sigmav": None}, grid=square(20, 10))
+    with pytest.raises(FootprintError, match="different shapes"):
+        footprint_climatology(**inputs | {"ustar": np.ones(4)}, grid=square(20, 10))
+
+
+def test_a_grid_that_does_not_fit_is_an_error():
+    inputs = record(3, 2.5)
+    with pytest.raises(GridError, match=r"found x = 250.0 m; expected x between -205.0 and 205.0 m"):
+        footprint_climatology(**inputs, grid=square(20, 10), x=250)
+    with pytest.raises(GridError, match="not regular"):
+        footprint_climatology(**inputs, grid={"x": np.array([0.0, 10, 30]), "y": np.arange(3.0)})
+    with pytest.raises(GridError, match="no coordinate y"):
+        footprint_climatology(**inputs, grid={"x": np.arange(3.0)})
+    degrees = xr.DataArray(np.zeros((5, 5)), square(2, 1e-4), ("y", "x")).rio.write_crs("EPSG:4326")
+    with pytest.raises(GridError, match="metres"):
+        footprint_climatology(**inputs, grid=degrees)
+
+
+def test_weights_keep_the_grids_coordinates_crs_and_notes():
+    cube = xr.DataArray(np.zeros((2, 21, 21)), square(10, 10), ("time", "y", "x")).rio.write_crs("EPSG:32631")
+    weights = footprint_climatology(**record(3, 2.5), grid=cube, x=7.0, y=-3.0, notes={"h": "estimated"})
+    assert weights.dims == ("y", "x")
+    xr.testing.assert_equal(weights["x"], cube["x"])
+    xr.testing.assert_equal(weights["y"], cube["y"])
+    assert weights.rio.crs == cube.rio.crs
+    assert (weights.attrs["tower_x"], weights.attrs["tower_y"]) == (7.0, -3.0)
+    assert json.loads(weights.attrs["notes"]) == {"h": "estimated"}
+    assert weights.attrs["inside"] == pytest.approx(float(weights.sum()), abs=1e-12)
+
+
+def test_memory_does_not_grow_with_the_half_hours():
+    """8 000 half-hours on 101 x 101 pixels; evaluated at once they would take 650 MB an array."""
+    inputs, grid = record(8000, 10.0), square(50, 10)
+    footprint_climatology(**record(10, 10.0), grid=grid)
+    tracemalloc.start()
+    weights = footprint_climatology(**inputs, grid=grid)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert weights.attrs["n"] == 8000
+    assert peak < 32 << 20
+
+
+@pytest.mark.parametrize("radius", [3.0, 40.0, 73.3, 200.0])
+def test_a_disc_is_weighted_by_exact_overlap(radius):
+    grid = square(12, 10)
+    weights = fixed_radius(grid, radius, x=2.0, y=-4.0)
+    fine = (np.arange(2500) + 0.5) / 10 - 125
+    inside = np.hypot(fine - 2, (fine + 4)[:, None]) <= radius
+    counted = inside.reshape(25, 100, 25, 100).sum((1, 3)) * 0.01
+    np.testing.assert_allclose(weights.values[::-1] * np.pi * radius**2, counted, atol=0.9)
+    assert weights.attrs["inside"] == pytest.approx(
+        1.0 if radius < 120 else counted.sum() / (np.pi * radius**2), abs=1e-3
+    )
+    assert f"{radius:g} m" in weights.attrs["method"]
+
+
+def test_a_disc_needs_a_radius_and_a_tower_inside():
+    with pytest.raises(FootprintError, match="radius"):
+        fixed_radius(square(5, 10), 0)
+    with pytest.raises(GridError, match="outside"):
+        fixed_radius(square(5, 10), 30, x=0, y=1000)

@@ -1,0 +1,144 @@
+"""The estimates of what a tower did not measure, and the arguments they make."""
+
+from __future__ import annotations
+
+import inspect
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from ecoembed.errors import FootprintError, UnitError, VariableError
+from ecoembed.footprints.climatology import footprint_climatology
+from ecoembed.footprints.turbulence import (
+    boundary_layer_height,
+    displacement_height,
+    obukhov_length,
+    roughness_length,
+    sigma_v,
+    turbulence,
+)
+
+SITE = pd.Series({"measurement_height": 3.0, "canopy_height": 0.6, "latitude": 47.2}, name="XX-V01")
+
+
+@pytest.fixture
+def halfhours():
+    """Two days of half-hours under FLUXNET's names."""
+    hour = np.arange(96) / 2 % 24
+    light = np.maximum(0, 900 * np.sin((hour - 6) * np.pi / 12))
+    columns = {
+        "USTAR": (0.2 + light / 3000, "m s-1"),
+        "WD": (hour * 15, "degree"),
+        "WS_F": (2 + light / 400, "m s-1"),
+        "H_F_MDS": (light / 4 - 20, "W m-2"),
+        "TA_F": (15 + light / 100, "degC"),
+        "PA_F": (np.full(96, 96.0), "kPa"),
+        "SW_IN_F": (light, "W m-2"),
+    }
+    time = pd.date_range("2020-06-01", periods=96, freq="30min")
+    data = {name: ("time", values, {"units": unit}) for name, (values, unit) in columns.items()}
+    return xr.Dataset(data, {"time": time}, {"site": "XX-V01"})
+
+
+def test_obukhov_length_by_hand():
+    # rho = 101300 / (287.05 * 293.15) = 1.2038; 1.2038 * 1005 * 293.15 * 0.027 / (0.4 * 9.81 * 150) = 16.27
+    assert obukhov_length(0.3, 150.0, 20.0, 101.3) == pytest.approx(-16.27, abs=0.01)
+    assert obukhov_length(0.3, -150.0, 20.0, 101.3) == pytest.approx(16.27, abs=0.01)
+    assert np.isinf(obukhov_length(0.3, np.array(0.0), 20.0, 101.3))
+    assert np.isnan(obukhov_length(0.3, np.array(np.nan), 20.0, 101.3))
+
+
+def test_boundary_layer_height_follows_nieuwstadt_and_its_neutral_limit():
+    f, ustar, ol = 2 * 7.2921e-5 * np.sin(np.radians(50)), 0.35, np.array([20.0, 200.0, 4000.0])
+    written = ol / 3.8 * (-1 + np.sqrt(1 + 2.28 * ustar / (f * ol)))
+    np.testing.assert_allclose(boundary_layer_height(ol, ustar, 50), written, rtol=1e-12)
+    np.testing.assert_allclose(boundary_layer_height(ol, ustar, -50), written, rtol=1e-12)
+    assert boundary_layer_height(np.inf, ustar, 50) == pytest.approx(0.3 * ustar / f)
+    assert boundary_layer_height(-50.0, ustar, 50) == 1000
+    assert boundary_layer_height(np.inf, ustar, 0) == 3000
+    assert np.isnan(boundary_layer_height(np.nan, ustar, 50))
+
+
+def test_sigma_v_by_hand():
+    assert sigma_v(0.4, 30.0, 200.0) == pytest.approx(0.768)
+    assert sigma_v(0.4, -50.0, 1000.0) == pytest.approx(0.4 * 22 ** (1 / 3))
+    assert np.isnan(sigma_v(0.4, np.nan, 1000.0))
+
+
+def test_arguments_are_the_daytime_half_hours_and_say_what_was_estimated(halfhours):
+    arguments = turbulence(halfhours, SITE)
+    day = halfhours["SW_IN_F"].values > 20
+    assert set(arguments) <= set(inspect.signature(footprint_climatology).parameters)
+    assert arguments["zm"] == pytest.approx(3.0 - 0.67 * 0.6)
+    np.testing.assert_array_equal(arguments["ustar"], halfhours["USTAR"].values[day])
+    np.testing.assert_array_equal(arguments["umean"], halfhours["WS_F"].values[day])
+    assert "z0" not in arguments
+    notes = arguments["notes"]
+    assert notes["half-hours"] == f"{day.sum()} of 96: daytime, SW_IN_F > 20 W m-2"
+    assert all(notes[name].startswith("estimated") for name in ("ol", "h", "sigmav"))
+    grid = {"x": np.arange(-200.0, 201, 10), "y": np.arange(-200.0, 201, 10)}
+    weights = footprint_climatology(**arguments, grid=grid)
+    assert weights.attrs["n"] == day.sum()
+    assert json.loads(weights.attrs["notes"]) == notes
+
+
+def test_measured_turbulence_is_used_and_its_gaps_are_counted(halfhours):
+    measured = np.full(96, 0.55)
+    measured[:30] = np.nan
+    halfhours["V_SIGMA"] = ("time", measured, {"units": "m s-1"})
+    halfhours["MO_LENGTH"] = ("time", np.full(96, -33.0), {"units": "m"})
+    arguments, day = turbulence(halfhours, SITE), halfhours["SW_IN_F"].values > 20
+    missing = np.isnan(measured[day])
+    assert (arguments["ol"] == -33).all()
+    assert arguments["notes"]["ol"] == "MO_LENGTH"
+    assert (arguments["sigmav"][~missing] == 0.55).all()
+    np.testing.assert_allclose(arguments["sigmav"][missing], sigma_v(arguments["ustar"], -33.0, 1000.0)[missing])
+    assert f"estimated in {missing.sum()} of {day.sum()}" in arguments["notes"]["sigmav"]
+
+
+def test_without_wind_speed_roughness_comes_from_the_canopy(halfhours):
+    arguments = turbulence(halfhours.drop_vars("WS_F"), SITE)
+    assert arguments["z0"] == pytest.approx(0.15 * 0.6)
+    assert "umean" not in arguments
+    assert "estimated" in arguments["notes"]["z0"]
+    assert (displacement_height(10.0), roughness_length(10.0)) == (pytest.approx(6.7), pytest.approx(1.5))
+
+
+def test_gaps_stay_gaps(halfhours):
+    halfhours["USTAR"][22:26] = np.nan
+    arguments = turbulence(halfhours, SITE)
+    assert np.isnan(arguments["ustar"]).sum() == np.isnan(arguments["ol"]).sum() == 4
+    grid = {"x": np.arange(-200.0, 201, 10), "y": np.arange(-200.0, 201, 10)}
+    assert sum(json.loads(footprint_climatology(**arguments, grid=grid).attrs["excluded"]).values()) == 4
+
+
+def test_units_are_converted_assumed_or_refused(halfhours):
+    expected = turbulence(halfhours, SITE)["ol"]
+    kelvin = halfhours.assign(TA_F=(halfhours["TA_F"] + 273.15).assign_attrs(units="K"))
+    np.testing.assert_allclose(turbulence(kelvin, SITE)["ol"], expected)
+    np.testing.assert_allclose(turbulence(halfhours.drop_attrs(), SITE)["ol"], expected)
+    with pytest.raises(UnitError, match="mmHg"):
+        turbulence(halfhours.assign(PA_F=halfhours["PA_F"].assign_attrs(units="mmHg")), SITE)
+
+
+@pytest.mark.parametrize("name", ["USTAR", "WD", "SW_IN_F", "H_F_MDS", "TA_F", "PA_F"])
+def test_an_absent_variable_is_named(halfhours, name):
+    with pytest.raises(VariableError, match=r"XX-V01: (SW_IN_POT|" + name + ") absent"):
+        turbulence(halfhours.drop_vars(name), SITE)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"measurement_height": np.nan}, "measurement_height unknown"),
+        ({"canopy_height": None}, "canopy_height unknown"),
+        ({"canopy_height": 20.0}, "below the displacement height"),
+    ],
+)
+def test_heights_that_make_no_footprint_name_the_site(halfhours, change, says):
+    site = pd.Series({**SITE, **change}, name="XX-V01")
+    with pytest.raises(FootprintError, match=f"XX-V01: .*{says}"):
+        turbulence(halfhours, site)
