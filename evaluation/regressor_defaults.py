@@ -1,4 +1,4 @@
-"""How the defaults of the named regressors were chosen: towers that no benchmark scores, four table sizes, unseen sites.
+"""How the defaults of the named regressors were chosen: on towers that no benchmark scores, in four table sizes.
 
     python evaluation/regressor_defaults.py
 
@@ -72,10 +72,11 @@ def main() -> None:
     table = towers()
     sizes = {f"{s} x {d}": [draw(table, s, d, k) for k in range(5)] for s, d in ((10, 60), (36, 27), (100, 100))}
     sizes[f"all ({len(table)})"] = [table]
+    folds = {size: 5 if size.startswith("all") else 10 for size in sizes}
     rows = {
-        name: {size: np.mean([score(make, t, 5 if len(t) > 50_000 else 10) for t in tables]) for size, tables in sizes.items()}
+        name: {size: np.mean([score(make, t, folds[size]) for t in tables]) for size, tables in sizes.items()}
         for name, make in MODELS.items()
-    }  # fmt: skip
+    }
     print(pd.DataFrame(rows).T.round(3).to_string())
 
 

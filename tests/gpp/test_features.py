@@ -1,0 +1,130 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from ecoembed.errors import TableError
+from ecoembed.gpp.features import feature_table, local_days
+from tests.gpp import worlds
+
+NAMES = ["XX-T01", "XX-T02"]
+
+
+def build(change=None, names=NAMES, times=None, **keywords):
+    times = worlds.overpasses() if times is None else times
+    series = {s: worlds.all_series(times, seed=i) for i, s in enumerate(names)}
+    flux = {s: worlds.flux(s, seed=i) for i, s in enumerate(names)}
+    place = worlds.sites(names)
+    if change is not None:
+        change(series, flux, place)
+    return feature_table(series, flux, place, **keywords)
+
+
+def test_sets_share_one_index():
+    table = build()
+    expected = ["observed", "bands", "indices", "embeddings", "nirv_x_radiation", "meteo", "climatology"]
+    assert list(table.columns.unique(0)) == expected
+    assert len(table) == 60
+    assert not table.isna().any().any()
+    assert table.attrs["units"] == "gC m-2 d-1"
+    product = table["indices", "NIRv"] * table["meteo", "SW_IN_F"]
+    np.testing.assert_allclose(table["nirv_x_radiation"].iloc[:, 0], product)
+
+
+def test_overpass_meets_the_flux_of_its_local_day():
+    """22:00 UTC is the next day at UTC+5 and the same day at UTC-5."""
+    for offset, day in ((5.0, "2020-04-02"), (-5.0, "2020-04-01")):
+        times = pd.DatetimeIndex(["2020-04-01T22:00"])
+        table = build(lambda s, f, p, o=offset: p.__setitem__("utc_offset", o), times=times)
+        assert table.index.get_level_values("date").unique() == [pd.Timestamp(day)]
+        expected = float(worlds.flux("XX-T01")["GPP_NT_VUT_REF"].sel(time=day))
+        assert table.loc[("XX-T01", day), ("observed", "GPP_NT_VUT_REF")] == pytest.approx(expected)
+
+
+def test_local_midnight_belongs_to_the_new_day():
+    assert local_days(["2020-01-01T23:00"], 1.0)[0] == pd.Timestamp("2020-01-02")
+    assert local_days(["2020-01-01T22:59"], 1.0)[0] == pd.Timestamp("2020-01-01")
+    assert local_days(["2020-01-01T04:00"], -4.5)[0] == pd.Timestamp("2019-12-31")
+
+
+def test_better_covered_acquisition_of_a_day_is_kept_for_all_sets():
+    times = pd.DatetimeIndex(["2020-04-01T10:00", "2020-04-01T10:20"])
+
+    def change(series, flux, place):
+        for sets in series.values():
+            for one in sets.values():
+                one["coverage"][:] = [0.7, 0.9]
+            sets["bands"]["coverage"][:] = [0.95, 0.9]  # the least coverage decides
+
+    series = worlds.all_series(times)
+    table = build(change, times=times)
+    assert table.attrs["rows"]["second acquisition on the local day"] == 2
+    for name in ("bands", "indices", "embeddings"):
+        np.testing.assert_allclose(table.loc["XX-T01", name].iloc[0], series[name]["value"][1])
+
+
+def test_every_dropped_row_is_counted_by_reason():
+    def change(series, flux, place):
+        one = series["XX-T01"]
+        one["bands"]["coverage"][0] = 0.4
+        one["embeddings"] = one["embeddings"].isel(time=slice(0, -2))
+        one["indices"]["value"][1, 0] = np.nan
+        flux["XX-T01"] = flux["XX-T01"].copy(deep=True)
+        flux["XX-T01"]["GPP_NT_VUT_REF"].loc[{"time": "2020-03-12"}] = np.nan
+        flux["XX-T01"]["TA_F"].loc[{"time": "2020-03-17"}] = np.nan
+        flux["XX-T02"] = flux["XX-T02"].isel(time=slice(10, None))
+
+    rows = build(change).attrs["rows"]
+    reasons = {k: v for k, v in rows.items() if k not in ("in", "out") and v}
+    assert reasons == {
+        "coverage below 0.5": 1,
+        "acquisition absent from a feature set": 2,
+        "feature missing": 1,
+        "target not measured": 1,
+        "driver missing": 1,
+        "day outside the flux record": 2,
+    }
+    assert rows["in"] == 60
+    assert rows["in"] - sum(reasons.values()) == rows["out"]
+
+
+def test_coverage_at_the_limit_is_kept():
+    table = build(lambda s, f, p: s["XX-T01"]["bands"]["coverage"].__setitem__(0, 0.5))
+    assert len(table) == 60
+
+
+def test_missing_radiation_leaves_the_baseline_out_and_says_so():
+    def change(series, flux, place):
+        flux["XX-T02"] = flux["XX-T02"].drop_vars("SW_IN_F")
+
+    with pytest.warns(UserWarning, match="nirv_x_radiation"):
+        table = build(change)
+    assert "nirv_x_radiation" not in table.columns.unique(0)
+    assert list(table["meteo"].columns) == ["TA_F", "VPD_F", "P_F"]
+    assert "XX-T02" in table.attrs["left_out"]["SW_IN_F"]
+
+
+def test_other_features_at_a_site_are_refused():
+    def change(series, flux, place):
+        series["XX-T02"]["bands"] = worlds.series(worlds.overpasses(), ["B04"])
+
+    with pytest.raises(TableError, match=r"XX-T02: feature sets differ.*bands"):
+        build(change)
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda s, f, p: f.pop("XX-T02"), "XX-T02.*absent from the flux tables"),
+        (lambda s, f, p: p.__setitem__("utc_offset", np.nan), "XX-T01: UTC offset unknown"),
+        (lambda s, f, p: f["XX-T02"].attrs.__setitem__("utc_offset", 2.0), "XX-T02: .*different UTC offsets"),
+        (lambda s, f, p: [d["bands"]["coverage"].__setitem__(slice(None), 0.1) for d in s.values()], "no row has"),
+    ],
+)
+def test_what_cannot_be_joined_is_refused(change, match):
+    with pytest.raises(TableError, match=match):
+        build(change)
+
+
+def test_absent_target():
+    with pytest.raises(TableError, match="GPP_DT_VUT_REF"):
+        build(target="GPP_DT_VUT_REF")
