@@ -1,0 +1,221 @@
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.model_selection import GridSearchCV, GroupKFold, KFold
+from sklearn.preprocessing import StandardScaler
+
+from ecoembed.errors import ConfigError, FileError, TableError
+from ecoembed.schema import check_predictions
+from ecoembed.validation.metrics import r2
+from tests.validation.tables import SETS, flat, joined, run
+
+FITS: list[dict] = []
+
+
+class Spy(RegressorMixin, BaseEstimator):
+    """Remembers which rows it was fitted on: the feature is the row's number."""
+
+    def fit(self, X, y, groups=None):
+        FITS.append({"rows": set(X[:, 0].astype(int)), "groups": None if groups is None else list(groups)})
+        return self
+
+    def predict(self, X):
+        FITS[-1]["predicted"] = set(X[:, 0].astype(int))
+        return np.zeros(len(X))
+
+
+def test_fit_never_sees_the_test_site():
+    FITS.clear()
+    table = flat().assign(number=np.arange(100.0))
+    run(table, features={"number": ["number"]}, regressors=[Spy()])
+    assert len(FITS) == 5
+    for fit in FITS:
+        held_out = set(table["SITE_ID"][sorted(fit["predicted"])])
+        assert len(held_out) == 1
+        assert not held_out & set(table["SITE_ID"][sorted(fit["rows"])])
+        assert not held_out & set(fit["groups"])
+        assert len(fit["rows"]) == 80
+
+
+def test_scaling_is_fitted_inside_the_fold():
+    """A scaler fitted on all rows gives other predictions, so the test would notice one."""
+    table = flat()
+    table.loc[table["SITE_ID"] == "XX-T04", "NIRv"] *= 1000
+    X, y, test = table[["NIRv"]].to_numpy(), table["GPP"].to_numpy(), (table["SITE_ID"] == "XX-T04").to_numpy()
+    inside = StandardScaler().fit(X[~test])
+    outside = StandardScaler().fit(X)
+    expected, leaky = (
+        Ridge(1.0).fit(s.transform(X[~test]), y[~test]).predict(s.transform(X[test])) for s in (inside, outside)
+    )
+    got = run(table, features={"nirv": ["NIRv"]}).predictions
+    got = got[got["site"] == "XX-T04"]["predicted"].to_numpy()
+    np.testing.assert_allclose(got, expected)
+    assert not np.allclose(got, leaky)
+
+
+def test_every_model_is_scored_on_the_same_rows():
+    table = flat()
+    table.loc[3, "TA"] = np.nan
+    table.loc[[5, 6], "GPP"] = np.nan
+    result = run(table, regressors=["ridge", "lightgbm"], climatology={"type": "PFT", "latitude": 50.0})
+    assert set(result.scores["n"]) == {97}
+    assert len(result.scores) == 6
+    assert result.rows == {"in": 100, "GPP missing": 2, "all missing": 1, "out": 97}
+    keys = ["site", "date"]
+    first, *others = (
+        rows[keys].to_numpy().tolist() for _, rows in result.predictions.groupby(["features", "regressor"])
+    )
+    assert all(other == first for other in others)
+    check_predictions(result.predictions)
+
+
+def test_scores():
+    result = run(flat())
+    assert list(result.scores.columns) == [
+        "features", "regressor", "n", "sites", "r2", "rmse", "bias", "median_site_r2", "protocol", "label",
+    ]  # fmt: skip
+    assert list(result.site_scores.columns) == ["features", "regressor", "site", "n", "r2", "rmse", "bias"]
+    light = result.predictions[result.predictions["features"] == "light"]
+    score = result.scores.set_index("features").loc["light", "r2"]
+    assert score == pytest.approx(r2(light["observed"].to_numpy(), light["predicted"].to_numpy()))
+    assert score > 0.7
+    assert set(result.scores["label"]) == {"unseen-site"}
+
+
+def test_product_of_two_columns():
+    table = flat()
+    table["product"] = table["NIRv"] * table["SW"]
+    one = run(table, features={"f": ["NIRv * SW"]}).predictions["predicted"]
+    two = run(table, features={"f": ["product"]}).predictions["predicted"]
+    np.testing.assert_array_equal(one, two)
+
+
+def test_a_random_split_is_labelled_seen():
+    assert set(run(flat(), protocol=KFold(5, shuffle=True, random_state=0)).scores["label"]) == {"seen-site"}
+
+
+def test_groups_reach_the_inner_folds_of_a_search():
+    search = GridSearchCV(Ridge(), {"alpha": [0.1, 10.0]}, cv=GroupKFold(4))  # fails without groups
+    result = run(flat(), regressors={"tuned": search, "line": LinearRegression()})
+    assert set(result.scores["regressor"]) == {"tuned", "line"}
+
+
+@pytest.mark.parametrize(
+    ("leak", "what"),
+    [(lambda t: t["GPP"] * 1.2 + 3, "the target"), (lambda t: t.groupby("SITE_ID")["GPP"].transform("mean"), "mean")],
+)
+def test_an_injected_leak_is_refused(leak, what):
+    table = flat()
+    table["leak"] = leak(table)
+    with pytest.raises(TableError, match=rf"leak: this feature is .*{what}"):
+        run(table, features={"clean": ["NIRv"], "leaky": ["NIRv", "leak"]})
+
+
+def test_the_target_as_a_feature_is_refused():
+    with pytest.raises(TableError, match="GPP: the target is among the features"):
+        run(flat(), features={"f": ["GPP"]})
+
+
+def test_a_noisy_leak_shows_in_the_score():
+    """What cannot be refused must at least be seen: a blurred site mean lifts the score."""
+    table = flat(sites=12)
+    mean = table.groupby("SITE_ID")["GPP"].transform("mean")
+    table["leak"] = mean + np.random.default_rng(0).normal(0, 0.05, len(table))
+    scores = run(table, features={"clean": ["NIRv * SW"], "leaky": ["NIRv * SW", "leak"]}).scores.set_index("features")
+    assert scores.loc["leaky", "r2"] > scores.loc["clean", "r2"] + 0.05
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"TA": "warm"}, "TA: column is not numeric.*'warm'"),
+        ({"TA": np.inf}, "TA: infinite values.*100 of 100"),
+        ({"TA": -9999.0}, "TA: fill values"),
+        ({"TA": np.nan}, "no row has the target and every feature.*'all missing': 100"),
+        ({"date": "today?"}, "date: dates cannot be read"),
+        ({"date": 17}, "date: dates are numbers"),
+        ({"SITE_ID": "one"}, "different rows of one site and date"),
+    ],
+)
+def test_unusable_columns(change, match):
+    with pytest.raises(TableError, match=match):
+        run(flat().assign(**change))
+
+
+def test_absent_columns_name_close_ones():
+    with pytest.raises(TableError, match=r"NIRV, TB.*did you mean NIRv"):
+        run(flat(), features={"f": ["NIRV", "TB"]})
+    with pytest.raises(TableError, match="SITE"):
+        run(flat(), site="SITE")
+
+
+def test_repeated_rows_are_counted_once():
+    table = flat()
+    result = run(pd.concat([table, table.iloc[:7]]))
+    assert result.rows == {"in": 107, "row repeated": 7, "out": 100}
+
+
+def test_fluxnet_dates_are_dates():
+    table = flat()
+    numbers = table.assign(date=table["date"].dt.strftime("%Y%m%d").astype(int))
+    text = table.assign(date=table["date"].dt.strftime("%Y-%m-%d"))
+    for other in (numbers, text):
+        pd.testing.assert_frame_equal(run(other).predictions, run(table).predictions)
+
+
+def test_files(tmp_path):
+    table = flat()
+    table.to_csv(tmp_path / "t.csv", index=False)
+    table.to_parquet(tmp_path / "t.parquet")
+    expected = run(table).scores
+    for name in ("t.csv", "t.parquet"):
+        pd.testing.assert_frame_equal(run(tmp_path / name).scores, expected)
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1 not really")
+    (tmp_path / "t.txt").write_text("a")
+    for name, match in (("none.csv", "no such"), ("broken.parquet", "cannot be read"), ("t.txt", "not a table")):
+        with pytest.raises(FileError, match=match):
+            run(tmp_path / name)
+
+
+def test_a_feature_table_brings_its_sets():
+    table = joined()
+    result = run(table, target="GPP_NT_VUT_REF", features=None)
+    assert set(result.scores["features"]) == set(table.columns.unique(0)) - {"observed"}
+    assert result.record["feature_table"]["rows"] == table.attrs["rows"]
+    union = run(table, target="GPP_NT_VUT_REF", features={"bands+meteo": ["bands", "meteo"]})
+    assert union.record["features"]["bands+meteo"][:2] == ["bands.B04", "bands.B08"]
+    assert union.scores["n"].tolist() == [len(table)]
+    with pytest.raises(TableError, match=r"no feature set 'band'"):
+        run(table, target="GPP_NT_VUT_REF", features={"b": ["band"]})
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"features": None}, "no feature set named"),
+        ({"features": {"a": []}}, "without columns.*a"),
+        ({"regressors": ["rigde"]}, "Did you mean 'ridge'"),
+        ({"regressors": []}, "no regressor"),
+        ({"regressors": [Ridge(1), Ridge(2)]}, "two regressors of one name"),
+        ({"protocol": "random"}, "unknown protocol"),
+        ({"climatology": {"type": "PFT"}}, "type and latitude"),
+    ],
+)
+def test_wrong_requests(changes, match):
+    with pytest.raises(ConfigError, match=match):
+        run(flat(), **changes)
+
+
+def test_the_seed_decides():
+    one, same, other = (run(flat(), regressors=["lightgbm"], seed=s).predictions for s in (0, 0, 1))
+    pd.testing.assert_frame_equal(one, same)
+    assert not np.allclose(one["predicted"], other["predicted"])
+
+
+def test_the_argument_is_untouched():
+    table = flat()
+    before = table.copy(deep=True)
+    run(table, features=SETS)
+    pd.testing.assert_frame_equal(table, before)

@@ -1,0 +1,57 @@
+import json
+
+import pandas as pd
+import pytest
+
+from ecoembed.errors import FileError
+from ecoembed.validation import report
+from ecoembed.validation.save import FILES
+from tests.validation.tables import flat, run
+
+
+def contents(folder):
+    return {p.name: p.read_bytes() for p in folder.iterdir()}
+
+
+def test_what_is_written(tmp_path):
+    result = run(flat(3, 6))
+    folder = result.save(tmp_path / "out")
+    assert sorted(contents(folder)) == sorted(FILES)
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(folder / "predictions.parquet"), result.predictions, check_dtype=False
+    )
+    assert pd.read_csv(folder / "scores.csv")["r2"].to_numpy() == pytest.approx(
+        result.scores["r2"].to_numpy(), rel=1e-5
+    )
+    record = json.loads((folder / "benchmark.json").read_text())
+    assert record["rows"] == result.rows
+    assert record["label"] == "unseen-site"
+    assert {"numpy", "scikit-learn", "lightgbm", "ecoembed"} <= set(record["versions"])
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_previous_benchmark_is_replaced(tmp_path):
+    run(flat(3, 6)).save(tmp_path / "out")
+    run(flat(4, 6)).save(tmp_path / "out")
+    assert pd.read_csv(tmp_path / "out" / "scores.csv")["sites"].tolist() == [4, 4]
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_failure_leaves_the_old_folder(tmp_path, monkeypatch):
+    run(flat(3, 6)).save(tmp_path / "out")
+    before = contents(tmp_path / "out")
+    monkeypatch.setattr(report, "series_figures", lambda *a: 1 / 0)
+    for name in ("out", "new"):
+        with pytest.raises(ZeroDivisionError):
+            run(flat(4, 6)).save(tmp_path / name)
+    assert contents(tmp_path / "out") == before
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_other_files_are_never_lost(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(FileError, match=r"notes\.txt"):
+        run(flat(3, 6)).save(tmp_path)
+    assert contents(tmp_path) == {"notes.txt": b"mine"}
+    with pytest.raises(FileError, match="is a file"):
+        run(flat(3, 6)).save(tmp_path / "notes.txt")

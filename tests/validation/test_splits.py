@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit
+
+from ecoembed.errors import ConfigError, TableError
+from ecoembed.validation.splits import SEEN, UNSEEN, label_of, make_folds, name_of
+
+SITES = np.array(list("bacbacbb"), dtype=object)
+
+
+def test_leave_site_out_holds_each_site_out_once_in_the_order_of_names():
+    folds = make_folds("leave-site-out", SITES)
+    assert [set(SITES[test]) for _, test in folds] == [{"a"}, {"b"}, {"c"}]
+    for train, test in folds:
+        assert set(SITES[train]) == set("abc") - set(SITES[test])
+        assert len(train) + len(test) == len(SITES)
+    assert label_of(folds, SITES) == UNSEEN
+
+
+def test_label_is_read_from_the_folds():
+    assert label_of(make_folds(KFold(2), SITES), SITES) == SEEN
+    assert label_of(make_folds(GroupKFold(2), SITES), SITES) == UNSEEN
+
+
+def test_own_splitter_keeps_its_name():
+    assert name_of(GroupKFold(2)) == "GroupKFold"
+
+
+def test_one_site_cannot_be_left_out():
+    with pytest.raises(TableError, match="1 site"):
+        make_folds("leave-site-out", np.array(["a", "a"], dtype=object))
+
+
+def test_folds_must_hold_every_row_once():
+    with pytest.raises(TableError, match="exactly once"):
+        make_folds(ShuffleSplit(3, random_state=0), SITES)
+    with pytest.raises(TableError, match="does not fit"):
+        make_folds(GroupKFold(5), SITES)
+
+
+def test_unknown_protocol():
+    with pytest.raises(ConfigError, match="Did you mean 'leave-site-out'"):
+        make_folds("leave-sites-out", SITES)
+    with pytest.raises(ConfigError, match="not a protocol"):
+        make_folds(3, SITES)
