@@ -63,6 +63,18 @@ def test_zero_and_nan_are_missing_but_not_in_the_classes(tmp_path: Path) -> None
     assert raster["SCL"].values[1, 0, 0] == 0
 
 
+def test_zero_is_missing_even_if_no_fill_value_is_declared(tmp_path: Path) -> None:
+    import xarray as xr
+
+    layers = fakes.numbers(N, SIZE, ("B05",))
+    layers["B05"][0, 1, 2] = 0
+    with xr.open_dataset(fine(tmp_path, layers), mask_and_scale=False, decode_times=False) as opened:
+        raster = opened.load()
+    del raster["B05"].attrs["_FillValue"]
+    raster.to_netcdf(tmp_path / "bare.nc")
+    assert np.isnan(open_sentinel2(tmp_path / "bare.nc")["B05"].values[0, 1, 2])
+
+
 @pytest.mark.parametrize("baseline", ["05.09", "4.0", "N0400"])
 @pytest.mark.parametrize("as_reflectance", [False, True])
 def test_offset_of_baseline_04_is_applied(tmp_path: Path, baseline: str, as_reflectance: bool) -> None:

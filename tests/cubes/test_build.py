@@ -81,7 +81,7 @@ def test_unclear_pixels_are_missing_in_all_bands_and_sparse_dates_dropped(tmp_pa
 
 def test_periods_are_joined(tmp_path: Path) -> None:
     place = fakes.write_place(tmp_path)
-    later = fakes.write_place(tmp_path / "later", seed=5)
+    later = fakes.write_place(tmp_path / "A", seed=5)  # a folder that sorts before the earlier period's files
     for path in later.values():
         with xr.open_dataset(path, decode_times=False, mask_and_scale=False) as opened:
             raster = opened.load()
@@ -92,6 +92,21 @@ def test_periods_are_joined(tmp_path: Path) -> None:
     assert cube.indexes["time"].is_monotonic_increasing
     assert cube.isel(time=slice(0, 6)).equals(open_cube(place.values()))
     assert open_cube([*place.values(), *later.values()], "S1").sizes["time"] == 12
+
+
+def test_slices_of_one_day_from_two_files_are_one_acquisition(tmp_path: Path) -> None:
+    place = fakes.write_place(tmp_path)
+    once = open_cube(tmp_path, "S1")
+    darker = {band: np.full((6, 4, 4), -300_000, dtype="int32") for band in ("VV", "VH")}
+    darker["VV"][:, 0, 0] = 0
+    fakes.write_raster(
+        tmp_path / "second.nc", darker, fakes.times(6, "2019-03-02T17:31:35"), resolution=20, attrs={}, band_attrs={}
+    )
+    merged = open_cube([place["S1"], tmp_path / "second.nc"], "S1")
+    np.testing.assert_array_equal(merged["time"], once["time"])
+    expected = 10 * np.log10((10 ** (once.astype(float) / 10) + 1e-3) / 2)
+    expected[:, 0, :2, :2] = once[:, 0, :2, :2]
+    np.testing.assert_allclose(merged, expected, atol=1e-4)
 
 
 def test_absent_bands_and_classes_are_named(tmp_path: Path) -> None:

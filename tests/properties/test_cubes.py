@@ -137,6 +137,13 @@ def test_mask_keeps_exactly_the_clear_and_counts_the_rest(classes: np.ndarray, m
     assert kept.equals(masked.sel(time=kept["time"]))
 
 
+@few
+@given(holes=hnp.arrays(bool, (3, 2, 3, 3)))
+def test_a_pixel_is_valid_where_all_bands_are(holes: np.ndarray) -> None:
+    share = masks.valid_share(cube(np.where(holes, np.nan, 1.0), days([0, 1, 2])))
+    np.testing.assert_allclose(share, (~holes).all(axis=1).mean(axis=(1, 2)))
+
+
 @pytest.fixture(scope="module")
 def place() -> dict[str, Path]:
     with tempfile.TemporaryDirectory() as folder:

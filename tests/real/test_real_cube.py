@@ -51,8 +51,8 @@ def test_sentinel2(s2: xr.DataArray) -> None:
 def test_both_resolutions_agree_where_their_bands_overlap(s2: xr.DataArray) -> None:
     """B08 (10 m) and B8A (20 m) see the same infrared: a wrong scale or a flipped grid of either file would show.
 
-    The files as delivered are out of register by 10 m from north to south (moving B08 by one row gives 0.99); we believe
-    the coordinates that they declare.
+    The files as delivered are out of register by 10 m from north to south (moving B08 by one row gives 0.99); we
+    believe the coordinates that they declare.
     """
     broad, narrow = (s2.sel(band=band).coarsen(x=2, y=2).reduce(np.mean).values.ravel() for band in ("B08", "B8A"))
     both = np.isfinite(broad) & np.isfinite(narrow)
