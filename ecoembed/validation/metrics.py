@@ -24,7 +24,8 @@ def r2(observed: np.ndarray, predicted: np.ndarray) -> float:
     """
     if len(observed) == 0 or np.ptp(observed) == 0:
         return float("nan")
-    return float(1.0 - np.sum((observed - predicted) ** 2) / np.sum((observed - np.mean(observed)) ** 2))
+    sse, sst = np.sum((observed - predicted) ** 2), np.sum((observed - np.mean(observed)) ** 2)
+    return float(1.0 - sse / sst)
 
 
 def rmse(observed: np.ndarray, predicted: np.ndarray) -> float:
