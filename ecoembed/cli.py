@@ -117,15 +117,15 @@ def flux(path: Path, /, *, target: str = "GPP_NT_VUT_REF", min_qc: float = 0.75,
 
 
 @app.command
-def cube(paths: list[Path], /, *, out: Path, site: str | None = None, as_json: Json = False) -> None:
+def cube(place: Path, /, *, out: Path, site: str | None = None, as_json: Json = False) -> None:
     """Build the 10 m cubes of one place from its Sentinel-2 and Sentinel-1 files, as one Zarr store.
 
-    Example: ecoembed cube satellite/DE-Gri/*.nc --out cubes/DE-Gri.zarr
+    Example: ecoembed cube satellite/DE-Gri --out cubes/DE-Gri.zarr
 
     Parameters
     ----------
-    paths
-        NetCDF files of one place: Sentinel-2 10 m and 20 m, Sentinel-1.
+    place
+        Folder with the NetCDF files of one place: Sentinel-2 10 m and 20 m, Sentinel-1.
     out
         The Zarr store to write: groups S2_L2A and S1.
     site
@@ -133,7 +133,7 @@ def cube(paths: list[Path], /, *, out: Path, site: str | None = None, as_json: J
     """
     from ecoembed.stages import write_cubes
 
-    s2, s1 = write_cubes(paths, out, site or out.stem)
+    s2, s1 = write_cubes(place, out, site or out.stem)
     value = {
         "store": out,
         **{c.attrs["sensor"]: {**{str(k): v for k, v in c.sizes.items()}, "units": c.attrs["units"]} for c in (s2, s1)},

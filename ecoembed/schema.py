@@ -27,7 +27,7 @@ import xarray as xr
 from ecoembed.errors import GridError, TableError, VariableError
 from ecoembed.sensors import get_sensor
 
-T = TypeVar("T")
+Frame = TypeVar("Frame", bound=pd.DataFrame)
 
 #: IGBP land-cover types that occur at flux towers.
 IGBP = (
@@ -103,10 +103,10 @@ def _validated(validate: Callable[[], Any], where: object, error: type[Exception
         raise error(f"contract broken: {text[:300]}", where=where, remedy=remedy) from None  # type: ignore[call-arg]
 
 
-def check_sites(sites: T, where: object = "sites") -> T:
+def check_sites(sites: Frame, where: object = "sites") -> Frame:
     """`Sites`: index ``site_id`` unique; full-precision coordinates; IGBP known; heights in m; UTC offset in h."""
     remedy = "Correct the row in the site table"
-    _validated(lambda: SITES.validate(sites, lazy=False), where, TableError, remedy)  # type: ignore[arg-type]
+    _validated(lambda: SITES.validate(sites, lazy=False), where, TableError, remedy)
     return sites
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import geopandas as gpd
     import xarray as xr
 
-    from ecoembed.study import StudyConfig
+    from ecoembed.config import StudyConfig
 
 #: Feature cubes of a site, in the order in which they are extracted; the group names of series/SITE.zarr.
 SOURCES = {
@@ -35,7 +35,7 @@ def manifest_of(output: Path) -> Path:
     return output.with_name(output.name + ".json")
 
 
-def stage(output: Path, inputs: Iterable[Path], parameters: dict[str, Any], make: Callable[[], None]) -> bool:
+def stage(output: Path, inputs: Iterable[Path], parameters: dict[str, Any], make: Callable[[], object]) -> bool:
     """Run `make`, which writes `output`, unless the manifest says that it would give what is there already."""
     record = {
         "inputs": {path.name: digest(path) for path in inputs},
@@ -69,27 +69,28 @@ def flux_file(folder: Path, site: str) -> Path:
     return found[0]
 
 
-def write_cubes(files: list[Path], output: Path, site: str) -> tuple[xr.DataArray, xr.DataArray]:
-    """The 10 m cubes of a place, S1 smoothed over three acquisitions, as the groups S2_L2A and S1 of one Zarr store."""
+def write_cubes(place: Path, output: Path, site: str) -> tuple[xr.DataArray, xr.DataArray]:
+    """The 10 m cubes of the files in one folder, S1 smoothed over three acquisitions, as groups of one Zarr store."""
     from ecoembed.cubes.build import open_cube
     from ecoembed.cubes.pairing import smooth
     from ecoembed.cubes.store import save_cubes
 
-    s2 = open_cube(files, "S2_L2A").assign_attrs(site=site)
-    s1 = smooth(open_cube(files, "S1")).assign_attrs(site=site)
+    s2 = open_cube(place, "S2_L2A").assign_attrs(site=site)
+    s1 = smooth(open_cube(place, "S1")).assign_attrs(site=site)
     save_cubes({"S2_L2A": s2, "S1": s1}, output)
     return s2, s1
 
 
 def build_cubes(folder: Path, site: str) -> Path:
     """satellite/SITE/*.nc -> cubes/SITE.zarr."""
-    files, output = sorted((folder / "satellite" / site).glob("*.nc")), folder / "cubes" / f"{site}.zarr"
+    place, output = folder / "satellite" / site, folder / "cubes" / f"{site}.zarr"
+    files = sorted(place.glob("*.nc"))
     if not files and output.is_dir():
         return output  # a study may come with cubes that were built elsewhere
     if not files:
         expected = "Sentinel-2 and Sentinel-1 NetCDF files"
         raise FileError("no satellite files", where=f"{site} in satellite/{site}/", expected=expected)
-    stage(output, files, {}, lambda: write_cubes(files, output, site) and None)
+    stage(output, files, {}, lambda: write_cubes(place, output, site))
     return output
 
 

@@ -107,11 +107,11 @@ class Encoder:
         """Embeddings (time, 7, y, x) of one tile, from frames with a margin of 7 px."""
         inner = s2.valid[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
         n, height, width = inner.shape
-        codes = sensor_codes(self.model.encoders["S2_L2A"], self.card.sensors["S2_L2A"], s2, np.arange(n), window)
+        codes = sensor_codes(self.model.encoder("S2_L2A"), self.card.sensors["S2_L2A"], s2, np.arange(n), window)
         radar = torch.zeros(n, height * width, self.card.sensors["S1"].code)
         if s1 is not None and index is not None and (index >= 0).any():
             centres, where = np.unique(index[index >= 0], return_inverse=True)
-            found = sensor_codes(self.model.encoders["S1"], self.card.sensors["S1"], s1, centres, window)
+            found = sensor_codes(self.model.encoder("S1"), self.card.sensors["S1"], s1, centres, window)
             radar[torch.from_numpy(index >= 0)] = found[torch.from_numpy(where)]
         gaps = torch.from_numpy(np.where(index >= 0, gap, np.nan) if index is not None else gap).float()
         z = torch.stack([self.model.fusion(codes[t], radar[t], gaps[t].expand(height * width)) for t in range(n)]).view(

@@ -127,7 +127,7 @@ def _train_sensor(
     model: TwoStage, name: str, norm: Normalisation, places: list[Place], steps: int, rng: np.random.Generator
 ) -> None:
     """Stage 1: the autoencoder of one sensor, on crops whose fronts are shared by all samples in them."""
-    encoder, decoder = model.encoders[name], model.decoders[name]
+    encoder, decoder = model.encoder(name), model.decoder(name)
     c = COEFFICIENTS["sensor", name]
     all_points = loss_points(c.centre)
 
@@ -167,7 +167,7 @@ def _train_fusion(
     model: TwoStage, norms: dict[str, Normalisation], places: list[Place], steps: int, rng: np.random.Generator
 ) -> None:
     """Stage 2: the fusion and the decoders, on codes that the frozen encoders gave once."""
-    coded = [CodedPlace(model, norms, place) for place in places]
+    coded = [CodedPlace(model, norms, place, ("centred", "causal")) for place in places]
     points = {name: loss_points(COEFFICIENTS["fusion", name].centre) for name in CODES}
     share = np.array([len(c.clear) for c in coded], dtype=float)
     share /= share.sum()
@@ -188,7 +188,7 @@ def _train_fusion(
             if name == "S1":
                 ok = ok & torch.isfinite(home.gap[time])[:, None]
             code = model.fusion.back[name](z)
-            predicted = physical(model.decoders[name](code, days, torch.from_numpy(p.dyx).float()), norms[name])
+            predicted = physical(model.decoder(name)(code, days, torch.from_numpy(p.dyx).float()), norms[name])
             weight = torch.from_numpy(p.weight).float()
             loss = loss + 0.5 * context_loss(predicted, scaled(values, norms[name]), ok, weight, c)
         return loss

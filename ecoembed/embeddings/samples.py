@@ -73,28 +73,24 @@ def _card(cube: xr.DataArray, path: Path, role: str) -> PlaceCard:
 
 
 class CodedPlace:
-    """The frozen encoders' codes of one place, for both windows."""
+    """The frozen encoders' codes of one place, (date, pixel, code) of each sensor at the dates of S2."""
 
-    def __init__(self, model: TwoStage, norms: dict[str, Normalisation], place: Place) -> None:
+    def __init__(
+        self, model: TwoStage, norms: dict[str, Normalisation], place: Place, windows: tuple[Window, ...]
+    ) -> None:
         self.place = place
-        s2, s1 = place.frames["S2_L2A"], place.frames["S1"]
-        self.height, self.width = (n - 2 * MARGIN for n in s2.valid.shape[1:])
-        inner = s2.valid[:, MARGIN:-MARGIN, MARGIN:-MARGIN].flatten(1)
-        self.clear = np.argwhere(inner.numpy())
-        paired, safe = place.index >= 0, np.maximum(place.index, 0)
-        self.codes: dict[str, tuple[Tensor, Tensor]] = {}
-        for window in batches.RANKS:
-            optical = sensor_codes(
-                model.encoders["S2_L2A"],
-                sensor_card("S2_L2A", norms["S2_L2A"]),
-                s2,
-                np.arange(len(s2)),
-                window,  # type: ignore[arg-type]
+        s2 = place.frames["S2_L2A"]
+        self.width = s2.valid.shape[-1] - 2 * MARGIN
+        self.clear = np.argwhere(s2.valid[:, MARGIN:-MARGIN, MARGIN:-MARGIN].flatten(1).numpy())
+        self.gap = torch.from_numpy(np.where(place.index >= 0, place.gap, np.nan)).float()
+        radar_dates, where = np.unique(np.maximum(place.index, 0), return_inverse=True)
+        self.codes: dict[Window, tuple[Tensor, Tensor]] = {}
+        for window in windows:
+            optical, radar = (
+                sensor_codes(model.encoder(name), sensor_card(name, norms[name]), place.frames[name], dates, window)
+                for name, dates in (("S2_L2A", np.arange(len(s2))), ("S1", radar_dates))
             )
-            centres, where = np.unique(safe, return_inverse=True)
-            radar = sensor_codes(model.encoders["S1"], sensor_card("S1", norms["S1"]), s1, centres, window)  # type: ignore[arg-type]
             self.codes[window] = (optical, radar[torch.from_numpy(where)])
-        self.gap = torch.from_numpy(np.where(paired, place.gap, np.nan)).float()
 
 
 @dataclass

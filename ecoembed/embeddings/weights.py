@@ -6,7 +6,7 @@ import hashlib
 import json
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -79,6 +79,14 @@ class TwoStage(nn.Module):
         self.encoders = nn.ModuleDict({name: SensorEncoder(bands[name], code) for name, code in CODES.items()})
         self.decoders = nn.ModuleDict({name: Decoder(code, bands[name]) for name, code in CODES.items()})
         self.fusion = Fusion(CODES)
+
+    def encoder(self, sensor: str) -> SensorEncoder:
+        """The encoder of one sensor."""
+        return cast(SensorEncoder, self.encoders[sensor])
+
+    def decoder(self, sensor: str) -> Decoder:
+        """The decoder of one sensor."""
+        return cast(Decoder, self.decoders[sensor])
 
 
 def sensor_card(name: str, norm: Normalisation) -> SensorCard:
