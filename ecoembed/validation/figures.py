@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from ecoembed.validation.pictures import figure_png
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 __all__ = ["COLOURS", "map_figure", "series_figures"]
 
 #: Okabe and Ito's palette, which colour-blind readers can tell apart: observed, best, its comparison.
 COLOURS = ("#222222", "#0072B2", "#D55E00")
+_FONT = 7  # of the site IDs on the map, points
 _MARKERS = "os^Dv<>Pp*hX"
 _PER_FIGURE, _COLUMNS = 12, 2
 _LONGEST_LINE = pd.Timedelta(days=40)  # a line over a longer gap would draw what nobody observed
@@ -34,8 +40,9 @@ def series_figures(predictions: pd.DataFrame, models: Sequence[tuple[str, str]],
         model: predictions[(predictions["features"] == model[0]) & (predictions["regressor"] == model[1])]
         for model in models
     }
-    low = min(0.0, float(predictions["observed"].min()))
-    limits = (low, 1.05 * float(predictions["observed"].max()))
+    top = 1.05 * float(predictions["observed"].max())
+    low = min(0.0, *(float(t[c].min()) for t in chosen.values() for c in ("observed", "predicted")))
+    limits = (max(low, -0.25 * abs(top)), top)
     pages = [sites[i : i + _PER_FIGURE] for i in range(0, len(sites), _PER_FIGURE)]
     return [_page(page, chosen, axis_label, limits) for page in pages]
 
@@ -108,9 +115,6 @@ def map_figure(sites: pd.DataFrame, scores: pd.Series, label: str) -> bytes:
             here["longitude"][member], here["latitude"][member], c=values[member], marker=marker, s=60, cmap="cividis",
             vmin=low, vmax=1.0, edgecolors="black", linewidths=0.6, label=kind, plotnonfinite=True, zorder=3,
         )  # fmt: skip
-    if len(here) <= 25:
-        for name, longitude, latitude in zip(here.index, here["longitude"], here["latitude"], strict=True):
-            axis.annotate(name, (longitude, latitude), xytext=(6, 3), textcoords="offset points", fontsize=7)
     middle = float(np.clip(here["latitude"].mean(), -75, 75))
     axis.set_aspect(1 / np.cos(np.radians(middle)), adjustable="datalim")
     axis.margins(0.12)
@@ -120,7 +124,47 @@ def map_figure(sites: pd.DataFrame, scores: pd.Series, label: str) -> bytes:
     axis.legend(title="vegetation (IGBP)", fontsize=8, title_fontsize=8, loc="best")
     if image is not None:
         figure.colorbar(image, ax=axis, label=label, shrink=0.85, extend="min" if low == -1.0 else "neither")
+    _label(figure, axis, here)
     return figure_png(figure)
+
+
+def _label(figure: Figure, axis: Axes, sites: pd.DataFrame) -> None:
+    """Write the site IDs where they meet no marker and no other ID; a site without such a place stays unlabelled."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    FigureCanvasAgg(figure).draw()  # only a drawn figure knows where its points lie
+    points = axis.transData.transform(sites[["longitude", "latitude"]].to_numpy(dtype=float)) * 72 / figure.dpi
+    taken = [Box(x - 5, y - 5, x + 5, y + 5) for x, y in points]
+    for name, (x, y) in zip(sites.index, points, strict=True):
+        wide, high = 0.62 * _FONT * len(name), 1.1 * _FONT
+        for dx, dy in (
+            (7, 2),
+            (-7 - wide, 2),
+            (7, -high - 2),
+            (-7 - wide, -high - 2),
+            (-wide / 2, 8),
+            (-wide / 2, -17),
+        ):
+            box = Box(x + dx, y + dy, x + dx + wide, y + dy + high)
+            if not any(box.meets(other) for other in taken):
+                taken.append(box)
+                axis.annotate(name, sites.loc[name, ["longitude", "latitude"]].astype(float), xytext=(dx, dy),
+                              textcoords="offset points", fontsize=_FONT, annotation_clip=False)  # fmt: skip
+                break
+
+
+class Box(NamedTuple):
+    """A rectangle in points."""
+
+    left: float
+    bottom: float
+    right: float
+    top: float
+
+    def meets(self, other: Box) -> bool:
+        return (
+            self.left < other.right and other.left < self.right and self.bottom < other.top and other.bottom < self.top
+        )
 
 
 def _cycle(count: int) -> str:

@@ -107,7 +107,11 @@ def _context(
         "site_rows": _site_rows(benchmark, sites),
         "map": map_png and _uri(map_png),
         "pictures": [(site, caption, _uri(_png(image))) for site, caption, image in pictures],
-        "rows": describe_rows(record["rows"]),
+        "kept": [
+            describe_rows(rows, what)
+            for rows, what in ((record["feature_table"].get("rows"), "acquisitions"), (record["rows"], "rows"))
+            if rows
+        ],
     }
 
 

@@ -155,7 +155,9 @@ def benchmark(
     samples = make_samples(frame, target, site, date, sets, climatology)
     folds = make_folds(protocol, samples.site)
     if progress:
-        print(describe_rows(samples.rows), file=sys.stderr)
+        for rows, what in ((frame.attrs.get("rows"), "acquisitions"), (samples.rows, "rows")):
+            if rows:
+                print(describe_rows(rows, what), file=sys.stderr)
     pairs = [(name, model) for name in samples.features for model in models]
     parts = [
         _predict(samples, name, model, models[model], folds, seed)
@@ -181,16 +183,17 @@ def benchmark(
     return Benchmark(predictions, scores, summarise_sites(predictions), record)
 
 
-def describe_rows(rows: Mapping[str, int]) -> str:
-    """The rows kept and dropped, in words.
+def describe_rows(rows: Mapping[str, int], what: str = "rows") -> str:
+    """How many were kept, and how many were dropped for which reason.
 
     Examples
     --------
     >>> describe_rows({"in": 10, "GPP missing": 2, "out": 8})
-    '8 of 10 rows scored; dropped: GPP missing 2'
+    '8 of 10 rows kept; dropped: 2 (GPP missing 2)'
     """
-    dropped = ", ".join(f"{reason} {count}" for reason, count in rows.items() if reason not in ("in", "out") and count)
-    return f"{rows['out']} of {rows['in']} rows scored; dropped: {dropped or 'none'}"
+    reasons = {reason: count for reason, count in rows.items() if reason not in ("in", "out") and count}
+    listed = f" ({', '.join(f'{reason} {count}' for reason, count in reasons.items())})" if reasons else ""
+    return f"{rows['out']} of {rows['in']} {what} kept; dropped: {sum(reasons.values()) or 'none'}{listed}"
 
 
 def _predict(samples: Samples, name: str, model: str, regressor: Any, folds: list[Fold], seed: int) -> pd.DataFrame:
@@ -242,7 +245,7 @@ def _versions() -> dict[str, str]:
     import platform
     from importlib.metadata import version
 
-    from ecoembed import __version__
+    from ecoembed._version import __version__
 
     names = ("numpy", "pandas", "scikit-learn", "lightgbm")
     return {"ecoembed": __version__, "python": platform.python_version(), **{name: version(name) for name in names}}

@@ -38,7 +38,7 @@ def test_report_is_whole_and_loads_nothing(result, tmp_path):
         "Seed 0",
     ):
         assert word in html, word
-    assert "feature table: acquisitions in" in html
+    assert f"{len(joined())} of 90 acquisitions kept" in html
     assert html.count('src="data:image/png;base64,') == 4  # series, map, two pictures
     assert html.count("<tr><td>bands</td>") == 2  # its score, its columns
 
