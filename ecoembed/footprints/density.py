@@ -25,7 +25,7 @@ FRONT = 0.055
 #: footprint never exceeds 1.
 END = 990.1347116031079
 
-_SECTORS = 60  # bins of wind direction
+_SECTORS = 30  # bins of wind direction
 _BLOCK = 32  # most half-hours in one block
 _PIECE = 1 << 14  # half-hours x points evaluated at once: four arrays of 128 KiB
 

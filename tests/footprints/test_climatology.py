@@ -63,17 +63,19 @@ def test_weights_equal_the_authors_density_where_pixels_are_fine(direction):
 
 @pytest.mark.parametrize("zm", [1.2, 2.5, 6, 20, 60])
 @pytest.mark.parametrize("pixel", [10.0, 20.0])
-def test_weights_are_pixel_integrals_however_sharp_the_peak(zm, pixel):
-    """Against exact integrals: a tower of 1 m has its peak 4 m away, inside the tower's own pixel."""
-    one = {"zm": zm, "umean": 3.0, "h": 1000.0, "ol": -15 * zm, "sigmav": 0.7, "ustar": 0.3, "wind_dir": 0.0}
+@pytest.mark.parametrize("sigmav", [0.7, 2.8])
+def test_weights_are_pixel_integrals_however_sharp_the_peak(zm, pixel, sigmav):
+    """Against exact integrals: a tower of 1 m has its peak 4 m away, inside the tower's own pixel; with a crosswind
+    as strong as the wind, the plume is a thin band across it."""
+    one = {"zm": zm, "umean": 3.0, "h": 1000.0, "ol": -15 * zm, "sigmav": sigmav, "ustar": 0.3, "wind_dir": 0.0}
     grid = square(40, pixel)
     s, t = (float(v) for v in scales({k: np.asarray(v, float) for k, v in one.items()}))
     edges = (np.arange(-40, 42) - 0.5) * pixel
     exact = northerly_pixels(s, t, edges, edges)
     weights = footprint_climatology(**one, grid=grid)[::-1].values
     assert np.abs(weights - exact).max() < 3e-3 * exact.max()
-    assert np.abs(weights - exact).sum() < 2e-3
-    assert weights.sum() == pytest.approx(exact.sum(), abs=3e-4)
+    assert np.abs(weights - exact).sum() < 3e-3
+    assert weights.sum() == pytest.approx(exact.sum(), abs=1e-3)
 
 
 def test_the_sum_converges_to_the_whole_footprint_and_never_exceeds_it():
