@@ -9,6 +9,7 @@ import xarray as xr
 
 from ecoembed import schema
 from ecoembed.errors import FootprintError, GridError, VariableError
+from ecoembed.footprints.pixels import crs_of
 
 #: Bytes of cube that are held at once where it is not chunked already.
 BLOCK_BYTES = 128 << 20
@@ -116,9 +117,9 @@ def _check(cube: xr.DataArray, weights: xr.DataArray) -> None:
             expected=_extent(cube),
             remedy="Make the weights with grid=cube",
         )
-    crs = [a.rio.crs for a in (cube, weights) if hasattr(a, "rio") and a.rio.crs is not None]
-    if len(crs) == 2 and crs[0] != crs[1]:
-        raise GridError("cube and footprint weights have different CRS", where=where, found=crs[1], expected=crs[0])
+    expected, found = crs_of(cube), crs_of(weights)
+    if expected is not None and found is not None and expected != found:
+        raise GridError("cube and footprint weights have different CRS", where=where, found=found, expected=expected)
     if not (np.isfinite(weights.values).all() and (weights.values >= 0).all() and weights.values.any()):
         raise FootprintError(
             "footprint weights are negative, missing, or zero everywhere", where=where, expected=">= 0, sum > 0"

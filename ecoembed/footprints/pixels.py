@@ -66,7 +66,7 @@ def pixels_around(grid: Any, x: float | None, y: float | None) -> Pixels:
         If the grid has no regular x and y in metres, or the tower is outside it.
     """
     centres = {name: _regular(grid, name) for name in ("x", "y")}
-    crs = grid.rio.crs if isinstance(grid, xr.Dataset | xr.DataArray) and hasattr(grid, "rio") else None
+    crs = crs_of(grid)
     if crs is not None and crs.is_geographic:
         raise GridError(
             "the grid is in degrees",
@@ -90,6 +90,15 @@ def pixels_around(grid: Any, x: float | None, y: float | None) -> Pixels:
         axes.append(Axis(low - step / 2 - at, step, c.size))
         tower.append(at)
     return Pixels(axes[0], axes[1], (tower[0], tower[1]))
+
+
+def crs_of(grid: Any) -> Any:
+    """The CRS that an xarray object carries as ``spatial_ref``, or None."""
+    if not isinstance(grid, xr.Dataset | xr.DataArray) or "spatial_ref" not in grid.coords:
+        return None
+    import rioxarray  # noqa: F401
+
+    return grid.rio.crs
 
 
 def _regular(grid: Any, name: str) -> Array:
