@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,3 +17,22 @@ def real() -> Path:
     if not REAL.is_dir():
         pytest.skip("real inputs absent: set ECOEMBED_REAL_DATA to their folder")
     return REAL
+
+
+@pytest.fixture(scope="session")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtual study of four small sites, not run."""
+    from ecoembed.virtual.network import write_network
+
+    return write_network(tmp_path_factory.mktemp("network") / "study", sites=4, years=(2019, 2019), size=24, seed=11)
+
+
+@pytest.fixture(scope="session")
+def finished(network: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same study after one run; not to be changed."""
+    from ecoembed import open_study
+
+    folder = tmp_path_factory.mktemp("finished") / "study"
+    shutil.copytree(network, folder)
+    open_study(folder).run()
+    return folder

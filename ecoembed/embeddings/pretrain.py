@@ -167,7 +167,7 @@ def _train_fusion(
     model: TwoStage, norms: dict[str, Normalisation], places: list[Place], steps: int, rng: np.random.Generator
 ) -> None:
     """Stage 2: the fusion and the decoders, on codes that the frozen encoders gave once."""
-    coded = [CodedPlace(model, norms, place, ("centred", "causal")) for place in places]
+    coded = [CodedPlace(model, norms, place, ("centred", "causal"), rng) for place in places]
     points = {name: loss_points(COEFFICIENTS["fusion", name].centre) for name in CODES}
     share = np.array([len(c.clear) for c in coded], dtype=float)
     share /= share.sum()
@@ -180,11 +180,11 @@ def _train_fusion(
         gap = home.gap[time].clone()
         gap[torch.from_numpy(rng.random(len(time)) < S1_WITHHELD)] = torch.nan
         z = model.fusion(optical[time, pixel], radar[time, pixel], gap)
-        yx = np.stack(np.divmod(pixel, home.width), axis=-1)
+        yx = np.stack(np.divmod(pixel, home.side), axis=-1)
         loss = torch.zeros(())
-        for name, centre in (("S2_L2A", time), ("S1", np.maximum(home.place.index[time], 0))):
+        for name, centre in (("S2_L2A", time), ("S1", np.maximum(home.index[time], 0))):
             c, p = COEFFICIENTS["fusion", name], points[name].drawn(POINTS, rng)
-            values, ok, days = samples.targets(home.place.frames[name], centre, yx, p, causal)
+            values, ok, days = samples.targets(home.frames[name], centre, yx, p, causal)
             if name == "S1":
                 ok = ok & torch.isfinite(home.gap[time])[:, None]
             code = model.fusion.back[name](z)

@@ -56,16 +56,17 @@ def _centre(
     model: TwoStage, norms: dict[str, Normalisation], place: Place
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Truth (n, 12), its reconstruction from z (n, 12) and z (n, 7) at drawn pixel-dates where S1 was paired."""
-    coded = CodedPlace(model, norms, place, ("centred",))
-    clear = coded.clear[place.index[coded.clear[:, 0]] >= 0]
-    time, pixel = clear[np.random.default_rng(0).integers(len(clear), size=SAMPLES)].T
+    rng = np.random.default_rng(0)
+    coded = CodedPlace(model, norms, place, ("centred",), rng)
+    clear = coded.clear[coded.index[coded.clear[:, 0]] >= 0]
+    time, pixel = clear[rng.integers(len(clear), size=SAMPLES)].T
     optical, radar = coded.codes["centred"]
     z = model.fusion(optical[time, pixel], radar[time, pixel], coded.gap[time])
-    y, x = (torch.from_numpy(k + MARGIN) for k in np.divmod(pixel, coded.width))
+    y, x = (torch.from_numpy(k + MARGIN) for k in np.divmod(pixel, coded.side))
     origin = torch.zeros(SAMPLES, 1), torch.zeros(1, 2)
     truth, guess = [], []
-    for name, frame in (("S2_L2A", time), ("S1", place.index[time])):
-        values = place.frames[name].values[torch.from_numpy(frame), :, y, x]
+    for name, frame in (("S2_L2A", time), ("S1", coded.index[time])):
+        values = coded.frames[name].values[torch.from_numpy(frame), :, y, x]
         truth.append(scaled(values, norms[name]))
         guess.append(physical(model.decoder(name)(model.fusion.back[name](z), *origin)[:, 0], norms[name]))
     return torch.cat(truth, dim=1).numpy(), torch.cat(guess, dim=1).numpy(), z.numpy()

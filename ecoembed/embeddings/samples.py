@@ -23,6 +23,8 @@ from ecoembed.schema import check_cube
 #: Training draws its frames from this many consecutive dates, and sees none farther than this from the centre.
 CONSECUTIVE = 20
 MAX_OFFSET_DAYS = 200.0
+#: Pixel-dates of one place whose codes stage 2 keeps.
+CODED_PIXEL_DATES = 30_000
 
 
 @dataclass
@@ -73,22 +75,34 @@ def _card(cube: xr.DataArray, path: Path, role: str) -> PlaceCard:
 
 
 class CodedPlace:
-    """The frozen encoders' codes of one place, (date, pixel, code) of each sensor at the dates of S2."""
+    """The frozen encoders' codes of a part of one place, (date, pixel, code) of each sensor at the dates of S2.
+
+    The part is a square drawn so that it holds at most CODED_PIXEL_DATES: what stage 2 keeps in memory grows with the
+    number of places only.
+    """
 
     def __init__(
-        self, model: TwoStage, norms: dict[str, Normalisation], place: Place, windows: tuple[Window, ...]
+        self,
+        model: TwoStage,
+        norms: dict[str, Normalisation],
+        place: Place,
+        windows: tuple[Window, ...],
+        rng: np.random.Generator,
     ) -> None:
-        self.place = place
-        s2 = place.frames["S2_L2A"]
-        self.width = s2.valid.shape[-1] - 2 * MARGIN
-        self.clear = np.argwhere(s2.valid[:, MARGIN:-MARGIN, MARGIN:-MARGIN].flatten(1).numpy())
-        self.gap = torch.from_numpy(np.where(place.index >= 0, place.gap, np.nan)).float()
+        dates, height, width = place.frames["S2_L2A"].valid.shape
+        inner = height - 2 * MARGIN, width - 2 * MARGIN
+        self.side = min(*inner, max(1, int((CODED_PIXEL_DATES / dates) ** 0.5)))
+        corner = [int(rng.integers(0, size - self.side + 1)) for size in inner]
+        rows, columns = (slice(c, c + self.side + 2 * MARGIN) for c in corner)
+        self.frames = {name: frames.crop(rows, columns) for name, frames in place.frames.items()}
+        self.index, self.gap = place.index, torch.from_numpy(np.where(place.index >= 0, place.gap, np.nan)).float()
+        self.clear = np.argwhere(self.frames["S2_L2A"].valid[:, MARGIN:-MARGIN, MARGIN:-MARGIN].flatten(1).numpy())
         radar_dates, where = np.unique(np.maximum(place.index, 0), return_inverse=True)
         self.codes: dict[Window, tuple[Tensor, Tensor]] = {}
         for window in windows:
             optical, radar = (
-                sensor_codes(model.encoder(name), sensor_card(name, norms[name]), place.frames[name], dates, window)
-                for name, dates in (("S2_L2A", np.arange(len(s2))), ("S1", radar_dates))
+                sensor_codes(model.encoder(name), sensor_card(name, norms[name]), self.frames[name], centres, window)
+                for name, centres in (("S2_L2A", np.arange(dates)), ("S1", radar_dates))
             )
             self.codes[window] = (optical, radar[torch.from_numpy(where)])
 

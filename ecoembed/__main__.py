@@ -1,0 +1,5 @@
+"""``python -m ecoembed``: the command line."""
+
+from ecoembed.cli import main
+
+main()

@@ -1,0 +1,206 @@
+"""Studies: the whole chain on the embedded network, resumable, each site on its own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ecoembed import open_study, stages
+from ecoembed.errors import ConfigError, FileError, StudyError
+from ecoembed.schema import check_cube, check_embedding_cube, check_feature_table, check_series
+
+from .study_helpers import snapshot
+
+
+@pytest.fixture
+def copy(finished: Path, tmp_path: Path) -> Path:
+    """A finished study, moved: nothing in it may hold an absolute path."""
+    return Path(shutil.copytree(finished, tmp_path / "moved"))
+
+
+def test_every_stage_left_what_its_contract_says(finished):
+    study = open_study(finished)
+    for site in study.sites.index:
+        cube = check_cube(study.cube(site), "S2_L2A")
+        check_cube(study.cube(site, "S1"), "S1")
+        for name in ("embeddings", "embeddings:random"):
+            z = check_embedding_cube(study.embedding(site, name))
+            assert z.attrs["window"] == "causal"
+            assert z.sizes["time"] == cube.sizes["time"]
+        for series in study.series(site).values():
+            check_series(series)
+        weights = study.footprint(site)
+        assert (weights >= 0).all()
+        assert float(weights.sum()) == pytest.approx(weights.attrs["inside"], rel=1e-6)
+        assert "kljun" in weights.attrs["method"].lower() or "ffp" in weights.attrs["method"].lower()
+    table = check_feature_table(study.features())
+    assert set(study.sites.index) == set(table.index.get_level_values("site"))
+
+
+def test_the_run_folder_holds_predictions_scores_and_a_report(finished):
+    out = finished / "runs" / "leave-site-out"
+    scores = pd.read_csv(out / "scores.csv")
+    config = open_study(finished).config
+    assert set(scores["features"]) == set(config.benchmark.features)
+    assert set(scores["regressor"]) == {"ridge", "lightgbm"}
+    assert len(set(scores["n"])) == 1
+    assert set(scores["label"]) == {"unseen-site"}
+    predictions = pd.read_parquet(out / "predictions.parquet")
+    assert len(predictions) == len(scores) * scores["n"].iloc[0]
+    html = (out / "report.html").read_text(encoding="utf-8")
+    assert html.count("data:image/png;base64,") >= 4
+    assert "XX-V01" in html
+
+
+def test_the_embedding_sees_the_satellite_and_not_the_random_seed_of_the_study(finished):
+    study = open_study(finished)
+    z = study.embedding("XX-V01")
+    assert np.isfinite(z.values).any()
+    assert z.attrs["weights"] != study.embedding("XX-V01", "embeddings:random").attrs["weights"]
+
+
+def test_a_second_run_does_no_stage_again_even_after_a_move(copy, monkeypatch):
+    before = {k: v for k, v in snapshot(copy).items() if not k.startswith("runs")}
+    for name in ("write_cubes", "tower_footprint"):
+        monkeypatch.setattr(stages, name, lambda *a, **k: pytest.fail("a finished stage ran again"))
+    run = open_study(copy).run()
+    assert not run.failures
+    assert {k: v for k, v in snapshot(copy).items() if not k.startswith("runs")} == before
+
+
+def test_a_changed_parameter_runs_only_what_depends_on_it(copy):
+    before = snapshot(copy)
+    toml = copy / "study.toml"
+    toml.write_text(toml.read_text() + '\n[embeddings]\nwindow = "centred"\n')
+    open_study(copy).run()
+    after = snapshot(copy)
+    changed = {k.split("/")[0] for k in after if after[k] != before.get(k)}
+    assert changed == {"embeddings", "series", "runs", "study.toml"}
+    assert open_study(copy).embedding("XX-V02").attrs["window"] == "centred"
+
+
+def test_a_site_that_fails_is_listed_while_the_others_finish_and_is_mended_by_the_next_run(copy):
+    good = next((copy / "flux").glob("*XX-V03*"))
+    whole = good.read_bytes()
+    good.write_bytes(whole[: len(whole) // 2])
+    run = open_study(copy).run()
+    assert list(run.failures) == ["XX-V03"]
+    assert "FileError" in run.failures["XX-V03"]
+    assert good.name in run.failures["XX-V03"]
+    assert run.benchmark.scores["sites"].eq(3).all()
+    good.write_bytes(whole)
+    cubes = snapshot(copy / "cubes")
+    again = open_study(copy).run()
+    assert not again.failures
+    assert again.benchmark.scores["sites"].eq(4).all()
+    assert snapshot(copy / "cubes") == cubes
+
+
+def test_a_stage_that_dies_leaves_no_output_and_the_next_run_makes_it(copy, monkeypatch):
+    shutil.rmtree(copy / "cubes" / "XX-V02.zarr")
+    with monkeypatch.context() as patch:
+        patch.setattr("ecoembed.cubes.store._write", lambda *a, **k: (_ for _ in ()).throw(OSError("disk full")))
+        run = open_study(copy).run()
+    assert "disk full" in run.failures["XX-V02"]
+    assert not (copy / "cubes" / "XX-V02.zarr").exists()
+    assert not [p for p in (copy / "cubes").iterdir() if p.name.startswith(".")]
+    assert not open_study(copy).run().failures
+
+
+def test_a_site_outside_its_cube_is_a_failure_that_says_by_how_far(copy):
+    path = copy / "sites.csv"
+    sites = pd.read_csv(path, dtype=str)
+    sites.loc[0, "latitude"] = str(float(sites.loc[0, "latitude"]) + 0.1)
+    sites.to_csv(path, index=False)
+    run = open_study(copy).run()
+    assert list(run.failures) == ["XX-V01"]
+    assert run.failures["XX-V01"].startswith("GridError")
+    assert " m" in run.failures["XX-V01"]
+
+
+def test_a_tower_without_half_hours_gets_a_disc_and_says_so(copy):
+    import zipfile
+
+    old = next((copy / "flux").glob("*XX-V04*"))
+    with zipfile.ZipFile(old) as archive:
+        name = next(n for n in archive.namelist() if "_DD_" in n)
+        (copy / "flux" / name).write_bytes(archive.read(name))
+    old.unlink()
+    assert not open_study(copy).run().failures
+    weights = open_study(copy).footprint("XX-V04")
+    assert "radius" in weights.attrs["method"]
+    assert weights.attrs["fallback"]
+
+
+def test_with_fewer_than_two_sites_there_is_no_benchmark(copy):
+    for path in (copy / "flux").iterdir():
+        if "XX-V01" not in path.name:
+            path.unlink()
+    with pytest.raises(StudyError, match="no flux file") as caught:
+        open_study(copy).run()
+    assert "XX-V02" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('[study]\nnmae = "x"\n', ("unknown key", "study.nmae", "name")),
+        ("[flux]\nmin_qc = 2\n", ("flux.min_qc", "less than or equal to 1")),
+        ("[fluxes]\n", ("unknown key", "fluxes", "expected flux")),
+        ("not toml", ("not valid TOML",)),
+        ('[embeddings]\nwindow = "both"\n', ("embeddings.window",)),
+    ],
+)
+def test_a_wrong_study_toml_is_refused(network, tmp_path, text, says):
+    folder = tmp_path / "study"
+    folder.mkdir()
+    (folder / "study.toml").write_text(text)
+    shutil.copy(network / "sites.csv", folder)
+    with pytest.raises(ConfigError) as caught:
+        open_study(folder)
+    for words in says:
+        assert words in str(caught.value)
+
+
+def test_a_folder_that_is_no_study_is_refused(tmp_path):
+    with pytest.raises(FileError, match=r"no study\.toml"):
+        open_study(tmp_path)
+
+
+def test_an_unknown_scheduler_is_refused(network):
+    with pytest.raises(ConfigError, match="threads, local or tcp"):
+        open_study(network).run("cloud")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["local", "tcp"])
+def test_a_dask_scheduler_gives_the_same_scores(finished, network, tmp_path, kind):
+    distributed = pytest.importorskip("distributed")
+    folder = Path(shutil.copytree(network, tmp_path / "study"))
+    bad = next((folder / "flux").glob("*XX-V03*"))
+    if kind == "local":
+        run = open_study(folder).run("local")
+        expected = pd.read_csv(finished / "runs" / "leave-site-out" / "scores.csv")
+        pd.testing.assert_frame_equal(
+            run.benchmark.scores[["features", "regressor", "n", "r2"]].reset_index(drop=True),
+            expected[["features", "regressor", "n", "r2"]],
+            rtol=1e-3,
+        )
+        return
+    bad.write_bytes(b"PK")  # an error must come back from a worker as it is
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
+        run = open_study(folder).run(cluster.scheduler_address)
+    assert list(run.failures) == ["XX-V03"]
+    assert run.failures["XX-V03"].startswith("FileError")
+    assert run.benchmark.scores["sites"].eq(3).all()
+
+
+def test_manifests_hold_hashes_parameters_and_the_code_version(finished):
+    record = json.loads((finished / "embeddings" / "XX-V01.zarr.json").read_text())
+    assert set(record) == {"inputs", "parameters", "code_version"}
+    assert record["parameters"]["window"] == "causal"
