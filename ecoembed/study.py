@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -136,7 +137,8 @@ class Study:
         pictures = []
         for site in result.site_scores["site"].unique():
             weights = self.footprint(site)
-            picture = picture_pair(self.cube(site), self.embedding(site), weights=weights)
+            where = self.sites.loc[site, ["latitude", "longitude"]]
+            picture = picture_pair(self.cube(site), self.embedding(site), weights, *where)
             pictures.append((site, "true colour and the first three embedding components", picture))
         out = self.folder / "runs" / self.config.benchmark.protocol
         result.save(out, sites=self.sites, pictures=pictures, title=self.config.study.name)
@@ -157,8 +159,15 @@ def _pool(scheduler: str) -> Iterator[tuple[Callable[..., Any], Callable[..., An
     if scheduler == "threads":
         from concurrent.futures import ThreadPoolExecutor, as_completed
 
-        with ThreadPoolExecutor(max_workers=2) as pool:
-            yield pool.submit, as_completed
+        import torch
+
+        inner = torch.get_num_threads()
+        torch.set_num_threads(1)  # one core a site: inner threads would wait for each other
+        try:
+            with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+                yield pool.submit, as_completed
+        finally:
+            torch.set_num_threads(inner)
         return
     if scheduler != "local" and not scheduler.startswith(("tcp://", "tls://")):
         raise ConfigError("unknown scheduler", found=scheduler, expected="threads, local or tcp://HOST:PORT")

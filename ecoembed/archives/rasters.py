@@ -7,6 +7,7 @@ decided from what is declared *and* from the values, and the decision is written
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,10 @@ from ecoembed.sensors import SENSORS, Sensor
 
 #: Names under which archives deliver the time dimension (WorldCereal, CF, openEO).
 TIME_NAMES = ("timestamp", "time", "t")
+
+#: The HDF5 library in netCDF4's wheels is not thread-safe, and xarray's own lock leaves metadata uncovered: two sites
+#: read at once crash the process.
+_HDF5 = threading.Lock()
 
 
 def open_raster(path: str | Path) -> xr.Dataset:
@@ -127,7 +132,7 @@ def _opened(path: Path) -> Iterator[xr.Dataset]:
     if not path.is_file():
         raise FileError("no such file", where=path, remedy="Check the path")
     try:
-        with xr.open_dataset(path, engine="netcdf4", mask_and_scale=False) as opened:
+        with _HDF5, xr.open_dataset(path, engine="netcdf4", mask_and_scale=False) as opened:
             yield opened
     except (OSError, RuntimeError, ValueError) as exc:
         raise FileError(

@@ -136,13 +136,13 @@ def read_weights(path: str | Path) -> tuple[TwoStage, ModelCard]:
     except (SafetensorError, OSError) as exc:
         raise WeightsError(f"not a readable safetensors file: {exc}", where=path) from None
     card = _card(metadata, path)
-    model = TwoStage()
+    model = empty_model()
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in state.items()}
     if expected != found:
         odd = sorted(set(expected.items()) ^ set(found.items()))[0]
         raise WeightsError("tensors of another architecture", where=path, found=odd, expected="those of `dense`")
-    model.load_state_dict(state)
+    model.load_state_dict(state, assign=True)
     return model.eval(), card
 
 
@@ -166,11 +166,29 @@ def _card(metadata: dict[str, str], path: Path) -> ModelCard:
         raise WeightsError(f"the card is damaged: {exc.errors()[0]['msg']}", where=path) from None
 
 
+def empty_model() -> TwoStage:
+    """The architecture without values, and without touching any random generator."""
+    with torch.device("meta"):
+        return TwoStage()
+
+
 def random_model(seed: int) -> TwoStage:
-    """The same architecture with random weights: the control that every comparison carries."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return TwoStage().eval()
+    """The same architecture with random weights: the control that every comparison carries.
+
+    Weights and biases are uniform in +-1/sqrt(fan-in), as torch's own; drawn from a generator of this call, so that
+    sites that run side by side get the same ones.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    model = empty_model().to_empty(device="cpu")
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, nn.LayerNorm):
+                module.reset_parameters()
+            elif isinstance(module, (nn.Linear, nn.Conv2d)):
+                bound = module.weight[0].numel() ** -0.5
+                for parameter in module.parameters(recurse=False):
+                    parameter.uniform_(-bound, bound, generator=generator)
+    return model.eval()
 
 
 def default_weights() -> Path:

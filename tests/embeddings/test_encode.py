@@ -103,6 +103,17 @@ def test_random_weights_are_the_same_for_a_seed_and_differ_between_seeds(encoder
     assert len({encoder.random(1).weights, encoder.random(2).weights, encoder.weights}) == 3
 
 
+def test_random_weights_are_the_same_from_many_threads_and_leave_the_global_generator_alone(encoder):
+    from concurrent.futures import ThreadPoolExecutor
+
+    torch.manual_seed(1)
+    before = torch.random.get_rng_state()
+    with ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(lambda _: encoder.random(7).weights, range(12)))) == 1
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert all(torch.isfinite(p).all() for p in encoder.random(7).model.parameters())
+
+
 @pytest.mark.parametrize(
     ("breakage", "error", "says"),
     [

@@ -46,7 +46,7 @@ def test_the_card_holds_order_units_and_normalisation(written):
     ("edit", "says"),
     [
         (lambda c: c["sensors"].pop("S1"), "weights of other sensors"),
-        (lambda c: c["sensors"].update({"LANDSAT": c["sensors"].pop("S2_L2A")}), "found LANDSAT"),
+        (lambda c: c["sensors"].update({"LANDSAT": c["sensors"].pop("S2_L2A")}), "LANDSAT"),
         (lambda c: c["sensors"]["S2_L2A"]["bands"].reverse(), "another band order"),
         (lambda c: c.pop("seed"), "damaged"),
         (lambda c: c.update(extra=1), "damaged"),
