@@ -136,13 +136,19 @@ class Study:
 
         pictures = []
         for site in result.site_scores["site"].unique():
-            weights = self.footprint(site)
-            where = self.sites.loc[site, ["latitude", "longitude"]]
-            picture = picture_pair(self.cube(site), self.embedding(site), weights, *where)
-            pictures.append((site, "true colour and the first three embedding components", picture))
+            row, weights = self.sites.loc[site], self.footprint(site)
+            picture = picture_pair(self.cube(site), self.embedding(site), weights, row["latitude"], row["longitude"])
+            pictures.append((site, _caption(row["igbp"], weights), picture))
         out = self.folder / "runs" / self.config.benchmark.protocol
         result.save(out, sites=self.sites, pictures=pictures, title=self.config.study.name)
         return out
+
+
+def _caption(igbp: object, weights: xr.DataArray) -> str:
+    """What a footprint is made of, in words."""
+    inside = f"{weights.attrs['inside']:.0%} of the footprint lies inside the cube"
+    of = f" of {weights.attrs['n']} half-hours" if "n" in weights.attrs else ""
+    return f"{igbp}; {weights.attrs['method']}{of}; {inside}"
 
 
 def _outcomes(study: Study, names: list[str], scheduler: str) -> Iterator[tuple[str, BaseException | None]]:

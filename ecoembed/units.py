@@ -59,7 +59,7 @@ def convert(values: Any, source: str, target: str) -> Any:
     Examples
     --------
     >>> round(convert(10.0, "umol m-2 s-1", "gC m-2 d-1"), 3)
-    10.377
+    10.378
     """
     if source == target:
         return values

@@ -23,7 +23,7 @@ from ecoembed.virtual.places import Place, draw_place, streams
 STUDY_TOML = """\
 # Virtual flux network of ecoembed: simulated from a seed, no measurement in it.
 [study]
-name = "virtual"
+name = "Virtual flux network: no site is real"
 seed = {seed}
 
 [flux]
