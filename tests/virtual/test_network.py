@@ -55,7 +55,7 @@ def test_sites_read_back_and_say_that_they_are_virtual(network: Path) -> None:
     assert text.startswith("#")
     assert "no measurement" in text
     assert tomllib.loads(text) == {
-        "study": {"name": "virtual", "seed": SEED},
+        "study": {"name": "Virtual flux network: no site is real", "seed": SEED},
         "flux": {"target": "GPP_NT_VUT_REF", "min_qc": 0.75},
     }
 
