@@ -4,6 +4,7 @@ VENV ?= .venv
 TORCH ?= 2.13.0
 # PyTorch's index of CPU builds; an unreachable index must cost seconds, hence the few retries.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+TORCH_FLAGS = --progress-bar off --no-deps --retries 1 --timeout 20
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 RUN = $(VENV)/bin
 
@@ -31,10 +32,11 @@ $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else "ecoembed needs Python 3.11 to 3.13, this is " + sys.version.split()[0] + "; try: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
 
-# The CPU build of torch comes first, alone, from pip's configured places or from PyTorch's index; where there is no
+# The CPU build of torch comes first, alone: from pip's configured places, else from PyTorch's index; where there is no
 # build of that name (macOS, Windows) the plain one is a CPU build already.
 $(VENV)/.torch: | $(VENV)/bin/python
-	$(PIP) install --progress-bar off --no-deps --retries 1 --timeout 20 --extra-index-url $(TORCH_INDEX) torch==$(TORCH)+cpu \
+	$(PIP) install $(TORCH_FLAGS) torch==$(TORCH)+cpu \
+	  || $(PIP) install $(TORCH_FLAGS) --index-url $(TORCH_INDEX) torch==$(TORCH)+cpu \
 	  || $(PIP) install --progress-bar off torch==$(TORCH)
 	touch $@
 

@@ -20,7 +20,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary name beside `path`; on success rename it to `path`, on failure remove it.
 
     Works for a file and for a folder (a Zarr store): an existing target is replaced only once the new one is
-    whole, so that a killed run leaves either the old or the new.
+    whole. A killed run leaves the old or the new, and perhaps a hidden ``.part``; never a half. (A folder cannot be
+    exchanged in one step: killed in the instant between two renames, neither is there and both lie beside.)
 
     Examples
     --------
