@@ -12,7 +12,7 @@ import pandas as pd
 
 from ecoembed.files import atomic
 from ecoembed.validation.figures import COLOURS, map_figure, series_figures
-from ecoembed.validation.run import Benchmark, describe_rows
+from ecoembed.validation.result import Result, describe_rows
 from ecoembed.validation.splits import UNSEEN
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ Model = tuple[str, str]
 
 
 def write_report(
-    benchmark: Benchmark,
+    benchmark: Result,
     path: str | Path,
     sites: gpd.GeoDataFrame | None = None,
     pictures: Sequence[tuple[str, str, Any]] = (),
@@ -36,7 +36,7 @@ def write_report(
 
     Parameters
     ----------
-    benchmark : Benchmark
+    benchmark : Result
     path : str or Path
     sites : geopandas.GeoDataFrame, optional
         `Sites`; with them the report has a map.
@@ -71,7 +71,7 @@ def compared(scores: pd.DataFrame) -> list[Model]:
     ]
 
 
-def answer(benchmark: Benchmark) -> str:
+def answer(benchmark: Result) -> str:
     """The result in two sentences: numbers only, for nothing here tests whether a difference is more than chance."""
     scores, record = benchmark.scores, benchmark.record
     best = scores.iloc[0]
@@ -88,7 +88,7 @@ def answer(benchmark: Benchmark) -> str:
 
 
 def _context(
-    benchmark: Benchmark, sites: pd.DataFrame | None, pictures: Sequence[tuple[str, str, Any]], title: str | None
+    benchmark: Result, sites: pd.DataFrame | None, pictures: Sequence[tuple[str, str, Any]], title: str | None
 ) -> dict[str, Any]:
     record, scores = benchmark.record, benchmark.scores
     models = compared(scores)
@@ -125,7 +125,7 @@ def _best_of_sets(scores: pd.DataFrame) -> list[Model]:
     return list(zip(first["features"], first["regressor"], strict=True))
 
 
-def _site_rows(benchmark: Benchmark, sites: pd.DataFrame | None) -> list[dict[str, Any]]:
+def _site_rows(benchmark: Result, sites: pd.DataFrame | None) -> list[dict[str, Any]]:
     """One line for each site: type, n, r2 of each set, RMSE and bias of the best model; the best site first."""
     columns = _best_of_sets(benchmark.scores)
     tables = [_of(benchmark.site_scores, model).set_index("site") for model in columns]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,9 @@ from ecoembed.gpp.regressors import make_regressor
 from ecoembed.schema import check_predictions
 from ecoembed.validation.columns import read_table
 from ecoembed.validation.metrics import summarise, summarise_sites
+from ecoembed.validation.result import Result, describe_rows
 from ecoembed.validation.samples import Samples, feature_sets, make_samples
+from ecoembed.validation.save import save_benchmark
 from ecoembed.validation.splits import Fold, label_of, make_folds, name_of
 
 if TYPE_CHECKING:
@@ -30,32 +31,8 @@ __all__ = ["Benchmark", "benchmark"]
 Pictures = Sequence[tuple[str, str, Any]]
 
 
-@dataclass(frozen=True)
-class Benchmark:
-    """What a benchmark gave.
-
-    Attributes
-    ----------
-    predictions : pandas.DataFrame
-        `PredictionTable`: one row for each site, date, feature set and regressor.
-    scores : pandas.DataFrame
-        Pooled: ``features, regressor, n, sites, r2, rmse, bias, median_site_r2, protocol, label``, the best r2 first.
-    site_scores : pandas.DataFrame
-        ``features, regressor, site, n, r2, rmse, bias``.
-    record : dict
-        What was asked: target and its units, protocol and label, seed, columns of each set, rows, versions, hash.
-    """
-
-    predictions: pd.DataFrame
-    scores: pd.DataFrame
-    site_scores: pd.DataFrame
-    record: dict[str, Any] = field(repr=False)
-
-    @property
-    def rows(self) -> dict[str, int]:
-        """Rows in, rows dropped by reason, rows out."""
-        rows: dict[str, int] = self.record["rows"]
-        return rows
+class Benchmark(Result):
+    """What a benchmark gave (see :class:`ecoembed.validation.result.Result`), and how to keep it."""
 
     def save(
         self,
@@ -78,8 +55,6 @@ class Benchmark:
         FileError
             If `folder` holds anything else; it is left as it was.
         """
-        from ecoembed.validation.save import save_benchmark
-
         return save_benchmark(self, folder, sites=sites, pictures=pictures, title=title)
 
 
@@ -181,19 +156,6 @@ def benchmark(
         "versions": _versions(),
     }
     return Benchmark(predictions, scores, summarise_sites(predictions), record)
-
-
-def describe_rows(rows: Mapping[str, int], what: str = "rows") -> str:
-    """How many were kept, and how many were dropped for which reason.
-
-    Examples
-    --------
-    >>> describe_rows({"in": 10, "GPP missing": 2, "out": 8})
-    '8 of 10 rows kept; dropped: 2 (GPP missing 2)'
-    """
-    reasons = {reason: count for reason, count in rows.items() if reason not in ("in", "out") and count}
-    listed = f" ({', '.join(f'{reason} {count}' for reason, count in reasons.items())})" if reasons else ""
-    return f"{rows['out']} of {rows['in']} {what} kept; dropped: {sum(reasons.values()) or 'none'}{listed}"
 
 
 def _predict(samples: Samples, name: str, model: str, regressor: Any, folds: list[Fold], seed: int) -> pd.DataFrame:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ecoembed.errors import FileError
 from ecoembed.files import atomic, write_json
-
-if TYPE_CHECKING:
-    from ecoembed.validation.run import Benchmark
+from ecoembed.validation.report import write_report
+from ecoembed.validation.result import Result
 
 __all__ = ["FILES", "save_benchmark", "write_tables"]
 
 FILES = ("predictions.parquet", "scores.csv", "site_scores.csv", "benchmark.json", "report.html")
 
 
-def save_benchmark(result: Benchmark, folder: str | Path, **report: Any) -> Path:
+def save_benchmark(result: Result, folder: str | Path, **report: Any) -> Path:
     """Write all of `FILES` into `folder`, replacing a previous benchmark; `report` goes to `write_report`.
 
     Raises
@@ -24,8 +23,6 @@ def save_benchmark(result: Benchmark, folder: str | Path, **report: Any) -> Path
     FileError
         If `folder` is a file, or holds files that no benchmark wrote.
     """
-    from ecoembed.validation.report import write_report
-
     folder = Path(folder).absolute()
     _refuse_foreign(folder)
     with atomic(folder) as temporary:
@@ -36,7 +33,7 @@ def save_benchmark(result: Benchmark, folder: str | Path, **report: Any) -> Path
     return folder
 
 
-def write_tables(result: Benchmark, folder: Path) -> None:
+def write_tables(result: Result, folder: Path) -> None:
     """The small text files: scores.csv, site_scores.csv, benchmark.json; six significant digits."""
     for name in ("scores", "site_scores"):
         getattr(result, name).to_csv(folder / f"{name}.csv", index=False, float_format="%.6g", lineterminator="\n")
