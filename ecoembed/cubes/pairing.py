@@ -12,19 +12,21 @@ from ecoembed.sensors import S1
 _DAY = np.timedelta64(1, "D")
 
 
-def pair(s2: xr.DataArray, s1: xr.DataArray) -> tuple[np.ndarray, np.ndarray]:
-    """The acquisition of `s1` nearest in time to each date of `s2`.
+def pair(s2: xr.DataArray, s1: xr.DataArray, *, causal: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """The acquisition of `s1` nearest in time to each date of `s2`; if `causal`, the last one not after it.
 
     Parameters
     ----------
     s2, s1 : xr.DataArray
         Cubes on one grid.
+    causal : bool
+        Never pair with a later acquisition. Looking one way only, it may reach back twice as far.
 
     Returns
     -------
     index : np.ndarray of int64, shape (dates of s2,)
-        Into ``s1.time``; -1 where the nearest is farther than ``S1.max_gap_days``. Of two at the same distance, the
-        earlier.
+        Into ``s1.time``; -1 where the nearest is farther than ``S1.max_gap_days`` (twice that if `causal`). Of two at
+        the same distance, the earlier.
     gap : np.ndarray of float32, shape (dates of s2,)
         Time of `s1` minus time of `s2`, in days; NaN where there is no pair.
 
@@ -38,15 +40,21 @@ def pair(s2: xr.DataArray, s1: xr.DataArray) -> tuple[np.ndarray, np.ndarray]:
     index = np.full(s2.sizes["time"], -1, dtype="int64")
     times = s1["time"].values
     if times.size:
-        after = np.searchsorted(times, s2["time"].values).clip(0, times.size - 1)
-        before = (after - 1).clip(0)
-        later, earlier = ((times[i] - s2["time"].values) / _DAY for i in (after, before))
-        take_earlier = np.abs(earlier) <= np.abs(later)
+        after = np.searchsorted(times, s2["time"].values, side="right")
+        before = after - 1
+        later, earlier = (_days(times, i, s2["time"].values) for i in (after, before))
+        take_earlier = np.abs(earlier) <= (np.inf if causal else np.abs(later))
         gap = np.where(take_earlier, earlier, later)
         index = np.where(take_earlier, before, after)
-        far = np.abs(gap) > S1.max_gap_days
+        far = ~(np.abs(gap) <= S1.max_gap_days * (2 if causal else 1))
         gap, index = np.where(far, np.nan, gap), np.where(far, -1, index)
     return index.astype("int64"), gap.astype("float32")
+
+
+def _days(times: np.ndarray, index: np.ndarray, origin: np.ndarray) -> np.ndarray:
+    """Days from `origin` to ``times[index]``; infinite where there is no such acquisition."""
+    days = (times[index.clip(0, times.size - 1)] - origin) / _DAY
+    return np.where((index >= 0) & (index < times.size), days, np.where(index < 0, -np.inf, np.inf))
 
 
 def _same_grid(s2: xr.DataArray, s1: xr.DataArray) -> None:

@@ -20,7 +20,7 @@ SUPPORT = 15
 MARGIN = SUPPORT // 2
 
 #: Ranks of the acquisitions that a window sees, relative to its own date.
-RANKS: dict[str, tuple[int, ...]] = {
+RANKS: dict[Window, tuple[int, ...]] = {
     "centred": tuple(range(-(FRAMES // 2), FRAMES // 2 + 1)),
     "causal": tuple(range(-FRAMES + 1, 1)),
 }

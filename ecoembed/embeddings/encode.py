@@ -56,7 +56,8 @@ class Encoder:
         s2 : xr.DataArray (time, band, y, x)
             Reflectance 0-1, NaN = missing, as :func:`ecoembed.open_cube` gives.
         s1 : xr.DataArray (time, band, y, x) or None
-            Backscatter in dB on the same grid; each S2 date takes the nearest acquisition.
+            Backscatter in dB on the same grid; each S2 date takes the nearest acquisition (the last one before it, if
+            the window is causal).
         window : {"centred", "causal"}
             Five acquisitions before and five after each date, or ten before and none after (for uses in which the
             future must not be seen).
@@ -87,7 +88,7 @@ class Encoder:
         z = np.full((s2.sizes["time"], DIMENSIONS, s2.sizes["y"], s2.sizes["x"]), np.nan, dtype=np.float32)
         if s1 is not None and s1.sizes["time"]:
             _same_grid(s2, check_cube(s1, "S1"))
-            index, gap = pair(s2, s1)
+            index, gap = pair(s2, s1, causal=window == "causal")
             radar = batches.pad_missing(batches.frames_of(s1))
         else:
             index, gap, radar = None, np.full(len(z), np.nan, dtype=np.float32), None
@@ -113,7 +114,7 @@ class Encoder:
             centres, where = np.unique(index[index >= 0], return_inverse=True)
             found = sensor_codes(self.model.encoder("S1"), self.card.sensors["S1"], s1, centres, window)
             radar[torch.from_numpy(index >= 0)] = found[torch.from_numpy(where)]
-        gaps = torch.from_numpy(np.where(index >= 0, gap, np.nan) if index is not None else gap).float()
+        gaps = torch.from_numpy(gap)
         z = torch.stack([self.model.fusion(codes[t], radar[t], gaps[t].expand(height * width)) for t in range(n)]).view(
             n, height, width, DIMENSIONS
         )

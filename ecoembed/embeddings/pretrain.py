@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ecoembed._version import __version__
 from ecoembed.embeddings import batches, samples
-from ecoembed.embeddings.batches import MARGIN, Normalisation, physical, scaled
+from ecoembed.embeddings.batches import MARGIN, Normalisation, Window, physical, scaled
 from ecoembed.embeddings.objectives import COEFFICIENTS, context_loss, loss_points
 from ecoembed.embeddings.probes import reconstruction
 from ecoembed.embeddings.samples import CodedPlace, Place
@@ -175,18 +175,19 @@ def _train_fusion(
     def step() -> Tensor:
         home = coded[int(rng.choice(len(coded), p=share))]
         time, pixel = home.clear[rng.integers(len(home.clear), size=FUSION_BATCH)].T
-        causal = bool(rng.random() < 0.5)
-        optical, radar = home.codes["causal" if causal else "centred"]
-        gap = home.gap[time].clone()
+        window: Window = "centred" if rng.random() < 0.5 else "causal"
+        (optical, radar), (index, gaps) = home.codes[window], home.pairs[window]
+        gap = torch.from_numpy(gaps[time])
+        paired = torch.isfinite(gap)[:, None]
         gap[torch.from_numpy(rng.random(len(time)) < S1_WITHHELD)] = torch.nan
         z = model.fusion(optical[time, pixel], radar[time, pixel], gap)
         yx = np.stack(np.divmod(pixel, home.side), axis=-1)
         loss = torch.zeros(())
-        for name, centre in (("S2_L2A", time), ("S1", np.maximum(home.index[time], 0))):
+        for name, centre in (("S2_L2A", time), ("S1", np.maximum(index[time], 0))):
             c, p = COEFFICIENTS["fusion", name], points[name].drawn(POINTS, rng)
-            values, ok, days = samples.targets(home.frames[name], centre, yx, p, causal)
+            values, ok, days = samples.targets(home.frames[name], centre, yx, p, window == "causal")
             if name == "S1":
-                ok = ok & torch.isfinite(home.gap[time])[:, None]
+                ok = ok & paired
             code = model.fusion.back[name](z)
             predicted = physical(model.decoder(name)(code, days, torch.from_numpy(p.dyx).float()), norms[name])
             weight = torch.from_numpy(p.weight).float()

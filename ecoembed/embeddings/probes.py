@@ -58,14 +58,15 @@ def _centre(
     """Truth (n, 12), its reconstruction from z (n, 12) and z (n, 7) at drawn pixel-dates where S1 was paired."""
     rng = np.random.default_rng(0)
     coded = CodedPlace(model, norms, place, ("centred",), rng)
-    clear = coded.clear[coded.index[coded.clear[:, 0]] >= 0]
+    index, gap = coded.pairs["centred"]
+    clear = coded.clear[index[coded.clear[:, 0]] >= 0]
     time, pixel = clear[rng.integers(len(clear), size=SAMPLES)].T
     optical, radar = coded.codes["centred"]
-    z = model.fusion(optical[time, pixel], radar[time, pixel], coded.gap[time])
+    z = model.fusion(optical[time, pixel], radar[time, pixel], torch.from_numpy(gap[time]))
     y, x = (torch.from_numpy(k + MARGIN) for k in np.divmod(pixel, coded.side))
     origin = torch.zeros(SAMPLES, 1), torch.zeros(1, 2)
     truth, guess = [], []
-    for name, frame in (("S2_L2A", time), ("S1", coded.index[time])):
+    for name, frame in (("S2_L2A", time), ("S1", index[time])):
         values = coded.frames[name].values[torch.from_numpy(frame), :, y, x]
         truth.append(scaled(values, norms[name]))
         guess.append(physical(model.decoder(name)(model.fusion.back[name](z), *origin)[:, 0], norms[name]))

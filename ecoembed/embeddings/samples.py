@@ -29,12 +29,11 @@ CODED_PIXEL_DATES = 30_000
 
 @dataclass
 class Place:
-    """One place: frames of both sensors, padded by 7 px of missing values, and the pairing of S2 with S1 dates."""
+    """One place: frames of both sensors, padded by 7 px of missing values, and S1's index and gap for each S2 date."""
 
     card: PlaceCard
     frames: dict[str, Frames]
-    index: np.ndarray
-    gap: np.ndarray
+    pairs: dict[Window, tuple[np.ndarray, np.ndarray]]
 
 
 def load_place(path: str | Path, role: str) -> Place:
@@ -52,9 +51,9 @@ def load_place(path: str | Path, role: str) -> Place:
             raise TableError(
                 f"too few {name} acquisitions to learn from", where=path, found=cube.sizes["time"], expected=FRAMES
             )
-    index, gap = pair(cubes["S2_L2A"], cubes["S1"])
+    pairs = {window: pair(*cubes.values(), causal=window == "causal") for window in batches.RANKS}
     frames = {name: batches.pad_missing(batches.frames_of(cube)) for name, cube in cubes.items()}
-    return Place(_card(cubes["S2_L2A"], path, role), frames, index, gap)
+    return Place(_card(cubes["S2_L2A"], path, role), frames, pairs)
 
 
 def _card(cube: xr.DataArray, path: Path, role: str) -> PlaceCard:
@@ -95,11 +94,11 @@ class CodedPlace:
         corner = [int(rng.integers(0, size - self.side + 1)) for size in inner]
         rows, columns = (slice(c, c + self.side + 2 * MARGIN) for c in corner)
         self.frames = {name: frames.crop(rows, columns) for name, frames in place.frames.items()}
-        self.index, self.gap = place.index, torch.from_numpy(np.where(place.index >= 0, place.gap, np.nan)).float()
+        self.pairs = {window: place.pairs[window] for window in windows}
         self.clear = np.argwhere(self.frames["S2_L2A"].valid[:, MARGIN:-MARGIN, MARGIN:-MARGIN].flatten(1).numpy())
-        radar_dates, where = np.unique(np.maximum(place.index, 0), return_inverse=True)
         self.codes: dict[Window, tuple[Tensor, Tensor]] = {}
-        for window in windows:
+        for window, (index, _) in self.pairs.items():
+            radar_dates, where = np.unique(np.maximum(index, 0), return_inverse=True)
             optical, radar = (
                 sensor_codes(model.encoder(name), sensor_card(name, norms[name]), self.frames[name], centres, window)
                 for name, centres in (("S2_L2A", np.arange(dates)), ("S1", radar_dates))

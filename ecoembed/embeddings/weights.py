@@ -11,7 +11,7 @@ from typing import Any, Literal, cast
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from ecoembed.embeddings.batches import Normalisation
@@ -112,7 +112,7 @@ def save_weights(model: TwoStage, card: ModelCard, path: str | Path) -> Path:
     path = Path(path)
     state = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
     with atomic(path) as temporary:
-        save_file(state, temporary, metadata={"ecoembed": card.model_dump_json()})
+        temporary.write_bytes(save(state, metadata={"ecoembed": card.model_dump_json()}))
     return path
 
 

@@ -132,7 +132,7 @@ def test_the_same_seed_gives_the_same_weights(places, tmp_path):
 def test_a_failure_leaves_the_old_file(places, tmp_path, monkeypatch):
     out = tmp_path / "w.safetensors"
     out.write_bytes(b"old")
-    monkeypatch.setattr("ecoembed.embeddings.weights.save_file", lambda *a, **k: 1 / 0)
+    monkeypatch.setattr("ecoembed.embeddings.weights.save", lambda *a, **k: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         pretrain(places, out, steps=1)
     assert out.read_bytes() == b"old"

@@ -67,11 +67,11 @@ def test_store_is_lossless(values: np.ndarray, start: int) -> None:
     )
 
 
+day_lists = st.lists(st.floats(0, 60), min_size=1, max_size=12)
+
+
 @few
-@given(
-    s2_days=st.lists(st.floats(0, 60), min_size=1, max_size=12),
-    s1_days=st.lists(st.floats(0, 60), min_size=1, max_size=12),
-)
+@given(s2_days=day_lists, s1_days=day_lists)
 def test_pairing_is_the_nearest_by_brute_force(s2_days: list[float], s1_days: list[float]) -> None:
     s2, s1 = (cube(np.zeros((len(t), 1, 2, 2)), t, "S1") for t in (days(s2_days), days(s1_days)))
     index, gap = pair(s2, s1)
@@ -82,6 +82,21 @@ def test_pairing_is_the_nearest_by_brute_force(s2_days: list[float], s1_days: li
     np.testing.assert_allclose(np.abs(gap[paired]), nearest[paired], rtol=1e-6)
     np.testing.assert_allclose(gap[paired], distance[paired, index[paired]], rtol=1e-6)
     assert np.isnan(gap[~paired]).all()
+
+
+@few
+@given(s2_days=day_lists, s1_days=day_lists)
+def test_causal_pairing_is_the_last_acquisition_not_after_the_date(s2_days: list[float], s1_days: list[float]) -> None:
+    s2, s1 = (cube(np.zeros((len(t), 1, 2, 2)), t, "S1") for t in (days(s2_days), days(s1_days)))
+    index, gap = pair(s2, s1, causal=True)
+    for k, when in enumerate(s2["time"].values):
+        back = [(when - t) / np.timedelta64(1, "D") for t in s1["time"].values if t <= when]
+        if back and min(back) <= 2 * S1.max_gap_days:
+            assert index[k] == len(back) - 1
+            assert gap[k] == pytest.approx(-min(back), rel=1e-6)
+        else:
+            assert index[k] == -1
+            assert np.isnan(gap[k])
 
 
 @few
