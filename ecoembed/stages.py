@@ -125,7 +125,7 @@ def tower_footprint(
         If the tower stands outside the grid.
     """
     from ecoembed.archives.fluxnet import open_halfhours
-    from ecoembed.cubes.grid import tower_position
+    from ecoembed.cubes.grid import tower_position, true_north
     from ecoembed.footprints.climatology import fixed_radius, footprint_climatology
     from ecoembed.footprints.turbulence import turbulence
 
@@ -136,7 +136,10 @@ def tower_footprint(
     if flux is None:
         return fixed_radius(grid, radius, x=x, y=y)
     try:
-        return footprint_climatology(**turbulence(open_halfhours(flux), row), grid=grid, x=x, y=y)
+        inputs = turbulence(open_halfhours(flux), row)
+        north = true_north(grid.rio.crs, row["latitude"], row["longitude"])
+        inputs["wind_dir"] = (inputs["wind_dir"] + north) % 360.0
+        return footprint_climatology(**inputs, grid=grid, x=x, y=y)
     except (ProductError, VariableError, FootprintError) as reason:  # no half-hours, no u*, no height, none valid
         return fixed_radius(grid, radius, x=x, y=y).assign_attrs(fallback=f"fixed radius, because {reason}")
 

@@ -74,7 +74,8 @@ class Study:
         from ecoembed.archives.fluxnet import open_flux
 
         path = stages.flux_file(self.folder, site)
-        return open_flux(path, self.config.flux.target, self.config.flux.min_qc)
+        offset = self.sites.loc[site, "utc_offset"]
+        return open_flux(path, self.config.flux.target, self.config.flux.min_qc, utc_offset=offset)
 
     def features(self, sites: list[str] | None = None) -> pd.DataFrame:
         """The feature table of these sites (all by default): one sample index for all feature sets."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 import rioxarray  # noqa: F401  (registers .rio)
 import xarray as xr
@@ -85,6 +88,23 @@ def _indices(centres: np.ndarray, edge: float, size: float, n: int, axis: str, w
             remedy="Give files of one place",
         )
     return source
+
+
+def true_north(crs: Any, latitude: float, longitude: float) -> float:
+    """Direction of true north on a grid, in degrees clockwise from grid north (up to 3 in a UTM zone).
+
+    Added to a wind direction, which counts from true north, it gives the direction on the grid.
+
+    Examples
+    --------
+    >>> round(true_north("EPSG:32631", 50.0, 3.0), 6), true_north("EPSG:32631", 50.0, 5.0) < 0
+    (0.0, True)
+    """
+    from pyproj import Transformer
+
+    project = Transformer.from_crs("EPSG:4326", crs, always_xy=True).transform
+    (x0, y0), (x1, y1) = (project(longitude, latitude + step) for step in (0.0, 1e-4))
+    return math.degrees(math.atan2(x1 - x0, y1 - y0))
 
 
 def tower_position(cube: xr.DataArray, latitude: float, longitude: float) -> tuple[float, float]:

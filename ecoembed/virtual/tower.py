@@ -48,19 +48,20 @@ def footprint_weights(place: Place, land: Landscape, weather: pd.DataFrame) -> n
 
     Source: Kljun et al. 2015, doi 10.5194/gmd-8-3695-2015, in :mod:`ecoembed.footprints`.
     """
+    from ecoembed.cubes.grid import true_north
     from ecoembed.footprints.climatology import footprint_climatology
     from ecoembed.footprints.turbulence import turbulence
 
-    site = pd.Series(asdict(place))
+    site, north = pd.Series(asdict(place)), true_north(place.epsg, place.latitude, place.longitude)
     names = ["USTAR", "WD", "WS_F", "H_F_MDS", "TA_F", "PA_F", "SW_IN_F"]
     thinned = weather[names].iloc[::_EVERY].rename_axis("time")
     months = pd.DatetimeIndex(thinned.index).to_period("M")
     weights = []
     for month in months.unique():
         halfhours = thinned[months == month].to_xarray()
-        field = footprint_climatology(
-            **turbulence(halfhours, site), grid={"x": land.x, "y": land.y}, x=place.easting, y=place.northing
-        )
+        inputs = turbulence(halfhours, site)
+        inputs["wind_dir"] = (inputs["wind_dir"] + north) % 360.0
+        field = footprint_climatology(**inputs, grid={"x": land.x, "y": land.y}, x=place.easting, y=place.northing)
         weights.append(field.to_numpy() / field.to_numpy().sum())
     return np.stack(weights)
 

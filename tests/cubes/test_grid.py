@@ -75,3 +75,11 @@ def test_uneven_grids_are_refused() -> None:
         grid.pixel_size(array.assign_coords(x=[10.0, 40.0, 70.0]))
     with pytest.raises(GridError, match=r"do not divide into 10 m ones.*15 m"):
         grid.fine_axes(coarse(15))
+
+
+def test_true_north_is_the_meridian_convergence() -> None:
+    """Against the convergence of a transverse Mercator projection: tan(g) = tan(dl) sin(lat)."""
+    for latitude, longitude in ((50.0, 5.9), (50.0, 0.2), (-33.0, 4.5), (65.0, 5.0)):
+        expected = -np.degrees(np.arctan(np.tan(np.radians(longitude - 3.0)) * np.sin(np.radians(latitude))))
+        crs = 32631 if latitude > 0 else 32731
+        assert grid.true_north(crs, latitude, longitude) == pytest.approx(expected, abs=2e-3)
