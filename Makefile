@@ -14,10 +14,10 @@ demo: $(VENV)/.installed ## the main job on the embedded virtual network, ending
 	$(RUN)/ecoembed run
 
 test: $(VENV)/.installed-dev ## all tests but the slow ones
-	$(RUN)/python -m pytest -n 2 -m "not slow"
+	OMP_NUM_THREADS=1 $(RUN)/python -m pytest -n 2 -m "not slow"
 
 test-all: $(VENV)/.installed-dev ## the slow ones too
-	$(RUN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(RUN)/python -m pytest -n 2
 
 lint: $(VENV)/.installed-dev ## style, types and the import contract
 	$(RUN)/ruff check .
