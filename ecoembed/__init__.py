@@ -15,6 +15,7 @@ _HOMES = {
     "open_flux": "ecoembed.archives.fluxnet",
     "open_cube": "ecoembed.cubes.build",
     "Encoder": "ecoembed.embeddings.encode",
+    "smooth": "ecoembed.cubes.pairing",
     "load_encoder": "ecoembed.embeddings.encode",
     "pretrain": "ecoembed.embeddings.pretrain",
     "footprint": "ecoembed.footprints.kljun",
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from ecoembed.archives.fluxnet import open_flux as open_flux
     from ecoembed.archives.sites import read_sites as read_sites
     from ecoembed.cubes.build import open_cube as open_cube
+    from ecoembed.cubes.pairing import smooth as smooth
     from ecoembed.embeddings.encode import Encoder as Encoder
     from ecoembed.embeddings.encode import load_encoder as load_encoder
     from ecoembed.embeddings.pretrain import pretrain as pretrain

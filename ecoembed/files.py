@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import uuid
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
@@ -32,7 +33,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
     >>> target.read_text()
     'whole'
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))  # a link stays, what it points to is replaced
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part{path.suffix}")
     try:
@@ -54,14 +55,15 @@ def atomic(path: str | Path) -> Iterator[Path]:
 def write_json(path: str | Path, value: Any) -> None:
     """Write `value` as indented JSON, atomically, with sorted keys."""
     with atomic(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, sort_keys=True, default=str) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(value, indent=2, sort_keys=True, default=str) + "\n", "utf-8", newline="\n")
 
 
 def digest(path: str | Path) -> str:
     """SHA-256 (first 16 hex digits) of a file, or of all files of a folder with their relative names."""
     path, total = Path(path), hashlib.sha256()
-    for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
-        total.update(str(file.relative_to(path.parent)).encode())
+    files = {p.relative_to(path.parent).as_posix(): p for p in (path.rglob("*") if path.is_dir() else [path])}
+    for name, file in sorted((name, p) for name, p in files.items() if p.is_file()):
+        total.update(name.encode())
         with file.open("rb") as stream:
             while block := stream.read(1 << 20):
                 total.update(block)
@@ -74,13 +76,13 @@ def digest_of(value: Any) -> str:
 
 
 def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
-    """Iterate over `items` with a progress bar on stderr (nothing but the iteration where stderr is no terminal
-    and ``CI`` is set, so that logs stay readable)."""
+    """Iterate over `items` with a progress bar on stderr; without it where ``CI`` is set and nobody looks."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     if total is None and isinstance(items, Sized):
         total = len(items)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    unseen = "CI" in os.environ and not sys.stderr.isatty()
+    with Progress(*columns, console=Console(stderr=True), disable=unseen) as progress:
         yield from progress.track(items, total=total, description=description)

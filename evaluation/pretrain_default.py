@@ -14,7 +14,8 @@ import tempfile
 from pathlib import Path
 
 from ecoembed import load_encoder, pretrain
-from ecoembed.embeddings.weights import ModelCard, default_weights
+from ecoembed.embeddings.card import ModelCard
+from ecoembed.embeddings.weights import default_weights
 from ecoembed.files import atomic
 from ecoembed.stages import write_cubes
 from ecoembed.virtual.network import write_network

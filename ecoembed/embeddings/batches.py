@@ -18,6 +18,8 @@ Window = Literal["centred", "causal"]
 FRAMES = 11
 SUPPORT = 15
 MARGIN = SUPPORT // 2
+#: A window sees nothing farther from its date than this, in training and in use.
+MAX_OFFSET_DAYS = 200.0
 
 #: Ranks of the acquisitions that a window sees, relative to its own date.
 RANKS: dict[Window, tuple[int, ...]] = {
@@ -104,10 +106,12 @@ def pad_missing(frames: Frames, margin: int = MARGIN) -> Frames:
     return Frames(torch.nn.functional.pad(frames.values, pad), valid, frames.days)
 
 
-def neighbours(n: int, centres: np.ndarray, window: Window) -> np.ndarray:
-    """Frame index of each rank of the window around each centre, -1 where there is none; (centre, 11) int64."""
+def neighbours(days: np.ndarray, centres: np.ndarray, window: Window) -> np.ndarray:
+    """Frame of each rank of the window around each centre, -1 where there is none or it is too far; (centre, 11)."""
     index = centres[:, None] + np.asarray(RANKS[window])[None, :]
-    return np.where((index >= 0) & (index < n), index, -1)
+    there = (index >= 0) & (index < len(days))
+    apart = days[np.where(there, index, 0)] - days[centres][:, None]
+    return np.where(there & (np.abs(apart) <= MAX_OFFSET_DAYS), index, -1)
 
 
 def fit_normalisation(places: list[Frames], sensor: str) -> Normalisation:

@@ -7,8 +7,8 @@ import torch
 
 from ecoembed.embeddings import batches
 from ecoembed.embeddings.batches import MARGIN, Frames, Window
+from ecoembed.embeddings.card import SensorCard
 from ecoembed.embeddings.dense import SensorEncoder
-from ecoembed.embeddings.weights import SensorCard
 
 #: Pixels of one mixing block: its keys and values stay in the processor's cache.
 BLOCK_PIXELS = 512
@@ -27,7 +27,7 @@ def sensor_codes(
     frame_input = batches.standardise(frames, card.normalisation)
     tokens = torch.cat([encoder.tokens(frame_input[t : t + FRONT_FRAMES]) for t in range(0, len(frames), FRONT_FRAMES)])
     valid = frames.valid[:, MARGIN:-MARGIN, MARGIN:-MARGIN].flatten(1)
-    index = batches.neighbours(len(frames), centres, window)
+    index = batches.neighbours(frames.days, centres, window)
     offset = torch.from_numpy(frames.days[index] - frames.days[centres][:, None]).float()
     exists, own = torch.from_numpy(index >= 0), torch.from_numpy(index == centres[:, None])
     safe = torch.from_numpy(np.maximum(index, 0))

@@ -12,17 +12,17 @@ from ecoembed._version import __version__
 from ecoembed.cubes.pairing import pair
 from ecoembed.embeddings import batches
 from ecoembed.embeddings.batches import MARGIN, Frames, Window
+from ecoembed.embeddings.card import ModelCard
 from ecoembed.embeddings.codes import sensor_codes
 from ecoembed.embeddings.fusion import DIMENSIONS
 from ecoembed.embeddings.weights import (
-    ModelCard,
     TwoStage,
     default_weights,
     random_model,
     read_weights,
     weights_hash,
 )
-from ecoembed.errors import ConfigError, GridError
+from ecoembed.errors import ConfigError, GridError, VariableError
 from ecoembed.schema import check_cube
 
 #: Bytes of one tile's tokens.
@@ -42,7 +42,7 @@ class Encoder:
 
     def __init__(self, model: TwoStage, card: ModelCard) -> None:
         self.model, self.card = model.eval(), card
-        self.weights = weights_hash(model)
+        self.weights = weights_hash(model, card.sensors)
 
     def random(self, seed: int = 0) -> Encoder:
         """The same architecture and normalisation with random weights."""
@@ -56,8 +56,8 @@ class Encoder:
         s2 : xr.DataArray (time, band, y, x)
             Reflectance 0-1, NaN = missing, as :func:`ecoembed.open_cube` gives.
         s1 : xr.DataArray (time, band, y, x) or None
-            Backscatter in dB on the same grid; each S2 date takes the nearest acquisition (the last one before it, if
-            the window is causal).
+            Backscatter in dB on the same grid, smoothed as in training (:func:`ecoembed.smooth`). Each S2 date takes
+            the nearest acquisition; the last one before it, if the window is causal.
         window : {"centred", "causal"}
             Five acquisitions before and five after each date, or ten before and none after (for uses in which the
             future must not be seen).
@@ -88,6 +88,7 @@ class Encoder:
         z = np.full((s2.sizes["time"], DIMENSIONS, s2.sizes["y"], s2.sizes["x"]), np.nan, dtype=np.float32)
         if s1 is not None and s1.sizes["time"]:
             _same_grid(s2, check_cube(s1, "S1"))
+            self._same_smoothing(s1)
             index, gap = pair(s2, s1, causal=window == "causal")
             radar = batches.pad_missing(batches.frames_of(s1))
         else:
@@ -100,6 +101,17 @@ class Encoder:
             )
         attrs = {"weights": self.weights, "window": window, "code_version": __version__}
         return batches.embedding_cube(z, s2, attrs)
+
+    def _same_smoothing(self, s1: xr.DataArray) -> None:
+        found, expected = s1.attrs.get("smoothing"), self.card.sensors["S1"].smoothing
+        if found != expected:
+            raise VariableError(
+                "Sentinel-1 is not smoothed as it was in training",
+                where=s1.attrs.get("site", "encode"),
+                found=found,
+                expected=expected,
+                remedy="Pass ecoembed.smooth(open_cube(..., sensor='S1'))" if expected else "Pass it unsmoothed",
+            )
 
     @torch.inference_mode()
     def _tile(
@@ -124,7 +136,7 @@ class Encoder:
 
 def _same_grid(s2: xr.DataArray, s1: xr.DataArray) -> None:
     same = s2.rio.crs == s1.rio.crs and all(
-        s2.sizes[d] == s1.sizes[d] and np.allclose(s2[d], s1[d], atol=1e-3) for d in ("y", "x")
+        s2.sizes[d] == s1.sizes[d] and np.allclose(s2[d], s1[d], rtol=0, atol=1e-3) for d in ("y", "x")
     )
     if not same:
         raise GridError(

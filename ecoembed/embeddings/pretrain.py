@@ -13,18 +13,19 @@ from torch import Tensor, nn
 from ecoembed._version import __version__
 from ecoembed.embeddings import batches, samples
 from ecoembed.embeddings.batches import MARGIN, Normalisation, Window, physical, scaled
+from ecoembed.embeddings.card import CODES, ModelCard, sensor_card
 from ecoembed.embeddings.objectives import COEFFICIENTS, context_loss, loss_points
 from ecoembed.embeddings.probes import reconstruction
-from ecoembed.embeddings.samples import CodedPlace, Place
-from ecoembed.embeddings.weights import CODES, ModelCard, TwoStage, save_weights, sensor_card
-from ecoembed.errors import ConfigError
+from ecoembed.embeddings.samples import SIDE, CodedPlace, Place
+from ecoembed.embeddings.weights import TwoStage, save_weights
+from ecoembed.errors import ConfigError, FileError
 from ecoembed.files import track
 
 LEARNING_RATE = 1.5e-3
 WEIGHT_DECAY = 1.5e-4
 CLIP = 1.0
-#: Stage 1: crops a step, their side in px (without margin), centre dates and pixels sampled of each.
-CROPS, SIDE, CENTRES, PIXELS = 6, 8, 4, 24
+#: Stage 1: crops a step, centre dates and pixels sampled of each.
+CROPS, CENTRES, PIXELS = 6, 4, 24
 #: Stage 2: samples a step.
 FUSION_BATCH = 512
 #: Loss points drawn at each step, beside the three heaviest.
@@ -52,7 +53,8 @@ def pretrain(
     steps : int
         Steps of each of the three trainings (S1 alone, S2 alone, fusion).
     validation : int, optional
-        How many places to hold out, drawn by `seed`; by default one in five. Places are split, never dates.
+        How many places to hold out, drawn by `seed`; by default one in five. Places are split, never dates: cubes of
+        one name, or within 1 km of each other, are one place.
     seed : int
 
     Returns
@@ -66,18 +68,18 @@ def pretrain(
     ConfigError
         If no cube is given, or all would be held out.
     TableError
-        If a place has fewer than 11 acquisitions of either sensor.
+        If a place is under 8 px, never clear, never paired, or has fewer than 11 acquisitions of either sensor.
+    VariableError
+        If the Sentinel-1 cubes were not smoothed alike.
     """
     if not cubes or steps < 1:
         raise ConfigError(
             "nothing to train on", found=f"{len(cubes)} cubes, {steps} steps", expected="at least 1 of each"
         )
-    n_held = len(cubes) // 5 if validation is None else validation
-    if not 0 <= n_held < len(cubes):
-        raise ConfigError("no place left to train on", found=f"{n_held} of {len(cubes)} held out")
+    if Path(out).is_dir():
+        raise FileError("the output is a folder", where=out, expected="the name of a safetensors file")
     rng = np.random.default_rng(seed)
-    held = set(rng.permutation(len(cubes))[:n_held].tolist())
-    places = [samples.load_place(p, "validation" if i in held else "train") for i, p in enumerate(cubes)]
+    places = samples.split([samples.load_place(path) for path in cubes], validation, rng)
     trained = [place for place in places if place.card.role == "train"]
     norms = {name: batches.fit_normalisation([p.frames[name] for p in trained], name) for name in CODES}
     with _repeatable(seed):
@@ -88,7 +90,10 @@ def pretrain(
     model.eval()
     card = ModelCard(
         code_version=__version__,
-        sensors={name: sensor_card(name, norm) for name, norm in norms.items()},
+        sensors={
+            "S2_L2A": sensor_card("S2_L2A", norms["S2_L2A"]),
+            "S1": sensor_card("S1", norms["S1"], trained[0].smoothing),
+        },
         places=tuple(place.card for place in places),
         objective="paper (MAE and spectral angle, context-weighted; centred and causal windows)",
         steps={"S1": steps, "S2_L2A": steps, "fusion": steps},

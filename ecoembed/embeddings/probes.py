@@ -60,6 +60,8 @@ def _centre(
     coded = CodedPlace(model, norms, place, ("centred",), rng)
     index, gap = coded.pairs["centred"]
     clear = coded.clear[index[coded.clear[:, 0]] >= 0]
+    if not len(clear):
+        return np.empty((0, 12)), np.empty((0, 12)), np.empty((0, DIMENSIONS))
     time, pixel = clear[rng.integers(len(clear), size=SAMPLES)].T
     optical, radar = coded.codes["centred"]
     z = model.fusion(optical[time, pixel], radar[time, pixel], torch.from_numpy(gap[time]))

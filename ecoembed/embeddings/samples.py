@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +13,19 @@ from torch import Tensor
 from ecoembed.cubes.pairing import pair
 from ecoembed.cubes.store import load_cube
 from ecoembed.embeddings import batches
-from ecoembed.embeddings.batches import FRAMES, MARGIN, Frames, Normalisation, Window
+from ecoembed.embeddings.batches import FRAMES, MARGIN, MAX_OFFSET_DAYS, Frames, Normalisation, Window
+from ecoembed.embeddings.card import PlaceCard, sensor_card
 from ecoembed.embeddings.codes import sensor_codes
 from ecoembed.embeddings.objectives import Points
-from ecoembed.embeddings.weights import PlaceCard, TwoStage, sensor_card
-from ecoembed.errors import TableError
+from ecoembed.embeddings.weights import TwoStage
+from ecoembed.errors import ConfigError, TableError, VariableError
 from ecoembed.schema import check_cube
+from ecoembed.sensors import S1
 
-#: Training draws its frames from this many consecutive dates, and sees none farther than this from the centre.
+#: Training draws its frames from this many consecutive dates.
 CONSECUTIVE = 20
-MAX_OFFSET_DAYS = 200.0
+#: Side of a training crop in px, without margin.
+SIDE = 8
 #: Pixel-dates of one place whose codes stage 2 keeps.
 CODED_PIXEL_DATES = 30_000
 
@@ -34,15 +37,16 @@ class Place:
     card: PlaceCard
     frames: dict[str, Frames]
     pairs: dict[Window, tuple[np.ndarray, np.ndarray]]
+    smoothing: str | None
 
 
-def load_place(path: str | Path, role: str) -> Place:
+def load_place(path: str | Path) -> Place:
     """A training place from a Zarr store with the groups ``S2_L2A`` and ``S1``.
 
     Raises
     ------
     TableError
-        If either sensor has fewer than 11 acquisitions.
+        If the place is too small, never seen, or has fewer than 11 acquisitions of either sensor.
     """
     path = Path(path)
     cubes = {name: check_cube(load_cube(path, name), name, where=path) for name in ("S2_L2A", "S1")}
@@ -51,12 +55,59 @@ def load_place(path: str | Path, role: str) -> Place:
             raise TableError(
                 f"too few {name} acquisitions to learn from", where=path, found=cube.sizes["time"], expected=FRAMES
             )
+    if min(cubes["S2_L2A"].shape[2:]) < SIDE:
+        raise TableError(
+            "too small to learn from", where=path, found=cubes["S2_L2A"].shape[2:], expected=f">= {SIDE} px"
+        )
     pairs = {window: pair(*cubes.values(), causal=window == "causal") for window in batches.RANKS}
     frames = {name: batches.pad_missing(batches.frames_of(cube)) for name, cube in cubes.items()}
-    return Place(_card(cubes["S2_L2A"], path, role), frames, pairs)
+    if not any((index >= 0).any() for index, _ in pairs.values()):
+        expected = f"an S1 acquisition within {S1.max_gap_days:g} days"
+        raise TableError("no Sentinel-2 date has a Sentinel-1 acquisition near it", where=path, expected=expected)
+    if not frames["S2_L2A"].valid.any() or not frames["S1"].valid.any():
+        raise TableError("no clear pixel", where=path)
+    return Place(_card(cubes["S2_L2A"], path), frames, pairs, cubes["S1"].attrs.get("smoothing"))
 
 
-def _card(cube: xr.DataArray, path: Path, role: str) -> PlaceCard:
+def split(places: list[Place], validation: int | None, rng: np.random.Generator) -> list[Place]:
+    """The places with their roles: `validation` of them (one in five by default) held out, drawn by `rng`.
+
+    Cubes of one name, or whose centres lie within 1 km, are one place and fall on one side.
+
+    Raises
+    ------
+    ConfigError
+        If no place would be left to train on.
+    VariableError
+        If the Sentinel-1 cubes were not smoothed alike.
+    """
+    if len({place.smoothing for place in places}) > 1:
+        found = ", ".join(f"{place.card.id}: {place.smoothing}" for place in places)
+        raise VariableError(
+            "Sentinel-1 cubes are not smoothed alike", found=found, remedy="Build all with ecoembed cube"
+        )
+    group: list[int] = []
+    for i, place in enumerate(places):
+        same = [k for k in range(i) if _is_one_place(places[k].card, place.card)]
+        group.append(group[same[0]] if same else max(group, default=-1) + 1)
+    n = max(group) + 1
+    n_held = n // 5 if validation is None else validation
+    if not 0 <= n_held < n:
+        raise ConfigError("no place left to train on", found=f"{n_held} of {n} places held out")
+    held = set(rng.permutation(n)[:n_held].tolist())
+    return [
+        replace(p, card=p.card.model_copy(update={"role": "validation"})) if g in held else p
+        for p, g in zip(places, group, strict=True)
+    ]
+
+
+def _is_one_place(a: PlaceCard, b: PlaceCard) -> bool:
+    from pyproj import Geod
+
+    return a.id == b.id or Geod(ellps="WGS84").inv(a.longitude, a.latitude, b.longitude, b.latitude)[2] < 1000.0
+
+
+def _card(cube: xr.DataArray, path: Path) -> PlaceCard:
     from pyproj import Transformer
 
     to_degrees = Transformer.from_crs(cube.rio.crs, 4326, always_xy=True)
@@ -69,7 +120,7 @@ def _card(cube: xr.DataArray, path: Path, role: str) -> PlaceCard:
         start=days[0],
         end=days[-1],
         dates=len(days),
-        role=role,  # type: ignore[arg-type]
+        role="train",
     )
 
 
@@ -130,9 +181,8 @@ def draw_sequence(frames: Frames, side: int, centres: int, rng: np.random.Genera
     crop = frames.crop(rows, columns, kept)
     window: Window = "centred" if rng.random() < 0.5 else "causal"
     chosen = rng.choice(len(kept), size=min(centres, len(kept)), replace=False)
-    index = batches.neighbours(len(kept), chosen, window)
+    index = batches.neighbours(crop.days, chosen, window)
     offset = crop.days[index] - crop.days[chosen][:, None]
-    index = np.where(np.abs(offset) <= MAX_OFFSET_DAYS, index, -1)
     return Sequence(crop, chosen, index, torch.from_numpy(offset).float(), window)
 
 

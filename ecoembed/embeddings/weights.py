@@ -3,71 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import cast
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from ecoembed.embeddings.batches import Normalisation
+from ecoembed.embeddings.card import CODES, ModelCard, SensorCard, read_card
 from ecoembed.embeddings.dense import Decoder, SensorEncoder
 from ecoembed.embeddings.fusion import Fusion
 from ecoembed.errors import FileError, WeightsError
 from ecoembed.files import atomic
 from ecoembed.sensors import SENSORS
-
-#: Dimensions of each sensor's own code, before fusion.
-CODES = {"S2_L2A": 9, "S1": 2}
-
-
-class _Card(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class SensorCard(_Card):
-    """How one sensor's values enter: order, unit and normalisation."""
-
-    bands: tuple[str, ...]
-    unit: str
-    code: int
-    clip: tuple[float, float]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-    @property
-    def normalisation(self) -> Normalisation:
-        return Normalisation(*self.clip, self.mean, self.std)
-
-
-class PlaceCard(_Card):
-    """One training place, so that a benchmark can refuse test towers near it."""
-
-    id: str
-    latitude: float
-    longitude: float
-    start: str
-    end: str
-    dates: int
-    role: Literal["train", "validation"]
-
-
-class ModelCard(_Card):
-    """Everything that is needed to use a weights file, and to judge it."""
-
-    format: Literal[1] = 1
-    architecture: Literal["dense"] = "dense"
-    code_version: str
-    sensors: dict[str, SensorCard]
-    places: tuple[PlaceCard, ...]
-    objective: str
-    steps: dict[str, int]
-    seed: int
-    scores: dict[str, Any]
 
 
 class TwoStage(nn.Module):
@@ -89,18 +39,11 @@ class TwoStage(nn.Module):
         return cast(Decoder, self.decoders[sensor])
 
 
-def sensor_card(name: str, norm: Normalisation) -> SensorCard:
-    """The card of a sensor of :mod:`ecoembed.sensors` with this normalisation."""
-    sensor = SENSORS[name]
-    clip = (norm.low, norm.high)
-    return SensorCard(
-        bands=sensor.band_names, unit=sensor.unit, code=CODES[name], clip=clip, mean=norm.mean, std=norm.std
-    )
-
-
-def weights_hash(model: nn.Module) -> str:
-    """SHA-256 (first 16 hex digits) of all tensors, in the order of their names."""
+def weights_hash(model: TwoStage, sensors: dict[str, SensorCard]) -> str:
+    """SHA-256 (first 16 hex digits) of all that decides an embedding: how values enter, and the tensors by name."""
     total = hashlib.sha256()
+    for name, card in sorted(sensors.items()):
+        total.update(f"{name} {card.model_dump_json()}".encode())
     for name, tensor in sorted(model.state_dict().items()):
         total.update(name.encode())
         total.update(tensor.detach().cpu().contiguous().numpy().tobytes())
@@ -135,35 +78,16 @@ def read_weights(path: str | Path) -> tuple[TwoStage, ModelCard]:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as exc:
         raise WeightsError(f"not a readable safetensors file: {exc}", where=path) from None
-    card = _card(metadata, path)
+    card = read_card(metadata, path)
     model = empty_model()
-    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    expected, found = ({k: (tuple(t.shape), t.dtype) for k, t in d.items()} for d in (model.state_dict(), state))
     if expected != found:
-        odd = sorted(set(expected.items()) ^ set(found.items()))[0]
-        raise WeightsError("tensors of another architecture", where=path, found=odd, expected="those of `dense`")
+        odd = min(k for k in {*expected, *found} if expected.get(k) != found.get(k))
+        raise WeightsError(
+            "tensors of another architecture", where=path, found=f"{odd} {found.get(odd)}", expected=expected.get(odd)
+        )
     model.load_state_dict(state, assign=True)
     return model.eval(), card
-
-
-def _card(metadata: dict[str, str], path: Path) -> ModelCard:
-    if "ecoembed" not in metadata:
-        raise WeightsError(
-            "no ecoembed card in the metadata", where=path, remedy="Only files written by ecoembed pretrain can be read"
-        )
-    raw = json.loads(metadata["ecoembed"])
-    for name in CODES:
-        found = raw.get("sensors", {}).get(name)
-        if found is None:
-            listed = ", ".join(raw.get("sensors", {})) or "none"
-            raise WeightsError("weights of other sensors", where=path, found=listed, expected=", ".join(CODES))
-        if tuple(found["bands"]) != SENSORS[name].band_names:
-            expected = list(SENSORS[name].band_names)
-            raise WeightsError(f"{name}: another band order", where=path, found=found["bands"], expected=expected)
-    try:
-        return ModelCard.model_validate(raw)
-    except ValidationError as exc:
-        raise WeightsError(f"the card is damaged: {exc.errors()[0]['msg']}", where=path) from None
 
 
 def empty_model() -> TwoStage:

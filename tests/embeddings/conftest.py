@@ -9,7 +9,13 @@ import xarray as xr
 
 
 def make_cube(
-    sensor: str, n: int = 30, side: int = 20, seed: int = 0, every: float = 5.0, cloud: float = 0.2
+    sensor: str,
+    n: int = 30,
+    side: int = 20,
+    seed: int = 0,
+    every: float = 5.0,
+    cloud: float = 0.2,
+    start: str = "2020-01-01",
 ) -> xr.DataArray:
     rng = np.random.default_rng(seed)
     bands, unit = {"S2_L2A": (10, "1"), "S1": (2, "dB")}[sensor]
@@ -26,7 +32,7 @@ def make_cube(
         values.astype(np.float32),
         dims=("time", "band", "y", "x"),
         coords={
-            "time": np.datetime64("2020-01-01", "ns") + (day * 86_400e9).astype("timedelta64[ns]"),
+            "time": np.datetime64(start, "ns") + (day * 86_400e9).astype("timedelta64[ns]"),
             "band": list(SENSORS[sensor].band_names),
             "y": 5_600_000.0 - 10 * np.arange(side),
             "x": 500_000.0 + 10 * np.arange(side),
@@ -61,8 +67,9 @@ def place(tmp_path_factory, s2, s1):
 def encoder():
     """An encoder with random weights and a plausible normalisation: what the structure promises needs no training."""
     from ecoembed.embeddings.batches import Normalisation
+    from ecoembed.embeddings.card import ModelCard, sensor_card
     from ecoembed.embeddings.encode import Encoder
-    from ecoembed.embeddings.weights import ModelCard, random_model, sensor_card
+    from ecoembed.embeddings.weights import random_model
 
     norms = {
         "S2_L2A": Normalisation(0.0, 1.0, (0.3,) * 10, (0.1,) * 10),

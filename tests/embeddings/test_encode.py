@@ -122,6 +122,12 @@ def test_random_weights_are_the_same_from_many_threads_and_leave_the_global_gene
         (lambda s2, s1: (s2, s1.isel(x=slice(0, 9))), GridError, "different grids"),
         (lambda s2, s1: (s2.assign_attrs(units="%"), s1), VariableError, "unit differs"),
         (lambda s2, s1: (s2.astype("float64"), s1), VariableError, "float32"),
+        (
+            lambda s2, s1: (s2, s1.assign_attrs(smoothing="mean of 9")),
+            VariableError,
+            "not smoothed as",
+        ),
+        (lambda s2, s1: (s2, s1.assign_coords(y=s1["y"] + 10)), GridError, "different grids"),
         (lambda s2, s1: (s2.isel(band=slice(None, None, -1)), s1), VariableError, "band order differs"),
     ],
 )

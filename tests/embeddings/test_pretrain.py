@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from ecoembed import load_encoder, pretrain
+from ecoembed import load_encoder, pretrain, smooth
 from ecoembed.cubes.store import save_cubes
 from ecoembed.embeddings.batches import frames_of, pad_missing
 from ecoembed.embeddings.objectives import Coefficients, context_loss, loss_points
-from ecoembed.embeddings.samples import targets
+from ecoembed.embeddings.samples import load_place, split, targets
 from ecoembed.embeddings.weights import read_weights
-from ecoembed.errors import ConfigError, TableError
+from ecoembed.errors import ConfigError, FileError, TableError, VariableError
 
 from .conftest import make_cube
 
@@ -88,6 +88,7 @@ def places(tmp_path_factory):
     folder = tmp_path_factory.mktemp("places")
     for k in range(3):
         cubes = {"S2_L2A": make_cube("S2_L2A", seed=k), "S1": make_cube("S1", n=26, every=6.0, seed=k, cloud=0.0)}
+        cubes = {name: c.assign_coords(x=c["x"] + 5000 * k) for name, c in cubes.items()}
         save_cubes(cubes, folder / f"p{k}.zarr")
     return sorted(folder.glob("*.zarr"))
 
@@ -144,6 +145,48 @@ def test_nothing_to_train_on_is_refused(places, tmp_path):
         pretrain([], tmp_path / "w.safetensors")
     with pytest.raises(ConfigError, match="held out"):
         pretrain(places, tmp_path / "w.safetensors", validation=3)
+
+
+def test_cubes_of_one_place_fall_on_one_side(tmp_path):
+    """Two years of one site, or twin towers: held out together or not at all."""
+    for k, (name, seed) in enumerate((("XX-A", 0), ("XX-A", 1), ("XX-B", 2))):
+        cubes = [make_cube("S2_L2A", seed=seed), make_cube("S1", n=26, every=6.0, seed=seed, cloud=0.0)]
+        shift = 0 if name == "XX-A" else 5000
+        moved = [c.assign_attrs(site=name).assign_coords(x=c["x"] + shift) for c in cubes]
+        save_cubes(dict(zip(("S2_L2A", "S1"), moved, strict=True)), tmp_path / f"{k}.zarr")
+    stores = sorted(tmp_path.glob("*.zarr"))
+    for seed in range(4):
+        places = split([load_place(p) for p in stores], 1, np.random.default_rng(seed))
+        roles = [p.card.role for p in places]
+        assert roles[0] == roles[1] != roles[2]
+    with pytest.raises(ConfigError, match="2 of 2 places"):
+        split(places, 2, np.random.default_rng(0))
+
+
+def test_cubes_smoothed_differently_are_refused(places, tmp_path):
+    cubes = [make_cube("S2_L2A", seed=9), smooth(make_cube("S1", n=26, every=6.0, seed=9, cloud=0.0))]
+    save_cubes(dict(zip(("S2_L2A", "S1"), cubes, strict=True)), tmp_path / "p.zarr")
+    with pytest.raises(VariableError, match="not smoothed alike"):
+        pretrain([*places, tmp_path / "p.zarr"], tmp_path / "w.safetensors", steps=1)
+
+
+@pytest.mark.parametrize(
+    ("s2", "s1", "says"),
+    [
+        (make_cube("S2_L2A", side=6), make_cube("S1", side=6, cloud=0.0), "too small"),
+        (make_cube("S2_L2A", cloud=1.0), make_cube("S1", cloud=0.0), "no clear pixel"),
+        (make_cube("S2_L2A"), make_cube("S1", cloud=0.0, start="2024-01-01"), "no Sentinel-2 date has"),
+    ],
+)
+def test_a_place_that_teaches_nothing_is_refused_before_training(tmp_path, s2, s1, says):
+    save_cubes({"S2_L2A": s2, "S1": s1}, tmp_path / "p.zarr")
+    with pytest.raises(TableError, match=says):
+        pretrain([tmp_path / "p.zarr"], tmp_path / "w.safetensors", steps=1)
+
+
+def test_a_folder_as_output_is_refused_before_training(places, tmp_path):
+    with pytest.raises(FileError, match="is a folder"):
+        pretrain(places, tmp_path, steps=10**9)
 
 
 def test_a_place_with_too_few_dates_is_refused(tmp_path):

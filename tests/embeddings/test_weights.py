@@ -49,6 +49,13 @@ def test_the_card_holds_order_units_and_normalisation(written):
         (lambda c: c["sensors"].update({"LANDSAT": c["sensors"].pop("S2_L2A")}), "LANDSAT"),
         (lambda c: c["sensors"]["S2_L2A"]["bands"].reverse(), "another band order"),
         (lambda c: c.pop("seed"), "damaged"),
+        (lambda c: c.update(sensors="S1"), "damaged: sensors"),
+        (lambda c: c["sensors"]["S1"].pop("bands"), "damaged: sensors.S1.bands"),
+        (lambda c: c["sensors"]["S1"].update(unit="DN"), "S1: another unit"),
+        (lambda c: c["sensors"]["S1"].update(clip=[0, 1]), "S1: another clip"),
+        (lambda c: c["sensors"]["S1"].update(code=5), "S1: another code"),
+        (lambda c: c["sensors"]["S2_L2A"].update(mean=[0.1]), "mean does not fit its bands"),
+        (lambda c: c["sensors"]["S1"].update(std=[0.0, 1.0]), "damaged: sensors.S1.std"),
         (lambda c: c.update(extra=1), "damaged"),
     ],
 )
@@ -58,6 +65,28 @@ def test_weights_of_another_sensor_or_order_are_refused(written, edit, says):
         load_encoder(written)
     assert says in str(caught.value)
     assert str(written) in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "not json"])
+def test_a_card_that_is_none_is_refused(written, encoder, text):
+    state = {k: v.contiguous() for k, v in encoder.model.state_dict().items()}
+    save_file(state, written, metadata={"ecoembed": text})
+    with pytest.raises(WeightsError, match="damaged"):
+        load_encoder(written)
+
+
+def test_tensors_of_another_type_are_refused(written, encoder):
+    with safe_open(written, framework="pt") as file:
+        metadata = file.metadata()
+    save_file({k: v.half() for k, v in encoder.model.state_dict().items()}, written, metadata=metadata)
+    with pytest.raises(WeightsError, match="tensors of another architecture"):
+        load_encoder(written)
+
+
+def test_the_hash_sees_the_normalisation(written, encoder):
+    rewrite(written, lambda c: c["sensors"]["S1"].update(mean=[-14.0, -13.0]))
+    assert load_encoder(written).weights != encoder.weights
+    assert load_encoder(written).random(3).weights != encoder.random(3).weights
 
 
 def test_a_truncated_file_is_refused(written):
@@ -87,7 +116,7 @@ def test_an_absent_file_says_how_to_make_one(tmp_path):
 def test_the_default_weights_ship_small_and_say_what_they_were_trained_on():
     encoder = load_encoder()
     assert default_weights().stat().st_size < 5e6
-    assert encoder.weights == weights_hash(encoder.model)
+    assert encoder.weights == weights_hash(encoder.model, encoder.card.sensors)
     real = [p for p in encoder.card.places if not p.id.startswith("XX-")]
     virtual = [p for p in encoder.card.places if p.id.startswith("XX-")]
     assert real
