@@ -46,6 +46,8 @@ class Sensor:
         Classes of the scene classification that count as a clear view of the ground.
     max_gap_days : float
         The farthest acquisition of this sensor that may be paired with another sensor's date.
+    overpass_hours : tuple of float
+        Nominal local solar times of the passes, in h, for files that give their dates only.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Sensor:
     offset_from_baseline: tuple[float, float] | None = None
     clear_classes: tuple[int, ...] = field(default=())
     max_gap_days: float = 0.0
+    overpass_hours: tuple[float, ...] = field(default=())
 
     @property
     def band_names(self) -> tuple[str, ...]:
@@ -85,6 +88,7 @@ S2_L2A = Sensor(
     nodata=0,
     offset_from_baseline=(4.0, -1000.0),
     clear_classes=(4, 5, 6, 7),  # vegetation, bare, water, unclassified
+    overpass_hours=(10.5,),  # descending node
 )
 
 S1 = Sensor(
@@ -96,6 +100,7 @@ S1 = Sensor(
     scale=1e-4,
     nodata=0,
     max_gap_days=6.0,
+    overpass_hours=(6.0, 18.0),  # descending and ascending: a dawn-dusk orbit
 )
 
 SENSORS: dict[str, Sensor] = {sensor.name: sensor for sensor in (S2_L2A, S1)}

@@ -127,6 +127,40 @@ def decode(band: xr.DataArray, sensor: Sensor, where: str) -> tuple[np.ndarray, 
     return values, note + (f", offset {shift:g} as declared" if shift else "")
 
 
+def at_overpass(raster: xr.Dataset, sensor: Sensor, longitude: float) -> xr.Dataset:
+    """`raster`, moved to the time of the overpass if its stamps are dates only: all of them at 00:00:00.
+
+    Archives that deliver dates (openEO) mean the day in UTC. Left at midnight, an acquisition would fall on the local
+    day before wherever local time lags UTC. It is therefore put at the sensor's nominal local solar time within that
+    day; of two passes (Sentinel-1) at the later, so that nothing is dated before it was seen. Passes of one day can
+    then no longer be told apart. ``attrs["time"]`` says so.
+
+    Parameters
+    ----------
+    longitude : float
+        Of the place, in degrees: the same for all its files, which must agree in time.
+    """
+    times = raster["time"].values
+    days = times.astype("datetime64[D]")
+    if times.size == 0 or np.any(times != days):
+        return raster
+    minutes = max(round(60.0 * hour - 4.0 * longitude) % 1440 for hour in sensor.overpass_hours)
+    solar = " or ".join(f"{int(hour):02d}:{hour % 1 * 60:02.0f}" for hour in sensor.overpass_hours)
+    note = (
+        f"time of day not in the file; taken as {minutes // 60:02d}:{minutes % 60:02d} UTC ({solar} local solar time)"
+    )
+    moved = (days + np.timedelta64(minutes, "m")).astype("datetime64[ns]")
+    return raster.assign_coords(time=moved).assign_attrs(time=note)
+
+
+def centre_longitude(raster: xr.Dataset) -> float:
+    """Longitude of the middle of `raster`, in degrees east (WGS 84)."""
+    from pyproj import Transformer
+
+    x, y = (float(raster[axis].mean()) for axis in ("x", "y"))
+    return float(Transformer.from_crs(raster.rio.crs, "EPSG:4326", always_xy=True).transform(x, y)[0])
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[xr.Dataset]:
     if not path.is_file():

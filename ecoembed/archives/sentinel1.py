@@ -1,4 +1,4 @@
-"""Sentinel-1 backscatter: digital numbers to dB; the slices of one day merged in linear power."""
+"""Sentinel-1 backscatter: digital numbers to dB; the slices of one pass merged in linear power."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from ecoembed.sensors import S1
 #: Spellings of the two units in which backscatter is delivered.
 DECIBEL = ("db", "decibel", "decibels")
 LINEAR = ("1", "linear", "power", "linear power", "m2 m-2", "m^2/m^2")
+
+#: A longer step between two slices begins another pass: slices are seconds apart, the next pass most of an hour away.
+MAX_STEP = np.timedelta64(10, "m")
 
 
 def open_sentinel1(path: str | Path) -> xr.Dataset:
@@ -102,23 +105,26 @@ def to_power(db: np.ndarray) -> np.ndarray:
 
 
 def merge_slices(slices: xr.DataArray) -> xr.DataArray:
-    """One acquisition for each UTC day: the mean of the day's slices in linear power, over their valid pixels.
+    """One acquisition for each pass: the mean of its slices in linear power, over their valid pixels.
 
-    A pass is delivered in slices a few seconds apart, each of which may cover a part of the place. The time is that of
-    the day's first slice.
+    A pass is delivered in slices a few seconds apart, each of which may cover a part of the place; a pass ends where
+    more than ``MAX_STEP`` go by until the next slice, be it before or after midnight. The morning's and the evening's
+    pass of one day stay apart: they look from opposite sides, and merged they would be one acquisition of either time.
+    The time is that of the last slice, so that no value is dated before it was seen.
 
     Parameters
     ----------
     slices : xr.DataArray
         (time, ...) in dB, time sorted; time stamps may repeat.
     """
-    days = slices["time"].values.astype("datetime64[D]")
-    first = np.flatnonzero(np.r_[True, days[1:] != days[:-1]])
-    if len(first) == len(days):
+    times = slices["time"].values
+    first = np.flatnonzero(np.diff(times, prepend=times[:1] - 2 * MAX_STEP) > MAX_STEP)
+    if len(first) == len(times):
         return slices
     power = to_power(slices.values)
     valid = np.isfinite(power)
     total = np.add.reduceat(np.where(valid, power, 0.0), first, axis=0)
     count = np.add.reduceat(valid, first, axis=0, dtype="int64")
     mean = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
-    return slices.isel(time=first).copy(data=to_db(mean))
+    last = np.append(first[1:], len(times)) - 1
+    return slices.isel(time=last).copy(data=to_db(mean))

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from ecoembed import schema
-from ecoembed.archives.rasters import sensors_of, stack_bands
+from ecoembed.archives.rasters import at_overpass, centre_longitude, sensors_of, stack_bands
 from ecoembed.archives.sentinel1 import merge_slices, open_sentinel1
 from ecoembed.archives.sentinel2 import open_sentinel2
 from ecoembed.cubes import grid, masks
@@ -29,14 +29,15 @@ def open_cube(
 
     What a file holds is judged by its variables, not by its name; the order of the files does not matter. Pixels of
     20 m give their value to the four 10 m pixels within. Sentinel-2: pixels whose scene class is not clear are missing
-    in all bands. Sentinel-1: the slices of one day are one acquisition. Dates of which less than 3 % is valid are
-    dropped and counted.
+    in all bands. Sentinel-1: the slices of one pass, seconds apart, are one acquisition; two passes of a day stay two.
+    Files that give dates without a time of day are put at the sensor's overpass. Dates of which less than 3 % is valid
+    are dropped and counted.
 
     Parameters
     ----------
     paths : path or iterable of paths
         NetCDF files of one place, each with some of the bands and some of the dates, or the folder that holds them, of
-        which those of the sensor are read and the others passed over; or a Zarr store.
+        which those of the sensor are read and the others, and hidden ones, passed over; or a Zarr store.
     sensor : str
         ``"S2_L2A"`` or ``"S1"``.
     group : str, optional
@@ -47,7 +48,7 @@ def open_cube(
     xr.DataArray
         Cube (time, band, y, x), float32, 10 m, missing = NaN: reflectance 0-1, or backscatter in dB. ``time`` is that
         of the acquisition, UTC. ``attrs``: sensor, units, site (if the files name their place), dates_in,
-        dates_dropped, provenance (JSON: files with their hashes, how scale, offset and unit were decided).
+        dates_dropped, provenance (JSON: files with their hashes, how scale, offset, unit and time were decided).
 
     Raises
     ------
@@ -83,7 +84,7 @@ def open_cube(
 
 def _read(given: Sequence[Path], sensor: Sensor) -> dict[Path, xr.Dataset]:
     """Path -> raster, sorted by name; files of other products are passed over, as long as one is of `sensor`."""
-    files = {file for path in given for file in (path.glob("*.nc") if path.is_dir() else [path])}
+    files = {file for path in given for file in (_delivered(path) if path.is_dir() else [path])}
     ordered = sorted(files, key=lambda path: (path.name, path))
     if not ordered:
         where = ", ".join(map(str, given)) or None
@@ -99,6 +100,11 @@ def _read(given: Sequence[Path], sensor: Sensor) -> dict[Path, xr.Dataset]:
             remedy="Give that sensor's files, or name the sensor of these",
         )
     return {path: _READERS[sensor.name](path) for path, names in sensors.items() if sensor.name in names}
+
+
+def _delivered(folder: Path) -> list[Path]:
+    """The NetCDF files of a folder, without the hidden ones that file systems and broken downloads leave behind."""
+    return [path for path in folder.glob("*.nc") if not path.name.startswith(".")]
 
 
 def _place(rasters: dict[Path, xr.Dataset]) -> str:
@@ -117,6 +123,8 @@ def _refuse_other_crs(rasters: dict[Path, xr.Dataset], where: str) -> None:
 def _assemble(rasters: dict[Path, xr.Dataset], sensor: Sensor, where: str) -> xr.DataArray:
     finest = min(rasters.values(), key=lambda raster: (grid.pixel_size(raster, where), raster.sizes["x"]))
     x, y = grid.fine_axes(finest, where)
+    longitude = centre_longitude(finest)
+    rasters = {path: at_overpass(raster, sensor, longitude) for path, raster in rasters.items()}
     bands = {name: _gather(rasters, name, x, y) for name in _names(rasters, sensor, where)}
     _refuse_other_times(bands, where)
     cube = stack_bands([bands[name] for name in sensor.band_names], sensor.band_names)
@@ -187,7 +195,7 @@ def _refuse_repeated_times(cube: xr.DataArray, where: str) -> None:
 
 def _provenance(rasters: dict[Path, xr.Dataset]) -> str:
     """What was read, and what was decided about it; names without folders, so that a study can be moved."""
-    decided = ("scale", "offset", "unit")
+    decided = ("scale", "offset", "unit", "time")
     files = [
         {
             "file": path.name,

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 
-from ecoembed.archives.rasters import open_raster
+from ecoembed.archives.rasters import at_overpass, open_raster
 from ecoembed.archives.sentinel1 import backscatter_unit, merge_slices, open_sentinel1, to_db, to_power
 from ecoembed.archives.sentinel2 import boa_offset, open_sentinel2
 from ecoembed.errors import FileError, GridError, ProductError, UnitError
+from ecoembed.sensors import S1, S2_L2A, Sensor
 from tests.archives import fakes
 
 N, SIZE = 3, 4
@@ -64,8 +66,6 @@ def test_zero_and_nan_are_missing_but_not_in_the_classes(tmp_path: Path) -> None
 
 
 def test_zero_is_missing_even_if_no_fill_value_is_declared(tmp_path: Path) -> None:
-    import xarray as xr
-
     layers = fakes.numbers(N, SIZE, ("B05",))
     layers["B05"][0, 1, 2] = 0
     with xr.open_dataset(fine(tmp_path, layers), mask_and_scale=False, decode_times=False) as opened:
@@ -171,7 +171,7 @@ def test_backscatter_that_contradicts_its_unit_is_refused(tmp_path: Path) -> Non
         backscatter_unit(np.array([40.0, 50.0]), None, "file")
 
 
-def test_slices_of_a_day_are_merged_in_linear_power(tmp_path: Path) -> None:
+def test_slices_of_a_pass_are_merged_in_linear_power(tmp_path: Path) -> None:
     db = np.array([-10.0, -20.0, -12.0, -14.0])[:, None, None] * np.ones((4, SIZE, SIZE))
     db[1, 0, 0] = np.nan
     db[2:, 1, 1] = np.nan
@@ -180,10 +180,58 @@ def test_slices_of_a_day_are_merged_in_linear_power(tmp_path: Path) -> None:
         tmp_path / "s1.nc", {"VV": db.astype("float32")}, time.astype("datetime64[ns]"), resolution=20
     )
     merged = merge_slices(open_sentinel1(path)["VV"])
-    assert list(merged["time"].values.astype("datetime64[s]").astype(str)) == [time[0], time[2]]
+    assert list(merged["time"].values.astype("datetime64[s]").astype(str)) == [time[1], time[3]]
     np.testing.assert_allclose(merged.values[0, 2, 2], to_db(np.array((0.1 + 0.01) / 2)), rtol=1e-5)
     np.testing.assert_allclose(merged.values[0, 0, 0], -10.0, rtol=1e-5)  # only one slice saw it
     assert np.isnan(merged.values[1, 1, 1])
+
+
+def stamped(*stamps: str) -> xr.DataArray:
+    db = -10.0 - np.arange(len(stamps), dtype="float32")
+    return xr.DataArray(db, dims="time", coords={"time": np.array(stamps, dtype="datetime64[ns]")})
+
+
+def test_morning_and_evening_pass_of_a_day_stay_apart() -> None:
+    passes = stamped("2019-03-02T05:50:10", "2019-03-02T17:30:40")
+    xr.testing.assert_identical(merge_slices(passes), passes)
+
+
+def test_slices_on_both_sides_of_midnight_are_one_pass_dated_when_it_was_whole() -> None:
+    merged = merge_slices(stamped("2019-03-02T23:59:50", "2019-03-03T00:00:15", "2019-03-03T17:30:00"))
+    assert list(merged["time"].values.astype("datetime64[s]").astype(str)) == [
+        "2019-03-03T00:00:15",
+        "2019-03-03T17:30:00",
+    ]
+    np.testing.assert_allclose(merged[0], 10 * np.log10((10**-1.0 + 10**-1.1) / 2), rtol=1e-6)
+
+
+def test_no_slices_merge_into_none() -> None:
+    assert merge_slices(stamped()).sizes["time"] == 0
+
+
+@pytest.mark.parametrize(
+    ("sensor", "longitude", "expected"),
+    [
+        (S2_L2A, 0.0, "10:30"),
+        (S2_L2A, -120.0, "18:30"),
+        (S2_L2A, 175.0, "22:50"),  # 10:30 of the next local day: the file's day is UTC's
+        (S1, 0.0, "18:00"),
+        (S1, -120.0, "14:00"),  # at 06:00; 18:00 would be 02:00 UTC of the next day
+        (S1, 120.0, "22:00"),
+    ],
+)
+def test_dates_are_moved_to_the_overpass_within_the_utc_day(sensor: Sensor, longitude: float, expected: str) -> None:
+    days = np.array(["2019-03-02", "2019-03-07"], dtype="datetime64[ns]")
+    moved = at_overpass(xr.Dataset(coords={"time": days}), sensor, longitude)
+    assert [str(time)[:16] for time in moved["time"].values] == [f"2019-03-02T{expected}", f"2019-03-07T{expected}"]
+    assert moved["time"].dtype == "datetime64[ns]"
+    assert f"time of day not in the file; taken as {expected} UTC" in moved.attrs["time"]
+
+
+def test_files_with_times_of_day_are_believed() -> None:
+    times = np.array(["2019-03-02T00:00:00", "2019-03-07T10:31:00"], dtype="datetime64[ns]")
+    raster = xr.Dataset(coords={"time": times})
+    xr.testing.assert_identical(at_overpass(raster, S2_L2A, -120.0), raster)
 
 
 def test_a_raster_of_another_kind_is_refused(tmp_path: Path) -> None:
@@ -202,8 +250,6 @@ def test_a_raster_of_another_kind_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_raster_needs_a_crs_in_metres_and_a_time(tmp_path: Path) -> None:
-    import xarray as xr
-
     with pytest.raises(GridError, match="not in metres"):
         open_raster(fine(tmp_path, epsg=4326))
     with xr.open_dataset(fine(tmp_path), decode_times=False) as opened:

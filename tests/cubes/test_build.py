@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import xarray as xr
 from ecoembed import open_cube
 from ecoembed.cubes.store import save_cubes
 from ecoembed.errors import ConfigError, FileError, GridError, ProductError, VariableError
+from ecoembed.gpp.features import local_days
 from ecoembed.sensors import S1, S2_L2A
 from tests.archives import fakes
 
@@ -31,6 +33,7 @@ def test_a_place_becomes_one_10_m_cube(tmp_path: Path) -> None:
     assert "as declared" in provenance["files"][0]["scale"]["B02"]
     assert "not declared, inferred" in provenance["files"][1]["scale"]["B05"]
     assert provenance["files"][0]["offset"] == "not declared"
+    assert "time" not in provenance["files"][0]  # as in the file
     assert str(tmp_path) not in cube.attrs["provenance"]
 
 
@@ -94,7 +97,7 @@ def test_periods_are_joined(tmp_path: Path) -> None:
     assert open_cube([*place.values(), *later.values()], "S1").sizes["time"] == 12
 
 
-def test_slices_of_one_day_from_two_files_are_one_acquisition(tmp_path: Path) -> None:
+def test_slices_of_one_pass_from_two_files_are_one_acquisition(tmp_path: Path) -> None:
     place = fakes.write_place(tmp_path)
     once = open_cube(tmp_path, "S1")
     darker = {band: np.full((6, 4, 4), -300_000, dtype="int32") for band in ("VV", "VH")}
@@ -103,10 +106,40 @@ def test_slices_of_one_day_from_two_files_are_one_acquisition(tmp_path: Path) ->
         tmp_path / "second.nc", darker, fakes.times(6, "2019-03-02T17:31:35"), resolution=20, attrs={}, band_attrs={}
     )
     merged = open_cube([place["S1"], tmp_path / "second.nc"], "S1")
-    np.testing.assert_array_equal(merged["time"], once["time"])
+    np.testing.assert_array_equal(merged["time"], once["time"] + np.timedelta64(25, "s"))  # when it was whole
     expected = 10 * np.log10((10 ** (once.astype(float) / 10) + 1e-3) / 2)
     expected[:, 0, :2, :2] = once[:, 0, :2, :2]
     np.testing.assert_allclose(merged, expected, atol=1e-4)
+
+
+def test_hidden_files_in_the_folder_are_passed_over(tmp_path: Path) -> None:
+    place = fakes.write_place(tmp_path)
+    once = open_cube(tmp_path)
+    (tmp_path / f"._{place['10m'].name}").write_bytes(b"\x00\x05\x16\x07")  # AppleDouble, on a drive that met a Mac
+    fakes.truncate(place["20m"].rename(tmp_path / f".{place['20m'].name}"))  # a download that was cut off
+    fakes.write_place(tmp_path)
+    assert open_cube(tmp_path).identical(once)
+    (tmp_path / "hidden").mkdir()
+    (tmp_path / "hidden" / "._S2.nc").write_bytes(b"\x00\x05\x16\x07")
+    with pytest.raises(FileError, match="no NetCDF file"):
+        open_cube(tmp_path / "hidden")
+
+
+@pytest.mark.parametrize("sensor", ["S2_L2A", "S1"])
+def test_dates_without_a_time_of_day_keep_their_local_day(tmp_path: Path, sensor: str) -> None:
+    """At 120 degrees west, midnight UTC of a date is 16:00 of the day before."""
+    west: dict[str, Any] = {"epsg": 32611, "left": 210_000.0, "top": 4_400_000.0}
+    dates = fakes.times(3, "2019-03-01T00:00:00")
+    layers = {**fakes.numbers(3, 5, fakes.COARSE), "SCL": np.full((3, 5, 5), 4, dtype="uint8")}  # another middle
+    fakes.write_raster(tmp_path / "10m.nc", fakes.numbers(3, 8, fakes.FINE), dates, resolution=10, **west)
+    fakes.write_raster(tmp_path / "20m.nc", layers, dates, resolution=20, **west)
+    db = np.full((3, 4, 4), -10.0, dtype="float32")
+    fakes.write_raster(tmp_path / "S1.nc", {"VV": db, "VH": db}, dates, resolution=20, **west)
+    cube = open_cube(tmp_path, sensor)
+    np.testing.assert_array_equal(cube["time"].values.astype("datetime64[D]"), dates)
+    np.testing.assert_array_equal(local_days(cube["time"].values, -8.0), dates)
+    for entry in json.loads(cube.attrs["provenance"])["files"]:
+        assert entry["time"].startswith("time of day not in the file; taken as")
 
 
 def test_absent_bands_and_classes_are_named(tmp_path: Path) -> None:

@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ecoembed import open_cube
+from ecoembed.archives.rasters import at_overpass
 from ecoembed.archives.sentinel1 import merge_slices, to_db, to_power
 from ecoembed.archives.sentinel2 import boa_offset, open_sentinel2
 from ecoembed.cubes import masks
 from ecoembed.cubes.pairing import pair, smooth
 from ecoembed.cubes.store import load_cube, save_cube
-from ecoembed.sensors import S1, S2_L2A
+from ecoembed.sensors import S1, S2_L2A, Sensor
 from tests.archives import fakes
 
 few = settings(max_examples=25, deadline=None)
@@ -126,16 +127,35 @@ def test_decibels_and_power_are_inverse(values: np.ndarray) -> None:
 @few
 @given(
     values=hnp.arrays("float32", (6, 2, 2, 2), elements=decibels),
-    hours=st.lists(st.integers(0, 100), min_size=6, max_size=6).map(sorted),
+    steps=st.lists(st.sampled_from([0, 1, 25, 600, 601, 3600, 40_000, 86_400]), min_size=6, max_size=6),
+    start=st.integers(0, 86_399),
 )
-def test_merged_slices_have_unique_days_and_lose_no_pixel(values: np.ndarray, hours: list[int]) -> None:
-    time = np.datetime64("2019-01-01", "ns") + np.array(hours) * np.timedelta64(1, "h")
-    slices = cube(values, time)
-    merged = merge_slices(slices)
-    day = time.astype("datetime64[D]")
-    np.testing.assert_array_equal(merged["time"].values.astype("datetime64[D]"), np.unique(day))
-    for i, one in enumerate(np.unique(day)):
-        np.testing.assert_array_equal(np.isfinite(merged.values[i]), np.isfinite(values[day == one]).any(axis=0))
+def test_merging_is_by_pass_whatever_the_hour_and_loses_no_pixel(
+    values: np.ndarray, steps: list[int], start: int
+) -> None:
+    seconds = start + np.cumsum(steps)
+    merged = merge_slices(cube(values, np.datetime64("2019-01-01", "ns") + seconds * np.timedelta64(1, "s")))
+    passes: list[list[int]] = []
+    for i, step in enumerate(steps):
+        if i == 0 or step > 600:
+            passes.append([])
+        passes[-1].append(i)
+    np.testing.assert_array_equal(
+        (merged["time"].values - np.datetime64("2019-01-01", "ns")) / np.timedelta64(1, "s"),
+        [seconds[members[-1]] for members in passes],
+    )
+    for one, members in zip(merged.values, passes, strict=True):
+        np.testing.assert_array_equal(np.isfinite(one), np.isfinite(values[members]).any(axis=0))
+
+
+@few
+@given(sensor=st.sampled_from([S1, S2_L2A]), longitude=st.floats(-180, 180))
+def test_a_date_stays_in_its_utc_day_and_is_an_overpass(sensor: Sensor, longitude: float) -> None:
+    date = np.array(["2019-03-02"], dtype="datetime64[ns]")
+    time = at_overpass(xr.Dataset(coords={"time": date}), sensor, longitude)["time"].values
+    assert time.astype("datetime64[D]") == date
+    solar = ((time - date)[0] / np.timedelta64(1, "h") + longitude / 15) % 24
+    assert min(abs(solar - hour) for hour in sensor.overpass_hours) < 1 / 60
 
 
 @few
