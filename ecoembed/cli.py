@@ -73,9 +73,12 @@ def run(study: Path | None = None, /, *, scheduler: str = "threads", as_json: Js
         "report": outcome.report,
         "scores": outcome.benchmark.scores.to_dict("records"),
         "failures": outcome.failures,
+        "fallbacks": outcome.fallbacks,
     }
     if not as_json:
         _score_table(outcome.benchmark.scores)
+    for site, reason in outcome.fallbacks.items():
+        print(f"DISC INSTEAD OF FOOTPRINT {site}: {reason}", file=sys.stderr)
     for site, error in outcome.failures.items():
         print(f"FAILED {site}: {error}", file=sys.stderr)
     _answer(value, as_json, f"Report: {outcome.report}")
@@ -271,6 +274,8 @@ def extract(
     with atomic(out) as temporary:
         table.to_csv(temporary, index_label="time")
     value = {"series": out, "dates": len(table), "footprint": weights.attrs}
+    if "fallback" in weights.attrs:
+        print(f"disc instead of footprint: {weights.attrs['fallback']}", file=sys.stderr)
     method = f"{weights.attrs['method']}; {weights.attrs['inside']:.1%} of it inside the cube"
     _answer(value, as_json, f"{len(table)} dates through {method}", f"Series: {out}")
 
@@ -292,7 +297,9 @@ def benchmark(table: Path, /, *, config: Path, out: Path, as_json: Json = False)
     """
     from ecoembed.validation.config import read_benchmark_config
     from ecoembed.validation.run import benchmark as compare
+    from ecoembed.validation.save import refuse_foreign
 
+    refuse_foreign(out)
     result = compare(table, **read_benchmark_config(config))
     result.save(out)
     if not as_json:

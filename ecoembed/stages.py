@@ -1,18 +1,19 @@
 """What a study does at one site: cubes, embeddings, series. Each stage is skipped when nothing it depends on changed.
 
 Beside every output stands a manifest (inputs' hashes, parameters, code version). A stage runs again if its manifest
-would differ; an upstream stage enters by the hash of its manifest.
+would differ; what an upstream stage wrote enters by its content.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecoembed._version import __version__
-from ecoembed.errors import FileError, FootprintError, ProductError, TableError, VariableError
+from ecoembed.errors import FileError, ProductError, TableError, VariableError
 from ecoembed.files import digest, write_json
 
 if TYPE_CHECKING:
@@ -54,11 +55,14 @@ def stage(output: Path, inputs: Iterable[Path], parameters: dict[str, Any], make
     return True
 
 
+def visible(folder: Path, *suffixes: str) -> list[Path]:
+    """The files of a folder that end so, sorted; without hidden ones, which file systems and killed runs leave."""
+    return sorted(p for p in folder.glob("*") if p.suffix.lower() in suffixes and not p.name.startswith("."))
+
+
 def flux_file(folder: Path, site: str) -> Path:
     """The one file of `flux/` whose name holds the site's identifier between separators."""
-    found = [
-        p for p in sorted((folder / "flux").glob("*")) if site in p.stem.split("_") and p.suffix in (".zip", ".csv")
-    ]
+    found = [p for p in visible(folder / "flux", ".zip", ".csv") if site in p.stem.split("_")]
     if len(found) != 1:
         raise FileError(
             "no flux file" if not found else "several flux files",
@@ -84,7 +88,7 @@ def write_cubes(place: Path, output: Path, site: str) -> tuple[xr.DataArray, xr.
 def build_cubes(folder: Path, site: str) -> Path:
     """satellite/SITE/*.nc -> cubes/SITE.zarr."""
     place, output = folder / "satellite" / site, folder / "cubes" / f"{site}.zarr"
-    files = sorted(place.glob("*.nc"))
+    files = visible(place, ".nc")
     if not files and output.is_dir():
         return output  # a study may come with cubes that were built elsewhere
     if not files:
@@ -108,14 +112,17 @@ def embed(folder: Path, site: str, cubes: Path, config: StudyConfig) -> Path:
         s2, s1 = (load_cube(cubes, name) for name in ("S2_L2A", "S1"))
         save_cubes({n: e.encode(s2, s1, window=config.embeddings.window) for n, e in encoders.items()}, output)
 
-    stage(output, [manifest_of(cubes)] if manifest_of(cubes).is_file() else [cubes], parameters, make)
+    stage(output, [cubes], parameters, make)
     return output
 
 
 def tower_footprint(
     site: str, sites: gpd.GeoDataFrame, grid: xr.DataArray, flux: Path | None, radius: float
 ) -> xr.DataArray:
-    """Weights of a tower's footprint climatology on the grid; a disc of `radius` m where no turbulence was measured.
+    """Weights of a tower's footprint climatology on the grid.
+
+    Where turbulence or heights are not known they are those of a disc of `radius` m, and ``attrs["fallback"]`` says
+    why; what is known and contradictory is an error.
 
     Raises
     ------
@@ -123,7 +130,11 @@ def tower_footprint(
         If the site table does not hold the site.
     GridError
         If the tower stands outside the grid.
+    FootprintError
+        If the heights contradict each other, or no half-hour is within the range of the footprint model.
     """
+    from pandas import isna
+
     from ecoembed.archives.fluxnet import open_halfhours
     from ecoembed.cubes.grid import tower_position, true_north
     from ecoembed.footprints.climatology import fixed_radius, footprint_climatology
@@ -133,15 +144,22 @@ def tower_footprint(
         raise TableError("no such site in the site table", where=site, found=", ".join(sites.index[:5]) + " ...")
     row = sites.loc[site]
     x, y = tower_position(grid, row["latitude"], row["longitude"])
+    disc = fixed_radius(grid, radius, x=x, y=y)
     if flux is None:
-        return fixed_radius(grid, radius, x=x, y=y)
+        return disc
+    empty = [name for name in ("measurement_height", "canopy_height") if isna(row[name])]
+    if empty:
+        return disc.assign_attrs(fallback=f"no {' and '.join(empty)} in the site table")
     try:
-        inputs = turbulence(open_halfhours(flux), row)
-        north = true_north(grid.rio.crs, row["latitude"], row["longitude"])
-        inputs["wind_dir"] = (inputs["wind_dir"] + north) % 360.0
-        return footprint_climatology(**inputs, grid=grid, x=x, y=y)
-    except (ProductError, VariableError, FootprintError) as reason:  # no half-hours, no u*, no height, none valid
-        return fixed_radius(grid, radius, x=x, y=y).assign_attrs(fallback=f"fixed radius, because {reason}")
+        halfhours = open_halfhours(flux)
+        inputs = turbulence(halfhours, row)
+    except (ProductError, VariableError) as reason:  # no half-hours in the file, or not all of the variables
+        return disc.assign_attrs(fallback=str(reason))
+    if not int(halfhours["USTAR"].count()):
+        return disc.assign_attrs(fallback=f"USTAR is missing in every half-hour of {flux.name}")
+    north = true_north(grid.rio.crs, row["latitude"], row["longitude"])
+    inputs["wind_dir"] = (inputs["wind_dir"] + north) % 360.0
+    return footprint_climatology(**inputs, grid=grid, x=x, y=y)
 
 
 def extract_series(folder: Path, site: str, sites: gpd.GeoDataFrame, cubes: Path, config: StudyConfig) -> Path:
@@ -161,7 +179,7 @@ def extract_series(folder: Path, site: str, sites: gpd.GeoDataFrame, cubes: Path
         parts = {SOURCES[name]: extract(cube, weights) for name, cube in sources.items()}
         save_series(parts | {"footprint": weights.to_dataset(name="weight")}, output)
 
-    inputs = [flux_file(folder, site), manifest_of(embeddings)]
+    inputs = [flux_file(folder, site), cubes, embeddings]
     stage(output, inputs, {"site": row, "radius": config.footprint.radius}, make)
     return output
 
@@ -171,9 +189,14 @@ def run_site(folder: Path, site: str, config: StudyConfig) -> str:
     from ecoembed.archives.fluxnet import open_flux
     from ecoembed.archives.sites import read_sites
 
+    # a tower that cannot be used is refused before the satellite work
     sites = read_sites(folder / "sites.csv")
-    flux = flux_file(folder, site)
-    open_flux(flux, config.flux.target, config.flux.min_qc)  # refuse a bad tower before the satellite work
+    if not math.isfinite(sites.loc[site, "utc_offset"]):
+        remedy = "Give the hours that its local standard time is ahead of UTC"
+        raise TableError("no UTC offset", where=f"{site}, utc_offset in sites.csv", found="empty", remedy=remedy)
+    flux = open_flux(flux_file(folder, site), config.flux.target, config.flux.min_qc)
+    if not flux.attrs["rows"]["out"]:
+        raise TableError(f"no day of {config.flux.target} is left", where=site, found=flux.attrs["rows"])
     cubes = build_cubes(folder, site)
     embed(folder, site, cubes, config)
     extract_series(folder, site, sites, cubes, config)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecoembed import stages
-from ecoembed.config import StudyConfig, read_config
+from ecoembed.config import FEATURES, StudyConfig, read_config
 from ecoembed.errors import ConfigError, EcoembedError, StudyError
 from ecoembed.files import track
 
@@ -25,11 +25,24 @@ if TYPE_CHECKING:
 
 @dataclass
 class StudyRun:
-    """What a run gave: the benchmark over the sites that finished, and the errors of those that did not."""
+    """What a run gave.
+
+    Attributes
+    ----------
+    folder : Path
+        Predictions, scores and the report.
+    benchmark : Benchmark
+        Over the sites that finished.
+    failures : dict
+        Site -> why it is not in the benchmark.
+    fallbacks : dict
+        Site -> why its footprint is a disc.
+    """
 
     folder: Path
     benchmark: Benchmark
-    failures: dict[str, str] = field(default_factory=dict)
+    failures: dict[str, str]
+    fallbacks: dict[str, str]
 
     @property
     def report(self) -> Path:
@@ -104,8 +117,25 @@ class Study:
         StudyError
             If fewer than two sites finished; it lists the errors.
         """
-        from ecoembed.validation.run import benchmark
+        from ecoembed.validation.save import refuse_foreign
 
+        out = self.folder / "runs" / self.config.benchmark.protocol
+        refuse_foreign(out)
+        done, failures = self._run_sites(scheduler)
+        try:
+            if len(done) < 2:
+                raise StudyError("fewer than two sites finished, so none can be left out", where=self.folder.name)
+            result, without_rows = self._benchmark(done)
+            fallbacks = self._save(result, out)
+        except EcoembedError as error:
+            if not failures:
+                raise
+            listed = "; ".join(f"{site}: {text}" for site, text in failures.items())
+            raise StudyError(f"{error} Besides, {len(failures)} sites failed", found=listed) from None
+        return StudyRun(out, result, failures | without_rows, fallbacks)
+
+    def _run_sites(self, scheduler: str) -> tuple[list[str], dict[str, str]]:
+        """The sites that finished, and the errors of the others."""
         done, failures = [], {}
         names = list(self.sites.index)
         for site, error in track(_outcomes(self, names, scheduler), "sites", total=len(names)):
@@ -115,41 +145,52 @@ class Study:
                 failures[site] = f"{type(error).__name__}: {error}"
             else:
                 failures[site] = f"{type(error).__name__}: {error} (not an expected error: please report it)"
-        if len(done) < 2:
-            listed = "; ".join(f"{site}: {text}" for site, text in failures.items()) or "the study has one site"
-            raise StudyError("fewer than two sites finished, so none can be left out", where=self.folder, found=listed)
+        return sorted(done), failures
+
+    def _benchmark(self, sites: list[str]) -> tuple[Benchmark, dict[str, str]]:
+        """The benchmark over these sites, and why some of them have no day in it."""
+        from ecoembed.validation.run import benchmark
+
+        table = self.features(sites)
         result = benchmark(
-            self.features(sorted(done)),
+            table,
             self.config.flux.target,
-            features=self.feature_sets(),
+            features=self._feature_sets(table),
             regressors=list(self.config.benchmark.regressors),
             protocol=self.config.benchmark.protocol,
             seed=self.config.study.seed,
         )
-        return StudyRun(self._save(result), result, failures)
+        return result, table.attrs["sites_without_rows"]
 
-    def feature_sets(self) -> dict[str, list[str]]:
-        """The feature sets to compare; ``a+b`` unites two."""
-        return {name: name.split("+") for name in self.config.benchmark.features}
+    def _feature_sets(self, table: pd.DataFrame) -> dict[str, list[str]]:
+        """The feature sets to compare, ``a+b`` united; of the default ones those that the towers' drivers allow."""
+        sets = {name: name.split("+") for name in self.config.benchmark.features}
+        if self.config.benchmark.features != FEATURES:
+            return sets
+        there = set(table.columns.get_level_values(0))
+        return {name: parts for name, parts in sets.items() if there.issuperset(parts)}
 
-    def _save(self, result: Benchmark) -> Path:
+    def _save(self, result: Benchmark, out: Path) -> dict[str, str]:
+        """Write the run's folder; returns the sites whose footprint is a disc for want of data, and why."""
         from ecoembed.validation.pictures import picture_pair
 
-        pictures = []
+        pictures, fallbacks = [], {}
         for site in result.site_scores["site"].unique():
             row, weights = self.sites.loc[site], self.footprint(site)
             picture = picture_pair(self.cube(site), self.embedding(site), weights, row["latitude"], row["longitude"])
             pictures.append((site, _caption(row["igbp"], weights), picture))
-        out = self.folder / "runs" / self.config.benchmark.protocol
+            if "fallback" in weights.attrs:
+                fallbacks[site] = weights.attrs["fallback"]
         result.save(out, sites=self.sites, pictures=pictures, title=self.config.study.name)
-        return out
+        return fallbacks
 
 
 def _caption(igbp: object, weights: xr.DataArray) -> str:
     """What a footprint is made of, in words."""
     inside = f"{weights.attrs['inside']:.0%} of the footprint lies inside the cube"
-    of = f" of {weights.attrs['n']} half-hours" if "n" in weights.attrs else ""
-    return f"{igbp}; {weights.attrs['method']}{of}; {inside}"
+    if "fallback" in weights.attrs:
+        return f"{igbp}; {weights.attrs['method']}, because: {weights.attrs['fallback']} ({inside})"
+    return f"{igbp}; {weights.attrs['method']} of {weights.attrs['n']} half-hours; {inside}"
 
 
 def _outcomes(study: Study, names: list[str], scheduler: str) -> Iterator[tuple[str, BaseException | None]]:
@@ -166,14 +207,15 @@ def _pool(scheduler: str) -> Iterator[tuple[Callable[..., Any], Callable[..., An
     if scheduler == "threads":
         from concurrent.futures import ThreadPoolExecutor, as_completed
 
+        import joblib
         import torch
 
-        inner = torch.get_num_threads()
+        inner, pool = torch.get_num_threads(), ThreadPoolExecutor(max_workers=joblib.cpu_count())
         torch.set_num_threads(1)  # one core a site: inner threads would wait for each other
         try:
-            with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-                yield pool.submit, as_completed
+            yield pool.submit, as_completed
         finally:
+            pool.shutdown(cancel_futures=True)  # an interrupt waits for the sites under way, not for the queue
             torch.set_num_threads(inner)
         return
     if scheduler != "local" and not scheduler.startswith(("tcp://", "tls://")):
@@ -186,7 +228,7 @@ def _pool(scheduler: str) -> Iterator[tuple[Callable[..., Any], Callable[..., An
     try:
         local = {"dashboard_address": None} if scheduler == "local" else {"address": scheduler, "timeout": 10}
         client = distributed.Client(**local)
-    except (OSError, TimeoutError) as exc:
+    except (OSError, TimeoutError, ValueError) as exc:
         raise ConfigError(f"no scheduler answers: {exc}", where=scheduler) from None
     with client:
         # pure=False: the same site is a new task at each run; the manifests decide what is skipped
@@ -210,4 +252,23 @@ def open_study(path: str | Path) -> Study:
 
     folder = Path(path).absolute()
     folder = folder.parent if folder.name == "study.toml" else folder
-    return Study(folder, read_config(folder / "study.toml"), read_sites(folder / "sites.csv"))
+    config = read_config(folder / "study.toml")
+    _check_names(config, folder / "study.toml")
+    return Study(folder, config, read_sites(folder / "sites.csv"))
+
+
+def _check_names(config: StudyConfig, where: Path) -> None:
+    """Refuse a misspelt name before any work is done for it."""
+    from ecoembed.archives.quality import TARGETS
+    from ecoembed.gpp.regressors import check_regressor
+    from ecoembed.validation.splits import check_protocol
+
+    check_protocol(config.benchmark.protocol)
+    for name in config.benchmark.regressors:
+        check_regressor(name)
+    known = {part for name in FEATURES for part in name.split("+")}
+    wanted = {part for name in config.benchmark.features for part in name.split("+")}
+    for found, names, what in ((wanted, known, "feature set"), ({config.flux.target}, set(TARGETS), "target")):
+        for name in sorted(found - names):
+            close = get_close_matches(name, names, n=12, cutoff=0.7) or sorted(names)
+            raise ConfigError(f"unknown {what}", where=where, found=name, expected=", ".join(close))

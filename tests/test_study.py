@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,10 @@ import pandas as pd
 import pytest
 
 from ecoembed import open_study, stages
+from ecoembed.cubes.store import save_cubes
 from ecoembed.errors import ConfigError, FileError, StudyError
 from ecoembed.schema import check_cube, check_embedding_cube, check_feature_table, check_series
+from ecoembed.study import Study
 
 from .study_helpers import snapshot
 
@@ -137,6 +140,82 @@ def test_a_tower_without_half_hours_gets_a_disc_and_says_so(copy):
     assert weights.attrs["fallback"]
 
 
+def set_site(folder: Path, site: str, column: str, value: str) -> None:
+    sites = pd.read_csv(folder / "sites.csv", dtype=str).set_index("site_id")
+    sites.loc[site, column] = value
+    sites.to_csv(folder / "sites.csv")
+
+
+def test_a_site_without_utc_offset_fails_alone(copy):
+    set_site(copy, "XX-V02", "utc_offset", "")
+    run = open_study(copy).run()
+    assert list(run.failures) == ["XX-V02"]
+    assert "no UTC offset" in run.failures["XX-V02"]
+    assert run.benchmark.scores["sites"].eq(3).all()
+
+
+def test_contradictory_heights_fail_and_absent_ones_give_a_disc(copy):
+    set_site(copy, "XX-V01", "measurement_height", "0.05")
+    set_site(copy, "XX-V02", "canopy_height", "")
+    run = open_study(copy).run()
+    assert list(run.failures) == ["XX-V01"]
+    assert run.failures["XX-V01"].startswith("FootprintError")
+    assert run.fallbacks == {"XX-V02": "no canopy_height in the site table"}
+    assert "no canopy_height" in run.report.read_text(encoding="utf-8")
+
+
+def test_hidden_files_are_passed_over(copy):
+    real = next((copy / "flux").glob("*XX-V01*"))
+    (copy / "flux" / f"._{real.name}").write_bytes(b"Mac")
+    (copy / "satellite" / "XX-V01" / "._S2.nc").write_bytes(b"Mac")
+    (copy / "runs" / "leave-site-out" / ".DS_Store").write_bytes(b"Mac")
+    assert not open_study(copy).run().failures
+
+
+def test_a_cube_that_was_replaced_is_embedded_anew(copy):
+    shutil.rmtree(copy / "satellite" / "XX-V02")
+    study = open_study(copy)
+    before = study.embedding("XX-V02").values
+    darker = {name: study.cube("XX-V02", name) for name in ("S2_L2A", "S1")}
+    darker["S2_L2A"] = darker["S2_L2A"] * np.float32(0.5)
+    darker["S2_L2A"].attrs = study.cube("XX-V02").attrs
+    save_cubes(darker, copy / "cubes" / "XX-V02.zarr")
+    assert not study.run().failures
+    assert np.nanmax(np.abs(study.embedding("XX-V02").values - before)) > 0.1
+
+
+def test_the_failed_sites_are_named_when_the_benchmark_fails_too(copy):
+    toml = copy / "study.toml"
+    toml.write_text(toml.read_text() + "\n[footprint]\nmin_coverage = 1.0\n")
+    next((copy / "flux").glob("*XX-V02*")).unlink()
+    with pytest.raises(StudyError, match="no row has the target") as caught:
+        open_study(copy).run()
+    assert "XX-V02: FileError" in str(caught.value)
+
+
+def test_a_foreign_file_in_the_run_folder_is_refused_before_any_work(copy, monkeypatch):
+    (copy / "runs" / "leave-site-out" / "thesis.docx").write_text("mine")
+    monkeypatch.setattr(stages, "run_site", lambda *a: pytest.fail("worked before it looked"))
+    with pytest.raises(FileError, match=r"thesis\.docx"):
+        open_study(copy).run()
+
+
+def test_an_interrupt_waits_for_the_sites_under_way_only(network, monkeypatch):
+    started = []
+    monkeypatch.setattr(stages, "run_site", lambda folder, site, config: (started.append(site), time.sleep(0.2)))
+    study = open_study(network)
+    many = Study(study.folder, study.config, pd.concat([study.sites] * 10))
+    monkeypatch.setattr("ecoembed.study.track", lambda items, *a, **k: interrupted(items))
+    with pytest.raises(KeyboardInterrupt):
+        many.run()
+    assert 0 < len(started) < 20
+
+
+def interrupted(items):
+    yield next(items)
+    raise KeyboardInterrupt
+
+
 def test_with_fewer_than_two_sites_there_is_no_benchmark(copy):
     for path in (copy / "flux").iterdir():
         if "XX-V01" not in path.name:
@@ -154,6 +233,11 @@ def test_with_fewer_than_two_sites_there_is_no_benchmark(copy):
         ("[fluxes]\n", ("unknown key", "fluxes", "expected flux")),
         ("not toml", ("not valid TOML",)),
         ('[embeddings]\nwindow = "both"\n', ("embeddings.window",)),
+        ("[footprint]\nradius = inf\n", ("footprint.radius",)),
+        ('[benchmark]\nregressors = ["lightgmb"]\n', ("lightgmb", "lightgbm")),
+        ('[benchmark]\nprotocol = "leave-nothing-out"\n', ("leave-nothing-out", "leave-site-out")),
+        ('[benchmark]\nfeatures = ["embedings+meteo"]\n', ("unknown feature set", "embedings", "embeddings")),
+        ('[flux]\ntarget = "GPP_NT_VUT"\n', ("unknown target", "GPP_NT_VUT_REF")),
     ],
 )
 def test_a_wrong_study_toml_is_refused(network, tmp_path, text, says):
@@ -172,9 +256,10 @@ def test_a_folder_that_is_no_study_is_refused(tmp_path):
         open_study(tmp_path)
 
 
-def test_an_unknown_scheduler_is_refused(network):
-    with pytest.raises(ConfigError, match="threads, local or tcp"):
-        open_study(network).run("cloud")
+@pytest.mark.parametrize(("name", "says"), [("cloud", "threads, local or tcp"), ("tcp://nonsense", "no scheduler")])
+def test_an_unknown_scheduler_is_refused(network, name, says):
+    with pytest.raises(ConfigError, match=says):
+        open_study(network).run(name)
 
 
 @pytest.mark.slow
