@@ -146,9 +146,8 @@ def at_overpass(raster: xr.Dataset, sensor: Sensor, longitude: float) -> xr.Data
         return raster
     minutes = max(round(60.0 * hour - 4.0 * longitude) % 1440 for hour in sensor.overpass_hours)
     solar = " or ".join(f"{int(hour):02d}:{hour % 1 * 60:02.0f}" for hour in sensor.overpass_hours)
-    note = (
-        f"time of day not in the file; taken as {minutes // 60:02d}:{minutes % 60:02d} UTC ({solar} local solar time)"
-    )
+    utc = f"{minutes // 60:02d}:{minutes % 60:02d} UTC"
+    note = f"time of day not in the file; taken as {utc} ({solar} local solar time)"
     moved = (days + np.timedelta64(minutes, "m")).astype("datetime64[ns]")
     return raster.assign_coords(time=moved).assign_attrs(time=note)
 

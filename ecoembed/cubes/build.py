@@ -104,7 +104,7 @@ def _read(given: Sequence[Path], sensor: Sensor) -> dict[Path, xr.Dataset]:
 
 def _delivered(folder: Path) -> list[Path]:
     """The NetCDF files of a folder, without the hidden ones that file systems and broken downloads leave behind."""
-    return [path for path in folder.glob("*.nc") if not path.name.startswith(".")]
+    return [path for path in folder.iterdir() if path.suffix.lower() == ".nc" and not path.name.startswith(".")]
 
 
 def _place(rasters: dict[Path, xr.Dataset]) -> str:

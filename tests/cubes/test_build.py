@@ -54,6 +54,8 @@ def test_files_of_other_products_in_the_folder_are_passed_over(tmp_path: Path) -
     chosen = open_cube([place["20m"], place["10m"]])
     assert open_cube(tmp_path).identical(chosen)
     assert open_cube(sorted(tmp_path.glob("*.nc"))).identical(chosen)
+    place["10m"].rename(place["10m"].with_suffix(".NC"))
+    assert open_cube(tmp_path).equals(chosen)
 
 
 def test_unclear_pixels_are_missing_in_all_bands_and_sparse_dates_dropped(tmp_path: Path) -> None:
