@@ -24,11 +24,29 @@ from typing import Any
 
 from ecoembed.errors import ConfigError
 
-__all__ = ["REGRESSORS", "make_regressor"]
+__all__ = ["REGRESSORS", "check_regressor", "make_regressor"]
 
+#: The named regressors.
 REGRESSORS = ("ridge", "lightgbm")
 
 _MANY_ROWS = 20_000  # below, more than one thread costs LightGBM more than it saves; the result is the same
+
+
+def check_regressor(name: str) -> str:
+    """The name of a regressor, unchanged; cheap, so that a wrong one is refused before any work.
+
+    Raises
+    ------
+    ConfigError
+        If `name` is not one of `REGRESSORS`.
+    """
+    if name not in REGRESSORS:
+        near = difflib.get_close_matches(name, REGRESSORS, n=1)
+        raise ConfigError(
+            "unknown regressor", found=name, expected=f"one of {', '.join(REGRESSORS)}",
+            remedy=f"Did you mean {near[0]!r}?" if near else "Or pass a scikit-learn estimator",
+        )  # fmt: skip
+    return name
 
 
 def make_regressor(regressor: str | Any, n_samples: int, seed: int = 0) -> Any:
@@ -58,15 +76,7 @@ def make_regressor(regressor: str | Any, n_samples: int, seed: int = 0) -> Any:
     Pipeline(steps=[('standardscaler', StandardScaler()), ('ridge', Ridge())])
     """
     if isinstance(regressor, str):
-        if regressor == "ridge":
-            return _ridge()
-        if regressor == "lightgbm":
-            return _lightgbm(n_samples, seed)
-        near = difflib.get_close_matches(regressor, REGRESSORS, n=1)
-        raise ConfigError(
-            "unknown regressor", found=regressor, expected=f"one of {', '.join(REGRESSORS)}",
-            remedy=f"Did you mean {near[0]!r}?" if near else "Or pass a scikit-learn estimator",
-        )  # fmt: skip
+        return _ridge() if check_regressor(regressor) == "ridge" else _lightgbm(n_samples, seed)
     if not (hasattr(regressor, "fit") and hasattr(regressor, "predict") and hasattr(regressor, "get_params")):
         raise ConfigError(
             "not a regressor", found=repr(regressor), expected="a name or an unfitted scikit-learn estimator"

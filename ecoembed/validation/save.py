@@ -10,9 +10,11 @@ from ecoembed.files import atomic, write_json
 from ecoembed.validation.report import write_report
 from ecoembed.validation.result import Result
 
-__all__ = ["FILES", "save_benchmark", "write_tables"]
+__all__ = ["FILES", "refuse_foreign", "save_benchmark", "write_tables"]
 
 FILES = ("predictions.parquet", "scores.csv", "site_scores.csv", "benchmark.json", "report.html")
+
+_DESKTOP = ("thumbs.db", "desktop.ini")  # a file browser leaves them behind; nobody misses them
 
 
 def save_benchmark(result: Result, folder: str | Path, **report: Any) -> Path:
@@ -24,7 +26,7 @@ def save_benchmark(result: Result, folder: str | Path, **report: Any) -> Path:
         If `folder` is a file, or holds files that no benchmark wrote.
     """
     folder = Path(folder).absolute()
-    _refuse_foreign(folder)
+    refuse_foreign(folder)
     with atomic(folder) as temporary:
         temporary.mkdir()
         result.predictions.to_parquet(temporary / "predictions.parquet", index=False)
@@ -40,15 +42,31 @@ def write_tables(result: Result, folder: Path) -> None:
     write_json(folder / "benchmark.json", result.record)
 
 
-def _refuse_foreign(folder: Path) -> None:
+def refuse_foreign(folder: str | Path) -> None:
+    """Refuse an output folder whose files would be lost; call it before the work whose result goes there.
+
+    Hidden files and what a file browser leaves behind (``.DS_Store``, ``Thumbs.db``, ``desktop.ini``) do not count:
+    they go when the folder is replaced.
+
+    Raises
+    ------
+    FileError
+        If `folder` is a file, or holds files that no benchmark wrote.
+    """
+    folder = Path(folder).absolute()
     if not folder.exists():
         return
     if not folder.is_dir():
         raise FileError("the output is a file", where=folder, expected="a folder")
-    foreign = sorted(p.name for p in folder.iterdir() if p.name not in FILES)
+    foreign = sorted(p.name for p in folder.iterdir() if p.name not in FILES and not _incidental(p))
     if foreign:
         raise FileError(
             "the output folder holds other files, which would be lost", where=folder,
             found=", ".join(foreign[:5]), expected="a new folder, or one that a benchmark wrote",
             remedy="Name another folder",
         )  # fmt: skip
+
+
+def _incidental(path: Path) -> bool:
+    """A hidden file, or one of the file browser's; never a folder, be it hidden: a ``.git`` is somebody's work."""
+    return path.is_file() and (path.name.startswith(".") or path.name.lower() in _DESKTOP)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ecoembed.errors import ConfigError, TableError
 
-__all__ = ["PROTOCOLS", "SEEN", "UNSEEN", "label_of", "make_folds", "name_of"]
+__all__ = ["PROTOCOLS", "SEEN", "UNSEEN", "check_protocol", "label_of", "make_folds", "name_of"]
 
 SEEN, UNSEEN = "seen-site", "unseen-site"
 
@@ -25,6 +25,23 @@ def _leave_site_out() -> Any:
 
 #: Protocol name -> maker of its splitter.
 PROTOCOLS: dict[str, Callable[[], Any]] = {"leave-site-out": _leave_site_out}
+
+
+def check_protocol(name: str) -> str:
+    """The name of a protocol, unchanged; cheap, so that a wrong one is refused before any work.
+
+    Raises
+    ------
+    ConfigError
+        If `name` is not one of `PROTOCOLS`.
+    """
+    if name not in PROTOCOLS:
+        near = difflib.get_close_matches(name, PROTOCOLS, n=1)
+        raise ConfigError(
+            "unknown protocol", found=name, expected=f"one of {', '.join(PROTOCOLS)}",
+            remedy=f"Did you mean {near[0]!r}?" if near else "Or pass a scikit-learn splitter",
+        )  # fmt: skip
+    return name
 
 
 def make_folds(protocol: str | Any, sites: np.ndarray) -> list[Fold]:
@@ -81,13 +98,7 @@ def label_of(folds: list[Fold], sites: np.ndarray) -> str:
 
 def _splitter(protocol: str | Any) -> Any:
     if isinstance(protocol, str):
-        if protocol not in PROTOCOLS:
-            near = difflib.get_close_matches(protocol, PROTOCOLS, n=1)
-            raise ConfigError(
-                "unknown protocol", found=protocol, expected=f"one of {', '.join(PROTOCOLS)}",
-                remedy=f"Did you mean {near[0]!r}?" if near else "Or pass a scikit-learn splitter",
-            )  # fmt: skip
-        return PROTOCOLS[protocol]()
+        return PROTOCOLS[check_protocol(protocol)]()
     if not hasattr(protocol, "split"):
         raise ConfigError("not a protocol", found=repr(protocol), expected="a name or a scikit-learn splitter")
     return protocol

@@ -5,7 +5,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ecoembed.errors import ConfigError
-from ecoembed.gpp.regressors import make_regressor
+from ecoembed.gpp.regressors import REGRESSORS, check_regressor, make_regressor
 
 
 def test_lightgbm_does_not_depend_on_the_number_of_threads():
@@ -46,3 +46,9 @@ def test_an_own_estimator_is_cloned_and_seeded():
 def test_unknown(wrong, match):
     with pytest.raises(ConfigError, match=match):
         make_regressor(wrong, 100)
+
+
+def test_a_name_is_checked_alone():
+    assert [check_regressor(name) for name in REGRESSORS] == list(REGRESSORS)
+    with pytest.raises(ConfigError, match=r"found lightgmb; expected one of ridge, lightgbm.*Did you mean 'lightgbm'"):
+        check_regressor("lightgmb")

@@ -5,7 +5,7 @@ import pytest
 
 from ecoembed.errors import FileError
 from ecoembed.validation import report
-from ecoembed.validation.save import FILES
+from ecoembed.validation.save import FILES, refuse_foreign
 from tests.validation.tables import flat, run
 
 
@@ -55,3 +55,29 @@ def test_other_files_are_never_lost(tmp_path):
     assert contents(tmp_path) == {"notes.txt": b"mine"}
     with pytest.raises(FileError, match="is a file"):
         run(flat(3, 6)).save(tmp_path / "notes.txt")
+
+
+@pytest.mark.parametrize("name", [".DS_Store", "Thumbs.db", "desktop.ini", ".directory"])
+def test_what_a_file_browser_leaves_behind_hinders_nobody(tmp_path, name):
+    result = run(flat(3, 6))
+    result.save(tmp_path / "out")
+    (tmp_path / "out" / name).write_bytes(b"\0")
+    result.save(tmp_path / "out")
+    assert sorted(contents(tmp_path / "out")) == sorted(FILES)
+
+
+def test_a_hidden_folder_is_somebodys_work(tmp_path):
+    (tmp_path / "out" / ".git").mkdir(parents=True)
+    with pytest.raises(FileError, match=r"\.git"):
+        run(flat(3, 6)).save(tmp_path / "out")
+
+
+def test_the_output_can_be_refused_before_the_work(tmp_path):
+    refuse_foreign(tmp_path / "new")
+    refuse_foreign(str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(FileError, match=r"notes\.txt"):
+        refuse_foreign(tmp_path)
+    with pytest.raises(FileError, match="is a file"):
+        refuse_foreign(tmp_path / "notes.txt")

@@ -3,7 +3,7 @@ import pytest
 from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit
 
 from ecoembed.errors import ConfigError, TableError
-from ecoembed.validation.splits import SEEN, UNSEEN, label_of, make_folds, name_of
+from ecoembed.validation.splits import PROTOCOLS, SEEN, UNSEEN, check_protocol, label_of, make_folds, name_of
 
 SITES = np.array(list("bacbacbb"), dtype=object)
 
@@ -43,3 +43,9 @@ def test_unknown_protocol():
         make_folds("leave-sites-out", SITES)
     with pytest.raises(ConfigError, match="not a protocol"):
         make_folds(3, SITES)
+
+
+def test_a_name_is_checked_alone():
+    assert [check_protocol(name) for name in PROTOCOLS] == list(PROTOCOLS)
+    with pytest.raises(ConfigError, match=r"found random; expected one of leave-site-out"):
+        check_protocol("random")
