@@ -13,6 +13,7 @@ import xarray as xr
 
 from ecoembed.errors import TableError
 from ecoembed.gpp.baselines import METEO, RADIATION, nirv_x_radiation, seasonal_cycle
+from ecoembed.gpp.rows import describe_rows, pool_rows
 from ecoembed.schema import check_feature_table, check_flux, check_series, check_sites
 
 if TYPE_CHECKING:
@@ -48,8 +49,9 @@ def feature_table(
     pandas.DataFrame
         A `FeatureTable`: index (site, local standard day), columns (set, feature). The level ``observed`` holds the
         target; ``nirv_x_radiation``, ``meteo`` and ``climatology`` are added to the sets given. ``attrs["rows"]``
-        counts the acquisitions in, those dropped by reason, and the rows out; ``attrs["left_out"]`` says which set
-        or driver could not be built, and why.
+        counts the acquisitions in, those dropped by reason, and the rows out; ``attrs["site_rows"]`` holds the same
+        counts for each site, and ``attrs["sites_without_rows"]`` says of each site with no row why (it is also
+        warned of). ``attrs["left_out"]`` says which set or driver could not be built, and why.
 
     Raises
     ------
@@ -59,26 +61,33 @@ def feature_table(
     Notes
     -----
     The counts add up: ``in`` = ``out`` + all reasons. Of two acquisitions on one local day the one of higher coverage
-    is kept, for all sets alike.
+    is kept, for all sets alike. A driver without any finite value at a site is absent there, hence left out for all:
+    kept, it would drop every row of that site.
     """
     check_sites(sites)
     names = _common_sets(series, flux, sites)
-    drivers, left_out = _available(names, flux)
-    rows: Counter[str] = Counter()
+    drivers, left_out = _available(names, {site: flux[site] for site in series})
+    site_rows: dict[str, dict[str, int]] = {}
     parts = []
     for site in sorted(series):
         offset = _utc_offset(site, sites, check_flux(flux[site], where=site))
-        acquisitions = _usable(site, series[site], offset, min_coverage, rows)
+        rows: Counter[str] = Counter()
+        acquisitions = _usable(series[site], offset, min_coverage, rows)
         parts.append(_with_flux(site, acquisitions, flux[site], target, drivers, rows))
+        site_rows[site] = {**rows, "out": len(parts[-1])}
     table = pd.concat(parts).sort_index()
-    rows["out"] = len(table)
+    pooled = pool_rows(site_rows.values())
     if table.empty:
-        raise TableError("no row has the target and all feature sets", found=dict(rows))
+        raise TableError("no row has the target and all feature sets", found=pooled)
     table = _with_baselines(table, sites, drivers, left_out)
-    for reason in left_out.values():
+    without = {site: describe_rows(rows, "acquisitions") for site, rows in site_rows.items() if not rows["out"]}
+    for reason in (*left_out.values(), *(f"{site} contributes no row: {why}" for site, why in without.items())):
         warnings.warn(reason, stacklevel=2)
     units = flux[next(iter(series))][target].attrs["units"]
-    table.attrs = {"rows": dict(rows), "left_out": left_out, "target": target, "units": units}
+    table.attrs = {
+        "rows": pooled, "site_rows": site_rows, "sites_without_rows": without, "left_out": left_out,
+        "target": target, "units": units,
+    }  # fmt: skip
     return check_feature_table(table)
 
 
@@ -122,12 +131,12 @@ def _features(series: xr.Dataset, where: str) -> list[str]:
 
 
 def _available(names: Mapping[str, list[str]], flux: Mapping[str, xr.Dataset]) -> tuple[list[str], dict[str, str]]:
-    """The drivers that all sites have; and in words what had to be left out."""
+    """The drivers of which every site has a value; and in words what had to be left out."""
     left_out = {}
     for driver in METEO:
-        without = sorted(site for site, table in flux.items() if driver not in table)
+        without = sorted(s for s, table in flux.items() if driver not in table or not np.isfinite(table[driver]).any())
         if without:
-            left_out[driver] = f"meteo without {driver}: absent at {', '.join(without)}"
+            left_out[driver] = f"meteo without {driver}: absent, or without a value, at {', '.join(without)}"
     drivers = [driver for driver in METEO if driver not in left_out]
     if not drivers:
         left_out["meteo"] = "no meteo: the sites have no driver in common"
@@ -154,9 +163,7 @@ def _utc_offset(site: str, sites: pd.DataFrame, flux: xr.Dataset) -> float:
     return float(known[0])
 
 
-def _usable(
-    site: str, sets: Mapping[str, xr.Dataset], offset: float, min_coverage: float, rows: Counter[str]
-) -> pd.DataFrame:
+def _usable(sets: Mapping[str, xr.Dataset], offset: float, min_coverage: float, rows: Counter[str]) -> pd.DataFrame:
     """Local day x (set, feature): the acquisitions that all sets have, well covered, one for each day."""
     values = {name: s["value"].transpose("time", "feature").to_pandas() for name, s in sets.items()}
     coverage = pd.DataFrame({name: s["coverage"].to_pandas() for name, s in sets.items()})
@@ -191,9 +198,10 @@ def _with_flux(
     daily = daily.reindex(table.index)
     measured = daily[target].notna()
     rows["target not measured"] += int((~measured).sum())
-    driven = daily[drivers].notna().all(axis=1)
-    rows["driver missing"] += int((measured & ~driven).sum())
-    keep = measured & driven
+    keep = measured
+    for driver in drivers:
+        rows[f"{driver} missing"] += int((keep & daily[driver].isna()).sum())
+        keep = keep & daily[driver].notna()
     daily.columns = pd.MultiIndex.from_tuples([("observed" if c == target else "meteo", c) for c in daily.columns])
     joined = pd.concat([daily, table], axis=1)[keep]
     joined.index = pd.MultiIndex.from_product([[site], joined.index], names=["site", "date"])

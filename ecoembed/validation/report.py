@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from ecoembed.files import atomic
+from ecoembed.gpp.rows import describe_rows
 from ecoembed.validation.figures import COLOURS, map_figure, series_figures
-from ecoembed.validation.result import Result, describe_rows
+from ecoembed.validation.result import Result
 from ecoembed.validation.splits import UNSEEN
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["answer", "compared", "write_report"]
 
 _BASELINE = "nirv_x_radiation"
+_EMBEDDINGS, _RANDOM = "embeddings", "embeddings:random"
 
 Model = tuple[str, str]
 
@@ -72,19 +74,49 @@ def compared(scores: pd.DataFrame) -> list[Model]:
 
 
 def answer(benchmark: Result) -> str:
-    """The result in two sentences: numbers only, for nothing here tests whether a difference is more than chance."""
+    """The result in a few sentences: numbers only, for nothing here tests whether a difference is more than chance.
+
+    Where they are among the sets, the embeddings are held against the same set of a random encoder and against
+    NIRv x radiation: whether training, and satellites beyond one index, are worth it is what the benchmark is run for.
+    """
     scores, record = benchmark.scores, benchmark.record
     best = scores.iloc[0]
     where = "that the model never saw" if record["label"] == UNSEEN else "of which the model had seen other days"
     text = (
         f"At {best['sites']} sites {where}, {best['features']} ({best['regressor']}) has the highest r2 of all models: "
-        f"{best['r2']:.2f}, with an RMSE of {best['rmse']:.2f} {record['units']}."
+        f"{_number(best['r2'])}, with an RMSE of {best['rmse']:.2f} {record['units']}."
     )
     if best["r2"] <= 0:
         text += " That is no better than the mean over all sites."
-    others = scores[scores["features"] != best["features"]].drop_duplicates("features")
-    listed = ", ".join(f"{r['features']} {r['r2']:.2f}" for _, r in others.iterrows())
+    question, quoted = _question(scores)
+    text += question
+    others = scores[~scores["features"].isin({best["features"], *quoted})].drop_duplicates("features")
+    listed = ", ".join(f"{r['features']} {_number(r['r2'])}" for _, r in others.iterrows())
     return f"{text} The other sets, each with its better regressor: {listed}." if listed else text
+
+
+def _question(scores: pd.DataFrame) -> tuple[str, set[str]]:
+    """For each set with embeddings, its r2 against a random encoder and NIRv x radiation; and the names of all sets."""
+    highest = scores.drop_duplicates("features").set_index("features")["r2"].round(2)
+    clauses, quoted = [], set()
+    for name in (n for n in highest.index if _EMBEDDINGS in n.split("+")):
+        random = "+".join(_RANDOM if part == _EMBEDDINGS else part for part in name.split("+"))
+        rivals = {random: "the random encoder", _BASELINE: "NIRv x radiation"}
+        met = {rival: words for rival, words in rivals.items() if rival in highest}
+        against = [
+            f"{_number(highest[name] - highest[rival], '+')} against {words} ({_number(highest[rival])})"
+            for rival, words in met.items()
+        ]
+        if against:
+            clauses.append(f"{name} {_number(highest[name])}, {' and '.join(against)}")
+            quoted |= {name, *met}
+    told = f" What the embeddings add to r2, each set with its better regressor: {'; '.join(clauses)}."
+    return told if clauses else "", quoted
+
+
+def _number(value: float, sign: str = "") -> str:
+    """Two digits, with a minus sign rather than a hyphen; no minus before a zero."""
+    return f"{round(value, 2) + 0.0:{sign}.2f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _context(
@@ -112,6 +144,8 @@ def _context(
             for rows, what in ((record["feature_table"].get("rows"), "acquisitions"), (record["rows"], "rows"))
             if rows
         ],
+        "no_rows": {**record["feature_table"].get("sites_without_rows", {}), **record["sites_without_rows"]},
+        "reasons": [r for r, n in record["feature_table"].get("rows", {}).items() if n and r not in ("in", "out")],
     }
 
 

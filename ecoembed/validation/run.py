@@ -15,10 +15,11 @@ from ecoembed import units as unit_names
 from ecoembed.errors import ConfigError
 from ecoembed.files import track
 from ecoembed.gpp.regressors import make_regressor
+from ecoembed.gpp.rows import describe_rows
 from ecoembed.schema import check_predictions
 from ecoembed.validation.columns import read_table
 from ecoembed.validation.metrics import summarise, summarise_sites
-from ecoembed.validation.result import Result, describe_rows
+from ecoembed.validation.result import Result
 from ecoembed.validation.samples import Samples, feature_sets, make_samples
 from ecoembed.validation.save import save_benchmark
 from ecoembed.validation.splits import Fold, label_of, make_folds, name_of
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     import geopandas as gpd
 
 __all__ = ["Benchmark", "benchmark"]
+
+#: What a `FeatureTable` tells of its own making, for the record.
+_FROM_TABLE = ("rows", "site_rows", "sites_without_rows", "left_out")
 
 Pictures = Sequence[tuple[str, str, Any]]
 
@@ -107,7 +111,7 @@ def benchmark(
     TableError
         If columns are absent or unusable, or there are fewer than two sites.
     ConfigError
-        If a name is unknown.
+        If a name is unknown, or text is given where a list of names belongs.
 
     Notes
     -----
@@ -133,6 +137,8 @@ def benchmark(
         for rows, what in ((frame.attrs.get("rows"), "acquisitions"), (samples.rows, "rows")):
             if rows:
                 print(describe_rows(rows, what), file=sys.stderr)
+        for name, why in samples.sites_without_rows.items():
+            print(f"{name} contributes no row: {why}", file=sys.stderr)
     pairs = [(name, model) for name in samples.features for model in models]
     parts = [
         _predict(samples, name, model, models[model], folds, seed)
@@ -151,7 +157,8 @@ def benchmark(
         "features": sets | ({"climatology": dict(climatology)} if climatology else {}),
         "regressors": {name: model if isinstance(model, str) else repr(model) for name, model in models.items()},
         "rows": samples.rows,
-        "feature_table": {key: frame.attrs[key] for key in ("rows", "left_out") if key in frame.attrs},
+        "sites_without_rows": samples.sites_without_rows,
+        "feature_table": {key: frame.attrs[key] for key in _FROM_TABLE if key in frame.attrs},
         "samples": samples.digest,
         "versions": _versions(),
     }
@@ -182,6 +189,11 @@ def _takes_groups(estimator: Any) -> bool:
 
 
 def _named(regressors: Sequence[Any] | Mapping[str, Any]) -> dict[str, Any]:
+    if isinstance(regressors, str):
+        raise ConfigError(
+            "text where a list of regressors belongs", where="regressors", found=repr(regressors),
+            expected=f"[{regressors!r}]",
+        )  # fmt: skip
     if isinstance(regressors, Mapping):
         models = dict(regressors)
     else:

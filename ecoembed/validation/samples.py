@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ecoembed.errors import ConfigError, TableError
 from ecoembed.gpp.baselines import seasonal_cycle
+from ecoembed.gpp.rows import describe_rows
 from ecoembed.schema import check_feature_table
 from ecoembed.validation.columns import as_dates, as_numbers, require
 
@@ -29,6 +31,8 @@ class Samples:
     features : dict of numpy.ndarray of float, each of shape (n, columns)
     rows : dict of int
         Rows in, rows dropped by reason, rows out.
+    sites_without_rows : dict of str
+        Of each site of the table that lost all its rows: how, in words.
     digest : str
         SHA-256 (first 16 hex digits) of sites, dates, target and the columns used.
     """
@@ -38,11 +42,13 @@ class Samples:
     observed: np.ndarray
     features: dict[str, np.ndarray]
     rows: dict[str, int]
+    sites_without_rows: dict[str, str]
     digest: str
 
 
 def feature_sets(table: pd.DataFrame, features: Mapping[str, Sequence[str]] | None) -> dict[str, list[str]]:
     """Set name -> columns. In a `FeatureTable` a set may be named by the sets that it unites; all sets by default."""
+    _check_names(features)
     if table.columns.nlevels == 1:
         if not features:
             raise ConfigError("no feature set named", expected='features={"name": ["column", ...]}')
@@ -60,6 +66,20 @@ def feature_sets(table: pd.DataFrame, features: Mapping[str, Sequence[str]] | No
     if empty or not sets:
         raise ConfigError("feature set without columns", found=", ".join(empty) or "no set")
     return sets
+
+
+def _check_names(features: Any) -> None:
+    """Refuse text where a mapping or a list of names belongs: iterating over it would name its letters."""
+    if features is not None and not isinstance(features, Mapping):
+        raise ConfigError(
+            "the feature sets have no names", found=repr(features), expected='features={"name": ["column", ...]}'
+        )
+    for name, columns in (features or {}).items():
+        if isinstance(columns, str):
+            raise ConfigError(
+                "text where a list of columns belongs", where=f"features, {name}", found=repr(columns),
+                expected=f"[{columns!r}]",
+            )  # fmt: skip
 
 
 def make_samples(
@@ -103,14 +123,14 @@ def make_samples(
         frame[name] = as_numbers(frame[name])
     if "latitude" in cycle:
         factors["climatology"] = [cycle["latitude"]]
-    frame, rows = _complete(frame, target, site, date, factors)
+    frame, rows, without = _complete(frame, target, site, date, factors)
     features = {name: np.column_stack([_values(frame, c) for c in columns]) for name, columns in sets.items()}
     if climatology is not None:
         features["climatology"] = _seasonal(frame, date, climatology)
     sites, values = frame[site].to_numpy(dtype=object), frame[[target, *names]].to_numpy(dtype=float)
     _refuse_leaks(values[:, 0], values[:, 1:], names, sites)
     dates = pd.DatetimeIndex(frame[date])
-    return Samples(sites, dates, values[:, 0], features, rows, _digest(sites, dates, values))
+    return Samples(sites, dates, values[:, 0], features, rows, without, _digest(sites, dates, values))
 
 
 def _left_out(table: pd.DataFrame, name: str) -> str | None:
@@ -147,13 +167,15 @@ def _seasonal(frame: pd.DataFrame, date: str, climatology: Mapping[str, str | fl
 
 def _complete(
     frame: pd.DataFrame, target: str, site: str, date: str, sets: Mapping[str, Sequence[str]]
-) -> tuple[pd.DataFrame, dict[str, int]]:
-    """The rows without a gap, sorted; and the rows in, dropped by reason, and out."""
-    rows = {"in": len(frame)}
+) -> tuple[pd.DataFrame, dict[str, int], dict[str, str]]:
+    """The rows without a gap, sorted; the rows in, dropped by reason, and out; and which sites have no row, and why."""
+    rows, lost = {"in": len(frame)}, dict[str, dict[str, int]]()
     reasons = {"site or date missing": [site, date], f"{target} missing": [target]}
     for reason, columns in {**reasons, **{f"{name} missing": list(cs) for name, cs in sets.items()}}.items():
         whole = frame[list(dict.fromkeys(columns))].notna().all(axis=1)
         rows[reason] = rows.get(reason, 0) + int((~whole).sum())
+        for name, count in frame.loc[~whole, site].dropna().astype(str).value_counts(sort=False).items():
+            lost.setdefault(str(name), {})[reason] = int(count)
         frame = frame[whole]
     frame = frame.assign(**{site: frame[site].astype(str)})
     repeated = frame.duplicated()
@@ -170,7 +192,9 @@ def _complete(
     rows = {reason: count for reason, count in rows.items() if count or reason == "in"} | {"out": len(frame)}
     if frame.empty:
         raise TableError("no row has the target and every feature", found=rows)
-    return frame, rows
+    gone = {name: lost[name] for name in sorted(lost.keys() - set(frame[site]))}
+    without = {name: describe_rows({"in": sum(why.values()), **why, "out": 0}) for name, why in gone.items()}
+    return frame, rows, without
 
 
 def _refuse_leaks(observed: np.ndarray, values: np.ndarray, names: Sequence[str], sites: np.ndarray) -> None:

@@ -80,7 +80,7 @@ def test_every_dropped_row_is_counted_by_reason():
         "acquisition absent from a feature set": 2,
         "feature missing": 1,
         "target not measured": 1,
-        "driver missing": 1,
+        "TA_F missing": 1,
         "day outside the flux record": 2,
     }
     assert rows["in"] == 60
@@ -101,6 +101,51 @@ def test_missing_radiation_leaves_the_baseline_out_and_says_so():
     assert "nirv_x_radiation" not in table.columns.unique(0)
     assert list(table["meteo"].columns) == ["TA_F", "VPD_F", "P_F"]
     assert "XX-T02" in table.attrs["left_out"]["SW_IN_F"]
+
+
+def test_a_driver_without_a_value_at_a_site_is_absent_there():
+    """Kept as a driver, an empty column would drop every row of the site."""
+
+    def change(series, flux, place):
+        flux["XX-T02"] = flux["XX-T02"].assign(VPD_F=flux["XX-T02"]["VPD_F"] * np.nan)
+        flux["XX-T02"]["VPD_F"].attrs["units"] = "hPa"
+
+    with pytest.warns(UserWarning, match="meteo without VPD_F.*XX-T02"):
+        table = build(change)
+    assert list(table["meteo"].columns) == ["TA_F", "SW_IN_F", "P_F"]
+    assert table.groupby("site").size().to_dict() == {"XX-T01": 30, "XX-T02": 30}
+    assert "XX-T01" not in table.attrs["left_out"]["VPD_F"]
+
+
+def test_a_tower_without_a_series_decides_nothing():
+    table = build(lambda s, f, p: f.__setitem__("XX-T03", worlds.flux("XX-T03", drivers=("TA_F",))))
+    assert table.attrs["left_out"] == {}
+
+
+def test_a_site_without_a_row_is_named_with_its_reasons():
+    def change(series, flux, place):
+        one = flux["XX-T02"] = flux["XX-T02"].copy(deep=True)
+        one["GPP_NT_VUT_REF"][50:] = np.nan
+        one["VPD_F"][:] = np.nan
+        one["VPD_F"][150] = 1.0  # a value, but on no day that is left
+
+    with pytest.warns(UserWarning, match="XX-T02 contributes no row"):
+        table = build(change)
+    attrs = table.attrs
+    assert attrs["sites_without_rows"] == {
+        "XX-T02": "0 of 30 acquisitions kept; dropped: 30 (target not measured 20, VPD_F missing 10)"
+    }
+    assert attrs["site_rows"]["XX-T01"]["out"] == attrs["rows"]["out"] == len(table) == 30
+    for reason, count in attrs["rows"].items():
+        assert count == sum(rows.get(reason, 0) for rows in attrs["site_rows"].values())
+    for rows in attrs["site_rows"].values():
+        assert rows["in"] == sum(count for reason, count in rows.items() if reason != "in") == 30
+
+
+def test_with_a_row_at_every_site_none_is_named():
+    attrs = build().attrs
+    assert attrs["sites_without_rows"] == {}
+    assert {site: rows["out"] for site, rows in attrs["site_rows"].items()} == {"XX-T01": 30, "XX-T02": 30}
 
 
 def test_other_features_at_a_site_are_refused():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ecoembed.errors import GridError, TableError
+from ecoembed.gpp.features import feature_table
 from ecoembed.validation.pictures import clearest_date, footprint_share, picture_pair, stretch
 from ecoembed.validation.report import answer, compared, write_report
 from tests.gpp import worlds
@@ -46,12 +47,54 @@ def test_report_is_whole_and_loads_nothing(result, tmp_path):
 def test_answer_states_numbers_and_no_significance(result):
     text = answer(result)
     best = result.scores.iloc[0]
-    assert f"{best['r2']:.2f}" in text
+    assert f"{best['r2']:.2f}".replace("-", "−") in text
     assert best["features"] in text
     assert "significant" not in text
     assert "3 sites that the model never saw" in text
     assert "no better than the mean" in text  # invented noise
     assert "no better than the mean" not in answer(run(flat()))
+
+
+def test_answer_holds_the_embeddings_against_the_random_encoder_and_light():
+    table = flat().assign(noise=np.random.default_rng(0).normal(0, 1, 100))
+    sets = {
+        "embeddings": ["NIRv"], "embeddings:random": ["noise"], "nirv_x_radiation": ["NIRv * SW"],
+        "embeddings+my-set": ["NIRv", "SW"], "temperature": ["TA"],
+    }  # fmt: skip
+    result = run(table, features=sets)
+    r2 = result.scores.set_index("features")["r2"].round(2)
+
+    def text(value, sign=""):
+        return f"{value:{sign}.2f}".replace("-", "−")
+
+    light = r2["nirv_x_radiation"]
+    random = f"{text(r2['embeddings'] - r2['embeddings:random'], '+')} against the random encoder"
+    assert f"embeddings {text(r2['embeddings'])}, {random} ({text(r2['embeddings:random'])})" in answer(result)
+    assert f" and {text(r2['embeddings'] - light, '+')} against NIRv x radiation ({text(light)})" in answer(result)
+    alone = f"embeddings+my-set {text(r2['embeddings+my-set'])}, {text(r2['embeddings+my-set'] - light, '+')} against N"
+    assert alone in answer(result)
+    assert answer(result).endswith(f" regressor: temperature {text(r2['temperature'])}.")  # the others are told above
+    for others in ({"embeddings": ["NIRv"], "bands": ["SW"]}, {"bands": ["NIRv"], "nirv_x_radiation": ["SW"]}):
+        assert "embeddings add" not in answer(run(table, features=others))
+
+
+def test_report_names_the_sites_without_a_row(tmp_path):
+    times, names = worlds.overpasses(), ["XX-T01", "XX-T02", "XX-T03"]
+    flux = {s: worlds.flux(s, seed=i) for i, s in enumerate(names)}
+    flux["XX-T03"]["GPP_NT_VUT_REF"][:] = np.nan
+    series = {s: worlds.all_series(times, seed=i) for i, s in enumerate(names)}
+    with pytest.warns(UserWarning, match="XX-T03"):
+        table = feature_table(series, flux, worlds.sites(names))
+    result = run(table, target="GPP_NT_VUT_REF", features=None)
+    html = write_report(result, tmp_path / "r.html").read_text()
+    assert "XX-T03 (0 of 30 acquisitions kept; dropped: 30 (target not measured 30))." in html
+    assert '<tr class="bad"><td>XX-T03</td><td class="n">30</td><td class="n">−30</td><td class="n">0</td></tr>' in html
+    assert '<tr><td>XX-T01</td><td class="n">30</td><td class="n"></td><td class="n">30</td></tr>' in html
+    assert '<tr><td>all sites</td><td class="n">90</td><td class="n">−30</td><td class="n">60</td></tr>' in html
+
+
+def test_report_without_a_lost_site_speaks_of_none(result, tmp_path):
+    assert "contribute no row" not in write_report(result, tmp_path / "r.html").read_text()
 
 
 def test_the_best_is_held_against_light():

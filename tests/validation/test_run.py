@@ -183,12 +183,28 @@ def test_a_feature_table_brings_its_sets():
     table = joined()
     result = run(table, target="GPP_NT_VUT_REF", features=None)
     assert set(result.scores["features"]) == set(table.columns.unique(0)) - {"observed"}
-    assert result.record["feature_table"]["rows"] == table.attrs["rows"]
+    assert result.record["feature_table"] == {
+        key: table.attrs[key] for key in ("rows", "site_rows", "sites_without_rows", "left_out")
+    }
     union = run(table, target="GPP_NT_VUT_REF", features={"bands+meteo": ["bands", "meteo"]})
     assert union.record["features"]["bands+meteo"][:2] == ["bands.B04", "bands.B08"]
     assert union.scores["n"].tolist() == [len(table)]
     with pytest.raises(TableError, match=r"no feature set 'band'"):
         run(table, target="GPP_NT_VUT_REF", features={"b": ["band"]})
+    with pytest.raises(ConfigError, match="features, b: text"):
+        run(table, target="GPP_NT_VUT_REF", features={"b": "bands"})
+
+
+def test_a_site_that_loses_all_its_rows_is_named(capsys):
+    table = flat(5, 20)
+    table.loc[table["SITE_ID"] == "XX-T03", "TA"] = np.nan
+    table.loc[[60, 61], "GPP"] = np.nan
+    table.loc[0, "TA"] = np.nan
+    result = run(table, progress=True)
+    why = "0 of 20 rows kept; dropped: 20 (GPP missing 2, all missing 18)"
+    assert result.record["sites_without_rows"] == {"XX-T03": why}
+    assert f"XX-T03 contributes no row: {why}" in capsys.readouterr().err
+    assert run(flat()).record["sites_without_rows"] == {}
 
 
 @pytest.mark.parametrize(
@@ -196,6 +212,10 @@ def test_a_feature_table_brings_its_sets():
     [
         ({"features": None}, "no feature set named"),
         ({"features": {"a": []}}, "without columns.*a"),
+        ({"features": {"a": "NIRv"}}, r"features, a: text.*found 'NIRv'; expected \['NIRv'\]"),
+        ({"features": "NIRv"}, "no names.*'NIRv'"),
+        ({"features": ["NIRv"]}, r"no names.*\['NIRv'\]"),
+        ({"regressors": "ridge"}, r"regressors: text.*found 'ridge'; expected \['ridge'\]"),
         ({"regressors": ["rigde"]}, "Did you mean 'ridge'"),
         ({"regressors": []}, "no regressor"),
         ({"regressors": [Ridge(1), Ridge(2)]}, "two regressors of one name"),
