@@ -60,6 +60,13 @@ def model_card(card: ModelCard, weights: str) -> str:
         if label.endswith("-place")
         for name, mae in score["centre_mae"].items()
     )
+    at_real = ", ".join(
+        f"`{name}` ({label}) S2 {mae['S2']:.4f}, S1 {mae['S1']:.4f}"
+        for label, score in card.scores.items()
+        if label.endswith("-place")
+        for name, mae in score["centre_mae_by_place"].items()
+        if not name.startswith("XX-")
+    )
     ranks = "; ".join(
         f"{label} {score['effective_rank']:.1f}" for label, score in card.scores.items() if label.endswith("-place")
     )
@@ -91,6 +98,7 @@ components of the 12 centre values themselves, both fitted on the trained places
 |---|---|---|---|
 {scores}
 
+The same error of `fused` at the real place alone: {at_real}.
 Effective rank of z (participation ratio, of 7): {ranks}. Reconstruction is not embedding quality: the paper's objective
 teaches little about the context (gap filling, the next date). That is the next step, and is not claimed here.
 """

@@ -22,7 +22,7 @@ print(dict(s2.sizes), s2.attrs["units"], f"{float(s2.notnull().mean()):.0%} vali
 for file in json.loads(s2.attrs["provenance"])["files"]:
     print(file["file"], "|", file["scale"])
 
-# %% Backscatter in dB, slices of one day merged, speckle reduced over three acquisitions.
+# %% Backscatter in dB, slices of one pass merged, speckle reduced over three acquisitions.
 s1 = smooth(open_cube(place, sensor="S1"))
 index, gap = pair(s2, s1)
 print(f"{(index >= 0).mean():.0%} of Sentinel-2 dates have a radar acquisition; largest gap {abs(gap).max():.1f} days")

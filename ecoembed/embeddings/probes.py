@@ -25,31 +25,35 @@ def reconstruction(model: TwoStage, norms: dict[str, Normalisation], places: lis
     """
     from sklearn.decomposition import PCA
 
-    drawn = {
-        role: [_centre(model, norms, p) for p in places if p.card.role == role] for role in ("train", "validation")
-    }
-    train = np.concatenate([truth for truth, _, _ in drawn["train"]])
+    roles = ("train", "validation")
+    drawn = {role: {p.card.id: _centre(model, norms, p) for p in places if p.card.role == role} for role in roles}
+    train = np.concatenate([truth for truth, _, _ in drawn["train"].values()])
     mean, pca = train.mean(axis=0), PCA(DIMENSIONS).fit(train)
     scores: dict[str, Any] = {"unit": "S2: reflectance; S1: (dB + 30) / 35", "window": "centred"}
     for role, parts in drawn.items():
         if not parts:
             continue
-        truth, fused, z = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+        truth, fused, z = (np.concatenate(columns) for columns in zip(*parts.values(), strict=True))
         guesses = {"fused": fused, "mean": np.broadcast_to(mean, truth.shape)}
         guesses["pca7"] = pca.inverse_transform(pca.transform(truth))
-        table = {
-            name: {"S2": _mae(truth, g, slice(0, 10)), "S1": _mae(truth, g, slice(10, 12))}
-            for name, g in guesses.items()
-        }
+        table = {name: _errors(truth, guess) for name, guess in guesses.items()}
+        by_place = {name: _errors(t, g) for name, (t, g, _) in parts.items() if len(t)}
         eigen = np.linalg.eigvalsh(np.cov(z.T))
         rank = float(eigen.sum() ** 2 / (eigen**2).sum())
         label = "seen-place" if role == "train" else "unseen-place"
-        scores[label] = {"places": len(parts), "centre_mae": table, "effective_rank": round(rank, 3)}
+        scores[label] = {
+            "places": len(parts),
+            "centre_mae": table,
+            "centre_mae_by_place": by_place,
+            "effective_rank": round(rank, 3),
+        }
     return scores
 
 
-def _mae(truth: np.ndarray, guess: np.ndarray, bands: slice) -> float:
-    return round(float(np.abs(truth[:, bands] - guess[:, bands]).mean()), 5)
+def _errors(truth: np.ndarray, guess: np.ndarray) -> dict[str, float]:
+    """Mean absolute error of the ten S2 and of the two S1 values."""
+    error = np.abs(truth - guess).mean(axis=0)
+    return {"S2": round(float(error[:10].mean()), 5), "S1": round(float(error[10:].mean()), 5)}
 
 
 def _centre(
