@@ -5,6 +5,8 @@ TORCH ?= 2.13.0
 # PyTorch's index of CPU builds; an unreachable index must cost seconds, hence the few retries.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 TORCH_FLAGS = --progress-bar off --no-deps --retries 1 --timeout 20
+# compat: a path entry, so that a clone's own folder name never hides the package
+EDITABLE = --config-settings editable_mode=compat --editable
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 RUN = $(VENV)/bin
 
@@ -41,11 +43,11 @@ $(VENV)/.torch: | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/.installed: pyproject.toml | $(VENV)/.torch
-	$(PIP) install --progress-bar off --quiet --editable .
+	$(PIP) install --progress-bar off --quiet $(EDITABLE) .
 	touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(VENV)/.torch
-	$(PIP) install --progress-bar off --quiet --editable ".[dev]"
+	$(PIP) install --progress-bar off --quiet $(EDITABLE) ".[dev]"
 	touch $@ $(VENV)/.installed
 
 clean:

@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 from ecoembed._version import __version__
-from ecoembed.errors import EcoembedError
+from ecoembed.errors import EcoembedError, FileError
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import xarray as xr
+
+    from ecoembed.validation.run import Benchmark
 
 app = App(
     name="ecoembed",
     version=__version__,
     help_format="plaintext",
+    suppress_keyboard_interrupt=False,
     help="GPP at flux sites a model has never seen, from footprint-weighted satellite embeddings.",
 )
 
@@ -30,12 +33,13 @@ def _answer(value: dict[str, Any], as_json: bool, *lines: str) -> None:
     print(json.dumps(value, indent=2, default=str) if as_json else "\n".join(lines))
 
 
-def _score_table(scores: pd.DataFrame) -> None:
-    """The pooled scores as a table, best first within each regressor."""
+def _score_table(result: Benchmark) -> None:
+    """The pooled scores as a table, the best first."""
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"pooled scores, {scores['label'].iloc[0]}" if "label" in scores else "pooled scores")
+    scores, units = result.scores, result.record["units"]
+    table = Table(title=f"pooled scores, {scores['label'].iloc[0]} (rmse and bias: {units})")
     columns = ["features", "regressor", "n", "sites", "r2", "rmse", "bias"]
     for name in columns:
         table.add_column(name, justify="left" if name in ("features", "regressor") else "right")
@@ -76,7 +80,7 @@ def run(study: Path | None = None, /, *, scheduler: str = "threads", as_json: Js
         "fallbacks": outcome.fallbacks,
     }
     if not as_json:
-        _score_table(outcome.benchmark.scores)
+        _score_table(outcome.benchmark)
     for site, reason in outcome.fallbacks.items():
         print(f"DISC INSTEAD OF FOOTPRINT {site}: {reason}", file=sys.stderr)
     for site, error in outcome.failures.items():
@@ -115,7 +119,8 @@ def flux(path: Path, /, *, target: str = "GPP_NT_VUT_REF", min_qc: float = 0.75,
         "variables": {str(n): v.attrs["units"] for n, v in table.data_vars.items()},
     }
     rows = [f"  {count:>7}  {reason}" for reason, count in table.attrs["rows"].items()]
-    head = f"{value['site']}  {target}  {value['first']} to {value['last']}  mean {value['mean']:.2f} {value['units']}"
+    period, mean = f"{value['first']} to {value['last']}", f"{value['mean']:.2f} {value['units']}"
+    head = f"{value['site']}  {target}  {period}  mean of the kept days {mean}"
     _answer(value, as_json, head, "rows:", *rows, "variables: " + ", ".join(value["variables"]))
 
 
@@ -141,12 +146,18 @@ def cube(place: Path, /, *, out: Path, site: str | None = None, as_json: Json = 
         "store": out,
         **{c.attrs["sensor"]: {**{str(k): v for k, v in c.sizes.items()}, "units": c.attrs["units"]} for c in (s2, s1)},
     }
-    lines = [
-        f"{c.attrs['sensor']}: {c.sizes['time']} dates, {c.sizes['band']} bands, {c.sizes['y']} x {c.sizes['x']} px, "
-        f"{c.attrs['units']}, {str(c['time'].values[0])[:10]} to {str(c['time'].values[-1])[:10]}"
-        for c in (s2, s1)
-    ]
-    _answer(value, as_json, *lines, f"Cubes: {out}")
+    _answer(value, as_json, *map(_cube_line, (s2, s1)), f"Cubes: {out}")
+
+
+def _cube_line(cube: xr.DataArray) -> str:
+    """What a cube holds, in words."""
+    n, bands, height, width = cube.shape
+    unit = "reflectance 0-1" if cube.attrs["units"] == "1" else cube.attrs["units"]
+    first, last = (str(cube["time"].values[i])[:10] for i in (0, -1))
+    dropped = f", {cube.attrs['dates_dropped']} more dropped as cloudy" if cube.attrs.get("dates_dropped") else ""
+    return (
+        f"{cube.attrs['sensor']}: {n} dates{dropped}, {bands} bands, {height} x {width} px, {unit}, {first} to {last}"
+    )
 
 
 @app.command
@@ -188,6 +199,7 @@ def pretrain(
         for label, score in card.scores.items()
         if label.endswith("-place")
     ]
+    lines.append(f"(mean absolute error; {card.scores['unit']})")
     _answer({"weights": path, "card": card.model_dump()}, as_json, *lines, f"Weights: {path}")
 
 
@@ -267,6 +279,9 @@ def extract(
     from ecoembed.footprints.extract import extract as through
     from ecoembed.stages import tower_footprint
 
+    for path in (cube, sites, flux):
+        if path is not None and path.resolve() == out.resolve():
+            raise FileError("the output is one of the inputs", where=out, remedy="Name another file with --out")
     source = load_cube(cube, group)
     weights = tower_footprint(site, read_sites(sites), source, flux, radius)
     series = through(source, weights)
@@ -303,7 +318,7 @@ def benchmark(table: Path, /, *, config: Path, out: Path, as_json: Json = False)
     result = compare(table, **read_benchmark_config(config))
     result.save(out)
     if not as_json:
-        _score_table(result.scores)
+        _score_table(result)
     report = out / "report.html"
     _answer({"report": report, "scores": result.scores.to_dict("records")}, as_json, f"Report: {report}")
 

@@ -115,22 +115,29 @@ class Study:
         Raises
         ------
         StudyError
-            If fewer than two sites finished; it lists the errors.
+            If there are, or were finished, fewer than two sites; it lists the errors.
+        WeightsError, FileError
+            If the weights cannot be used, or the run's folder holds files that are not its own.
         """
+        from ecoembed.embeddings.encode import load_encoder
         from ecoembed.validation.save import refuse_foreign
 
-        out = self.folder / "runs" / self.config.benchmark.protocol
+        out = self.folder / "runs" / self.config.flux.target / self.config.benchmark.protocol
         refuse_foreign(out)
+        if len(self.sites) < 2:
+            remedy = "Add sites; for the series of one tower use ecoembed cube, embed and extract"
+            raise StudyError("a study of one site has none to leave out", where="sites.csv", found=1, remedy=remedy)
+        load_encoder(self.config.encoder(self.folder))  # refused once, not once for each site
         done, failures = self._run_sites(scheduler)
+        listed = "; ".join(f"{site}: {text}" for site, text in failures.items())
+        if len(done) < 2:
+            raise StudyError(f"{len(failures)} of {len(self.sites)} sites failed, too few are left", found=listed)
         try:
-            if len(done) < 2:
-                raise StudyError("fewer than two sites finished, so none can be left out", where=self.folder.name)
             result, without_rows = self._benchmark(done)
             fallbacks = self._save(result, out)
         except EcoembedError as error:
             if not failures:
                 raise
-            listed = "; ".join(f"{site}: {text}" for site, text in failures.items())
             raise StudyError(f"{error} Besides, {len(failures)} sites failed", found=listed) from None
         return StudyRun(out, result, failures | without_rows, fallbacks)
 
@@ -242,6 +249,12 @@ def open_study(path: str | Path) -> Study:
     ----------
     path : str or Path
         The folder, or its `study.toml`.
+
+    Returns
+    -------
+    Study
+        ``run()`` does what is missing; ``sites``, ``config``, ``flux(site)``, ``cube(site)``, ``embedding(site)``,
+        ``footprint(site)``, ``series(site)`` and ``features()`` open what is there.
 
     Raises
     ------

@@ -123,6 +123,9 @@ def test_bad_input_is_refused_and_changes_nothing(network, tower, finished, tmp_
     refused(
         run_cli("extract", cubes, "--sites", far, "--site", "XX-V01", "--out", tmp_path / "old.csv"), "GridError", " m"
     )
+    refused(
+        run_cli("extract", cubes, "--sites", far, "--site", "XX-V01", "--out", far), "FileError", "one of the inputs"
+    )
     refused(run_cli("run", folder), "ConfigError", "study.seeds", "seed")
     refused(run_cli("run", tmp_path / "nowhere"), "FileError", "study.toml")
     refused(run_cli("embed", cubes, "--out", tmp_path / "z.zarr", "--weights", half), "WeightsError")

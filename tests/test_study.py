@@ -13,7 +13,7 @@ import pytest
 
 from ecoembed import open_study, stages
 from ecoembed.cubes.store import save_cubes
-from ecoembed.errors import ConfigError, FileError, StudyError
+from ecoembed.errors import ConfigError, FileError, StudyError, WeightsError
 from ecoembed.schema import check_cube, check_embedding_cube, check_feature_table, check_series
 from ecoembed.study import Study
 
@@ -46,7 +46,7 @@ def test_every_stage_left_what_its_contract_says(finished):
 
 
 def test_the_run_folder_holds_predictions_scores_and_a_report(finished):
-    out = finished / "runs" / "leave-site-out"
+    out = finished / "runs" / "GPP_NT_VUT_REF" / "leave-site-out"
     scores = pd.read_csv(out / "scores.csv")
     config = open_study(finished).config
     assert set(scores["features"]) == set(config.benchmark.features)
@@ -168,7 +168,7 @@ def test_hidden_files_are_passed_over(copy):
     real = next((copy / "flux").glob("*XX-V01*"))
     (copy / "flux" / f"._{real.name}").write_bytes(b"Mac")
     (copy / "satellite" / "XX-V01" / "._S2.nc").write_bytes(b"Mac")
-    (copy / "runs" / "leave-site-out" / ".DS_Store").write_bytes(b"Mac")
+    (copy / "runs" / "GPP_NT_VUT_REF" / "leave-site-out" / ".DS_Store").write_bytes(b"Mac")
     assert not open_study(copy).run().failures
 
 
@@ -194,7 +194,7 @@ def test_the_failed_sites_are_named_when_the_benchmark_fails_too(copy):
 
 
 def test_a_foreign_file_in_the_run_folder_is_refused_before_any_work(copy, monkeypatch):
-    (copy / "runs" / "leave-site-out" / "thesis.docx").write_text("mine")
+    (copy / "runs" / "GPP_NT_VUT_REF" / "leave-site-out" / "thesis.docx").write_text("mine")
     monkeypatch.setattr(stages, "run_site", lambda *a: pytest.fail("worked before it looked"))
     with pytest.raises(FileError, match=r"thesis\.docx"):
         open_study(copy).run()
@@ -220,9 +220,24 @@ def test_with_fewer_than_two_sites_there_is_no_benchmark(copy):
     for path in (copy / "flux").iterdir():
         if "XX-V01" not in path.name:
             path.unlink()
-    with pytest.raises(StudyError, match="no flux file") as caught:
+    with pytest.raises(StudyError, match="3 of 4 sites failed") as caught:
         open_study(copy).run()
-    assert "XX-V02" in str(caught.value)
+    assert "XX-V02: FileError: XX-V02 in flux/: no flux file" in str(caught.value)
+
+
+def test_a_study_of_one_site_is_refused_before_any_work(network, monkeypatch):
+    monkeypatch.setattr(stages, "run_site", lambda *a: pytest.fail("worked before it looked"))
+    study = open_study(network)
+    with pytest.raises(StudyError, match="none to leave out"):
+        Study(study.folder, study.config, study.sites.iloc[:1]).run()
+
+
+def test_weights_that_cannot_be_used_are_refused_once_before_any_work(copy, monkeypatch):
+    monkeypatch.setattr(stages, "run_site", lambda *a: pytest.fail("worked before it looked"))
+    toml = copy / "study.toml"
+    toml.write_text(toml.read_text() + '\n[embeddings]\nweights = "sites.csv"\n')
+    with pytest.raises(WeightsError, match=r"sites\.csv"):
+        open_study(copy).run()
 
 
 @pytest.mark.parametrize(
@@ -270,7 +285,7 @@ def test_a_dask_scheduler_gives_the_same_scores(finished, network, tmp_path, kin
     bad = next((folder / "flux").glob("*XX-V03*"))
     if kind == "local":
         run = open_study(folder).run("local")
-        expected = pd.read_csv(finished / "runs" / "leave-site-out" / "scores.csv")
+        expected = pd.read_csv(finished / "runs" / "GPP_NT_VUT_REF" / "leave-site-out" / "scores.csv")
         pd.testing.assert_frame_equal(
             run.benchmark.scores[["features", "regressor", "n", "r2"]].reset_index(drop=True),
             expected[["features", "regressor", "n", "r2"]],

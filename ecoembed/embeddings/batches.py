@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import xarray as xr
 
+from ecoembed.errors import UnitError
 from ecoembed.schema import check_embedding_cube
 from ecoembed.sensors import get_sensor
 
@@ -73,10 +74,26 @@ def frames_of(cube: xr.DataArray) -> Frames:
     """Frames of a Cube, clipped to its sensor's valid range.
 
     A pixel counts as observed on a date only if all its bands are.
+
+    Raises
+    ------
+    UnitError
+        If more than 5 % of the values lie farther outside the valid range than that range is wide: another unit.
     """
-    low, high = get_sensor(cube.attrs["sensor"]).valid_range
+    sensor = get_sensor(cube.attrs["sensor"])
+    low, high = sensor.valid_range
     values = torch.from_numpy(np.array(cube.transpose("time", "band", "y", "x").values, dtype=np.float32))
     valid = torch.isfinite(values).all(dim=1)
+    far = float(((values < 2 * low - high) | (values > 2 * high - low)).sum()) / max(
+        float(torch.isfinite(values).sum()), 1
+    )
+    if far > 0.05:
+        raise UnitError(
+            f"{far:.0%} of the values cannot be {sensor.title} in {sensor.unit}",
+            where=cube.attrs.get("site", sensor.name),
+            expected=f"values of about {low:g} to {high:g} {sensor.unit}",
+            remedy="Open the files with ecoembed.open_cube, which settles scale and unit",
+        )
     values = values.clamp_(low, high).masked_fill_(~valid[:, None], 0.0)
     return Frames(values, valid, days_of(cube["time"].values))
 

@@ -71,6 +71,8 @@ class Encoder:
         ------
         VariableError
             If a band is absent, or a cube is of another sensor or unit.
+        UnitError
+            If the values contradict their unit (digital numbers for reflectance, linear power for dB).
         GridError
             If the two cubes lie on different grids.
 
@@ -163,6 +165,12 @@ def load_encoder(name_or_path: str | Path = "default") -> Encoder:
     name_or_path : str or Path
         ``"default"`` (ships with the package), ``"random"`` (the same encoder with random weights, seed 0), or the
         path of a weights file written by ``ecoembed pretrain``.
+
+    Returns
+    -------
+    Encoder
+        ``encode(s2, s1)`` embeds; ``card`` says what the weights are and were trained on; ``random(seed)`` gives the
+        same encoder with random weights.
 
     Raises
     ------

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecoembed.embeddings import encode
-from ecoembed.errors import ConfigError, GridError, VariableError
+from ecoembed.errors import ConfigError, GridError, UnitError, VariableError
 
 from .conftest import make_cube
 
@@ -127,6 +127,8 @@ def test_random_weights_are_the_same_from_many_threads_and_leave_the_global_gene
             VariableError,
             "not smoothed as",
         ),
+        (lambda s2, s1: (s2 * np.float32(1e4), s1), UnitError, "cannot be Sentinel-2"),
+        (lambda s2, s1: (s2, s1 * np.float32(1e4)), UnitError, "cannot be Sentinel-1"),
         (lambda s2, s1: (s2, s1.assign_coords(y=s1["y"] + 10)), GridError, "different grids"),
         (lambda s2, s1: (s2.isel(band=slice(None, None, -1)), s1), VariableError, "band order differs"),
     ],
