@@ -11,10 +11,17 @@ import pandas as pd
 
 from ecoembed.errors import FileError, TableError
 
-__all__ = ["as_dates", "as_numbers", "read_table", "require"]
+__all__ = ["as_dates", "as_numbers", "as_sites", "read_table", "require"]
 
 #: How FLUXNET writes a missing value; in a user's table it is a missing value that was not declared as one.
 _FILL = -9999.0
+#: Other habits; refused where no other value of the column comes even half way to them.
+_LIKELY_FILLS = (-999.0, -99999.0)
+
+_DAY = r"\d{4}-\d{2}-\d{2}"
+_CLOCK = r"[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?"
+_ZONE = r"(?:Z|[+-]\d{2}:?\d{2})"
+_YEARS = (1900, 2100)
 
 
 def read_table(table: pd.DataFrame | str | Path) -> pd.DataFrame:
@@ -27,11 +34,25 @@ def read_table(table: pd.DataFrame | str | Path) -> pd.DataFrame:
     readers = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
     if path.suffix.lower() not in readers:
         raise FileError("not a table that can be read", where=path, expected=" or ".join(readers))
+    if path.suffix.lower() == ".csv":
+        _refuse_separator(path)
     try:
         frame: pd.DataFrame = readers[path.suffix.lower()](path)
     except (ValueError, OSError) as exc:  # pandas' parser errors and Arrow's are ValueErrors
         raise FileError(f"the table cannot be read: {exc}", where=path, remedy="Write it again") from None
     return frame
+
+
+def _refuse_separator(path: Path) -> None:
+    """Refuse a CSV whose header is cut by something else than commas: it would be read as one column."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        header = file.readline().rstrip("\r\n")
+    for separator, name in ((";", "';'"), ("\t", "a tab")):
+        if separator in header and "," not in header:
+            raise TableError(
+                f"the separator is {name}", where=path, found=header[:60], expected="','",
+                remedy="Save the table with commas, and numbers with a decimal point",
+            )  # fmt: skip
 
 
 def require(frame: pd.DataFrame, names: Sequence[str]) -> None:
@@ -49,14 +70,20 @@ def require(frame: pd.DataFrame, names: Sequence[str]) -> None:
 
 def as_numbers(column: pd.Series) -> pd.Series:
     """As float64; NaN where missing."""
+    values = column
     if not (pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)):
-        example = column.dropna().iloc[0] if column.notna().any() else None
-        raise TableError(
-            "column is not numeric", where=column.name, found=f"{column.dtype}, e.g. {example!r}", expected="numbers",
-            remedy="Encode it as numbers, or leave it out",
-        )  # fmt: skip
-    values = column.astype(float)
-    for test, what in ((np.isinf(values), "infinite values"), (values == _FILL, f"fill values ({_FILL:g})")):
+        values = pd.to_numeric(column.astype(object).map(str, na_action="ignore"), errors="coerce")
+        bad = column.notna() & values.isna()
+        if bad.any():
+            raise TableError(
+                "column is not numeric", where=column.name, found=_first(column, bad), expected="numbers",
+                remedy="Encode it as numbers, or leave it out; leave missing values empty",
+            )  # fmt: skip
+    values = values.astype(float)
+    for test, what in (
+        (np.isinf(values), "infinite values"),
+        *((values == f, f"fill values ({f:g})") for f in _fills(values)),
+    ):
         if test.any():
             raise TableError(
                 what, where=column.name, found=f"{int(test.sum())} of {len(values)} rows", expected="finite numbers",
@@ -65,17 +92,63 @@ def as_numbers(column: pd.Series) -> pd.Series:
     return values
 
 
+def _fills(values: pd.Series) -> list[float]:
+    """-9999, and of the other fill values those that lie far outside the rest of the column."""
+    rest = values[~values.isin((_FILL, *_LIKELY_FILLS))].min()
+    return [_FILL, *(fill for fill in _LIKELY_FILLS if not rest < fill / 2)]
+
+
 def as_dates(column: pd.Series) -> pd.Series:
-    """As datetime64[ns]; FLUXNET's YYYYMMDD numbers are dates, other numbers are refused."""
-    name, filled = column.name, column.dropna()
-    if pd.api.types.is_numeric_dtype(column):
-        if not filled.between(1900_01_01, 2100_12_31).all():
-            raise TableError("dates are numbers", where=name, found=filled.iloc[0], expected="YYYYMMDD or 2020-03-30")
-        column = column.map(lambda v: v if pd.isna(v) else f"{int(v):08d}")
-    try:
-        parsed = pd.to_datetime(column)
-    except (ValueError, TypeError) as exc:
-        raise TableError(f"dates cannot be read: {exc}", where=name, expected="2020-03-30") from None
-    if getattr(parsed.dt, "tz", None) is not None:
-        raise TableError("dates carry a time zone", where=name, expected="the tower's local standard day")
+    """As datetime64[ns]: dates, text as YYYY-MM-DD (with or without a time), and FLUXNET's YYYYMMDD numbers.
+
+    Nothing else is guessed at: 05.04.2020 is May to some and April to others.
+    """
+    if pd.api.types.is_datetime64_any_dtype(column):
+        zoned, parsed = column.notna() & (column.dt.tz is not None), column
+    else:
+        text = column.astype(object).map(_written, na_action="ignore").astype("string")
+        zoned = text.str.fullmatch(_DAY + _CLOCK + _ZONE).fillna(False).astype(bool)
+        read = text.str.fullmatch(rf"\d{{8}}|{_DAY}(?:{_CLOCK})?").fillna(False).astype(bool)
+        parsed = pd.to_datetime(text.where(read), format="ISO8601", errors="coerce")
+    if zoned.any():
+        raise TableError(
+            "dates carry a time zone", where=column.name, found=_first(column, zoned),
+            expected="the tower's local standard day",
+        )  # fmt: skip
+    bad = column.notna() & ~parsed.dt.year.between(*_YEARS)
+    if bad.any():
+        raise TableError(
+            "dates cannot be read", where=column.name, found=_first(column, bad), expected="YYYY-MM-DD or YYYYMMDD"
+        )
     return parsed.astype("datetime64[ns]")
+
+
+def _written(date: object) -> str:
+    """A date as text; a whole number without a decimal point."""
+    return f"{date:.12g}" if isinstance(date, int | float | np.number) else str(date).strip()
+
+
+def as_sites(column: pd.Series) -> pd.Series:
+    """As text without surrounding white space; NaN where missing.
+
+    Two spellings of one site would put it on both sides of a split, so IDs that differ by case or inner white space
+    alone are refused.
+    """
+    sites = column.astype(object).map(lambda v: str(v).strip(), na_action="ignore")
+    sites = sites.where(sites != "")
+    spelt: dict[str, str] = {}
+    for site in sites.dropna().unique():
+        other = spelt.setdefault("".join(site.split()).casefold(), site)
+        if other != site:
+            raise TableError(
+                "two spellings of what looks like one site", where=column.name, found=f"{other!r} and {site!r}",
+                expected="IDs that differ by more than case or spaces", remedy="Spell every site in one way",
+            )  # fmt: skip
+    return sites
+
+
+def _first(column: pd.Series, bad: pd.Series) -> str:
+    """The first bad value and its row, counted from 1 below the header."""
+    row = int(np.argmax(bad.to_numpy()))
+    value = column.iloc[row]
+    return f"{repr(value) if isinstance(value, str) else value} in row {row + 1}"

@@ -14,7 +14,7 @@ from ecoembed.errors import ConfigError, TableError
 from ecoembed.gpp.baselines import seasonal_cycle
 from ecoembed.gpp.rows import describe_rows
 from ecoembed.schema import check_feature_table
-from ecoembed.validation.columns import as_dates, as_numbers, require
+from ecoembed.validation.columns import as_dates, as_numbers, as_sites, require
 
 __all__ = ["Samples", "feature_sets", "make_samples"]
 
@@ -105,9 +105,12 @@ def make_samples(
     Raises
     ------
     TableError
-        Absent, non-numeric or infinite columns; undeclared fill values; two different rows of one site and date; a
-        feature that gives the target away; no row left.
+        Absent, non-numeric or infinite columns; undeclared fill values; dates in another notation; two spellings of
+        one site; two different rows of one site and date; a target that never changes; a feature that gives the
+        target away; no row left.
     """
+    if len(table) == 0:
+        raise TableError("the table has no rows", expected="one row for each site and day")
     frame = table
     if table.columns.nlevels == 2:
         frame, target = _flat(table, site, date), f"observed.{target}"
@@ -118,7 +121,7 @@ def make_samples(
     if target in names:
         raise TableError("the target is among the features", where=target)
     frame = frame[list(dict.fromkeys([site, date, target, *names, *cycle.values()]))].copy()
-    frame[date] = as_dates(frame[date])
+    frame[site], frame[date] = as_sites(frame[site]), as_dates(frame[date])
     for name in dict.fromkeys((target, *names, *(v for k, v in cycle.items() if k == "latitude"))):
         frame[name] = as_numbers(frame[name])
     if "latitude" in cycle:
@@ -128,6 +131,10 @@ def make_samples(
     if climatology is not None:
         features["climatology"] = _seasonal(frame, date, climatology)
     sites, values = frame[site].to_numpy(dtype=object), frame[[target, *names]].to_numpy(dtype=float)
+    if np.ptp(values[:, 0]) == 0:
+        raise TableError(
+            "the target never changes, so that r2 is undefined", where=target, found=f"{values[0, 0]:g} in every row"
+        )
     _refuse_leaks(values[:, 0], values[:, 1:], names, sites)
     dates = pd.DatetimeIndex(frame[date])
     return Samples(sites, dates, values[:, 0], features, rows, without, _digest(sites, dates, values))

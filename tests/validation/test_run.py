@@ -135,7 +135,7 @@ def test_a_noisy_leak_shows_in_the_score():
         ({"TA": -9999.0}, "TA: fill values"),
         ({"TA": np.nan}, "no row has the target and every feature.*'all missing': 100"),
         ({"date": "today?"}, "date: dates cannot be read"),
-        ({"date": 17}, "date: dates are numbers"),
+        ({"date": 17}, "date: dates cannot be read.*17 in row 1"),
         ({"SITE_ID": "one"}, "different rows of one site and date"),
     ],
 )
