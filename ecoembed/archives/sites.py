@@ -5,6 +5,8 @@ Source of the spellings: FLUXNET BADM variable names (fluxnet.org, BADM data pro
 
 from __future__ import annotations
 
+import functools
+import re
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,6 +41,11 @@ REQUIRED = ("site_id", "latitude", "longitude")
 #: Four decimals of a degree are 11 m, about one Sentinel-2 pixel.
 DECIMALS = 4
 
+#: Farther than this from ``longitude / 15``, in h, no civil time lies (western China comes closest).
+MAX_OFFSET = 3.0
+
+_UNITS = {"latitude": "degrees", "longitude": "degrees", "utc_offset": "h"}  # all other numbers are in m
+
 _MISSING = ("", "NA", "NaN", "nan", "N/A", "-9999", "-9999.0")
 
 
@@ -62,14 +69,16 @@ def read_sites(path: str | Path) -> geopandas.GeoDataFrame:
     Warns
     -----
     UserWarning
-        Coordinates with fewer than four decimals: the tower may stand in another pixel.
+        Coordinates with fewer than four decimals: the tower may stand in another pixel. A ``utc_offset`` that does not
+        fit the longitude: its days are cut at the wrong hour. Each is said once for a file.
 
     Raises
     ------
     FileError, ProductError
         The file cannot be read, or is a workbook.
     TableError
-        A column is absent or given twice, or a value is impossible; row and column are named.
+        Another separator than the comma; a column is absent or given twice; a value is impossible; row and column are
+        named.
     """
     import geopandas
 
@@ -82,6 +91,7 @@ def read_sites(path: str | Path) -> geopandas.GeoDataFrame:
     table = table.set_index(table.pop("site_id").rename("site_id"))
     _refuse_breaches(table, path)
     points = geopandas.points_from_xy(table["longitude"], table["latitude"])
+    _warn_of_offsets(table, path)
     sites = geopandas.GeoDataFrame(table, geometry=points, crs="EPSG:4326")
     return schema.check_sites(sites, where=path.name)
 
@@ -89,13 +99,39 @@ def read_sites(path: str | Path) -> geopandas.GeoDataFrame:
 def _read_text(path: Path) -> pd.DataFrame:
     """All cells as text, so that the decimals can be counted and no digit is lost before it is converted."""
     refuse_workbook(path, expected="a CSV site table")
+    _refuse_other_separator(path)
     try:
         table = pd.read_csv(path, dtype=object, keep_default_na=False, na_values=list(_MISSING), encoding="utf-8-sig")
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as exc:
         raise FileError(
-            "the site table cannot be read", where=path.name, found=exc, expected="a comma-separated file in UTF-8"
+            "the site table cannot be read",
+            where=path.name,
+            found=_plain(exc),
+            expected="a comma-separated file in UTF-8",
         ) from None
     return table.map(lambda cell: cell.strip() if isinstance(cell, str) else cell)
+
+
+def _refuse_other_separator(path: Path) -> None:
+    with path.open("rb") as stream:
+        header = stream.readline()
+    for separator, name in ((b";", "';'"), (b"\t", "a tab")):
+        if header.count(separator) > header.count(b","):
+            raise TableError(
+                f"the separator is {name}",
+                where=path.name,
+                expected="','",
+                remedy="Save it with a comma between columns and a point in numbers",
+            )
+
+
+def _plain(exc: Exception) -> str:
+    if isinstance(exc, UnicodeDecodeError):
+        return "not text in UTF-8"
+    if isinstance(exc, pd.errors.EmptyDataError):
+        return "an empty file"
+    fields = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(exc))
+    return "row {1} has {2} fields, not {0}".format(*fields.groups()) if fields else "a quote that is never closed"
 
 
 def _named(table: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -155,12 +191,32 @@ def _warn_if_rounded(text: pd.DataFrame, path: Path) -> None:
     rounded = text["site_id"][decimals.min(axis=1) < DECIMALS]
     if len(rounded):
         shown = ", ".join(map(str, rounded.iloc[:5])) + (", ..." if len(rounded) > 5 else "")
-        warnings.warn(
+        _warn_once(
+            path.absolute(),
             f"{path.name}: the coordinates of {len(rounded)} of {len(text)} sites carry fewer than {DECIMALS} decimals "
             f"({shown}): a tower may stand tens of metres from where they say",
-            UserWarning,
-            stacklevel=3,
         )
+
+
+def _warn_of_offsets(table: pd.DataFrame, path: Path) -> None:
+    """Local time follows the sun to a few hours; beside the date line a whole day may lie between them."""
+    beside = (table["utc_offset"] - table["longitude"] / 15 + 12) % 24 - 12
+    odd = table[beside.abs() > MAX_OFFSET]
+    if len(odd):
+        rows = zip(odd.index[:5], odd["utc_offset"], odd["longitude"], strict=False)
+        shown = "; ".join(f"{site}: {offset:+g} h at longitude {longitude:g}" for site, offset, longitude in rows)
+        shown += "; ..." if len(odd) > 5 else ""
+        _warn_once(
+            path.absolute(),
+            f"{path.name}: utc_offset of {len(odd)} of {len(table)} sites differs from longitude / 15 by more than "
+            f"{MAX_OFFSET:g} h ({shown}): expected local standard time minus UTC, in h",
+        )
+
+
+@functools.cache
+def _warn_once(path: Path, text: str) -> None:
+    """Warn without a line of our source, which tells a user nothing; a run reads its site table several times."""
+    warnings.warn_explicit(text, UserWarning, filename="ecoembed", lineno=0)
 
 
 def _refuse_breaches(table: pd.DataFrame, path: Path) -> None:
@@ -173,6 +229,20 @@ def _refuse_breaches(table: pd.DataFrame, path: Path) -> None:
         raise TableError(
             "impossible value",
             where=f"{path.name}, row {table.index.get_loc(site) + 2} ({site}), column {first['column']}",
-            found=repr(first["failure_case"]),
-            expected=first["check"],
+            found=_value(first["failure_case"]),
+            expected=_allowed(str(first["column"])),
         ) from None
+
+
+def _value(cell: object) -> str:
+    if pd.isna(cell):
+        return "an empty cell"
+    return repr(cell) if isinstance(cell, str) else str(cell)
+
+
+def _allowed(column: str) -> str:
+    """What the schema allows in `column`, in words."""
+    facts = schema.SITES.columns[column].checks[0].statistics
+    if "allowed_values" in facts:
+        return f"one of {', '.join(facts['allowed_values'])}, or an empty cell where unknown"
+    return f"between {facts['min_value']} and {facts['max_value']} {_UNITS.get(column, 'm')}"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ def test_reads_own_names_at_full_precision(tmp_path: Path) -> None:
 
 def test_reads_fluxnet_names_and_leaves_absent_columns_missing(tmp_path: Path) -> None:
     text = "SITE_ID,LOCATION_LAT,LOCATION_LONG,LOCATION_ELEV,IGBP,UTC_OFFSET,HEIGHTC,SENSOR_HEIGHT\n"
-    sites = read_sites(write(tmp_path, text + "XX-T01,48.12345,11.54321,-9999,DBF,-5,25,NA\n"))
+    sites = read_sites(write(tmp_path, text + "XX-T01,48.12345,-72.54321,-9999,DBF,-5,25,NA\n"))
     row = sites.loc["XX-T01"]
     assert (row["latitude"], row["utc_offset"], row["canopy_height"]) == (48.12345, -5.0, 25.0)
     assert np.isnan(row["elevation"])
@@ -83,3 +84,79 @@ def test_unreadable_files(tmp_path: Path) -> None:
     (tmp_path / "old.csv").write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 64)
     with pytest.raises(ProductError, match="workbook"):
         read_sites(tmp_path / "old.csv")
+
+
+@pytest.mark.parametrize(("separator", "named"), [(";", "';'"), ("\t", "a tab")])
+def test_another_separator_is_named(tmp_path: Path, separator: str, named: str) -> None:
+    text = "site_id,latitude,longitude\nXX-T01,48.12345,11.54321\n".replace(",", separator)
+    with pytest.raises(TableError, match=f"the separator is {named} .*expected ','"):
+        read_sites(write(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (
+            ",0.3,",
+            ",-1,",
+            "row 2 (XX-T01), column canopy_height: impossible value (found -1.0; expected between 0 and 150 m",
+        ),
+        ("GRA", "FOREST", "column igbp: impossible value (found 'FOREST'; expected one of ENF, EBF,"),
+        (",1,CC", ",60,CC", "column utc_offset: impossible value (found 60.0; expected between -14 and 14 h"),
+        (
+            "48.123456789",
+            "",
+            "column latitude: impossible value (found an empty cell; expected between -90 and 90 degrees",
+        ),
+    ],
+)
+def test_a_breach_is_told_in_words(tmp_path: Path, old: str, new: str, told: str) -> None:
+    with pytest.raises(TableError) as caught:
+        read_sites(write(tmp_path, OURS + ROW.replace(old, new)))
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "found an empty file"),
+        (b"site_id,latitude,longitude\nXX-\xfc,48.12345,11.54321\n", "found not text in UTF-8"),
+        (b"site_id,latitude,longitude\nXX-T01,48.12345,11.54321\nXX-T02,1,2,3,4\n", "row 3 has 5 fields, not 3"),
+        (b'site_id,latitude,longitude\n"XX-T01,48.12345,11.54321\n', "a quote that is never closed"),
+    ],
+)
+def test_an_unreadable_table_is_told_in_words(tmp_path: Path, content: bytes, told: str) -> None:
+    (tmp_path / "sites.csv").write_bytes(content)
+    with pytest.raises(FileError) as caught:
+        read_sites(tmp_path / "sites.csv")
+    assert told in str(caught.value)
+
+
+def test_warnings_come_once_and_without_a_source_line(tmp_path: Path) -> None:
+    text = "site_id,latitude,longitude,utc_offset\nXX-T01,48.123,11.54321,1\nXX-T02,48.12345,-72.12345,5\n"
+    path = write(tmp_path, text)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        read_sites(path)
+        read_sites(path)
+    rounded, offset = (str(warning.message) for warning in seen)
+    assert "decimals (XX-T01)" in rounded
+    assert "utc_offset of 1 of 2 sites" in offset
+    assert "XX-T02: +5 h at longitude -72.1" in offset
+    for each in seen:
+        assert (
+            len(warnings.formatwarning(str(each.message), each.category, each.filename, each.lineno).splitlines()) == 1
+        )
+
+
+def test_civil_times_far_from_the_sun_are_accepted(tmp_path: Path) -> None:
+    rows = "XX-W01,39.12345,75.12345,8\nXX-D01,-21.12345,-175.12345,13\nXX-N01,48.12345,11.54321,\n"
+    path = write(tmp_path, "site_id,latitude,longitude,utc_offset\n" + rows)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(read_sites(path)) == 3
+
+
+def test_a_folder_is_named_as_such(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=r"this is a folder.*expected a CSV site table"):
+        read_sites(tmp_path)
