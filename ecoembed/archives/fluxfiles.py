@@ -124,7 +124,7 @@ def read_columns(table: FluxFile, columns: Sequence[str]) -> pd.DataFrame:
             raise FileError(
                 "the table is damaged or truncated",
                 where=table.name,
-                found=str(exc).split("\n")[0][:200],
+                found="not text in UTF-8" if "UTF8" in str(exc) else str(exc).split("\n")[0][:200],
                 expected=f"{len(table.columns)} fields in every row, numbers below the header",
                 remedy="Download the file again",
             ) from None
@@ -134,7 +134,9 @@ def read_columns(table: FluxFile, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def refuse_workbook(path: Path, expected: str) -> None:
-    """Raise if `path` is absent or is an Excel workbook, judged by its content."""
+    """Raise if `path` is absent, a folder or an Excel workbook, judged by its content."""
+    if path.is_dir():
+        raise FileError("this is a folder", where=path, expected=expected, remedy="Give the file itself")
     if not path.is_file():
         raise FileError("no such file", where=path, remedy="Check the path")
     with path.open("rb") as stream:

@@ -154,7 +154,7 @@ def _site(table: FluxFile, given: str | None) -> str:
             "the file's name holds no site ID",
             where=table.name,
             expected="for example FLX_US-Ha1_FLUXNET2015_FULLSET_DD_1992-2012_1-3.csv",
-            remedy="Keep the name it was downloaded under, or pass site=...",
+            remedy="Keep the name it was downloaded under, or rename it; from Python, pass site=...",
         )
     return site
 

@@ -61,8 +61,7 @@ def get_target(target: str, columns: Sequence[str], where: str) -> Target:
     entry = TARGETS.get(target)
     if entry is None or target not in columns:
         what = f"target {target} absent" if entry else f"{target} is not a daily carbon flux with a known QC column"
-        present = [column for column in columns if column in TARGETS]
-        close = difflib.get_close_matches(target, present, n=5, cutoff=0.0)
+        close = _closest(target, [column for column in columns if column in TARGETS])
         raise VariableError(
             what, where=where, expected="one of the file's targets", remedy=_candidates("targets", close)
         )
@@ -72,6 +71,18 @@ def get_target(target: str, columns: Sequence[str], where: str) -> Target:
             f"QC column of {target} absent", where=where, expected=entry.qc, remedy=_candidates("QC columns", close)
         )
     return entry
+
+
+def _closest(target: str, present: Sequence[str]) -> list[str]:
+    """Of the same flux, the reference versions first, those of one threshold for each year before the others."""
+    wanted = target.upper()
+
+    def rank(name: str) -> tuple[bool, bool, float, bool, bool]:
+        other = name.split("_")[0] != wanted.split("_")[0]
+        likeness = difflib.SequenceMatcher(None, wanted, name).ratio()
+        return other, not name.endswith("_REF"), -likeness, "_CUT_" in name, "_DT_" in name
+
+    return sorted(present, key=rank)[:5]
 
 
 def _candidates(kind: str, close: Sequence[str]) -> str:

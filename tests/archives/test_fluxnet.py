@@ -98,7 +98,7 @@ def test_unsorted_days_are_sorted_and_repeated_ones_counted(tmp_path: Path) -> N
 
 def test_utc_offset_and_site_are_taken_from_the_caller(tmp_path: Path) -> None:
     path = fakes.write_csv(tmp_path, fakes.daily(), "daily.csv")
-    with pytest.raises(ProductError, match=r"no site ID.*site="):
+    with pytest.raises(ProductError, match=r"no site ID.*or rename it; from Python, pass site="):
         open_flux(path)
     flux = open_flux(path, site="XX-T02", utc_offset=-3.5)
     assert (flux.attrs["site"], flux.attrs["utc_offset"]) == ("XX-T02", -3.5)
@@ -124,6 +124,22 @@ def test_absent_target_or_qc_lists_close_names(tmp_path: Path) -> None:
         VariableError, match=r"QC column of GPP_NT_VUT_REF absent.*expected NEE_VUT_REF_QC.*NEE_CUT_REF_QC"
     ):
         open_flux(bare)
+
+
+def test_reference_versions_are_suggested_first(tmp_path: Path) -> None:
+    names = [f"GPP_{m}_{t}_{v}" for t in ("CUT", "VUT") for m in ("DT", "NT") for v in ("05", "25", "REF", "MEAN")]
+    table = fakes.daily().iloc[:, :1].assign(**dict.fromkeys(["NEE_VUT_REF", *names], 1.0))
+    path = fakes.write_csv(tmp_path, table, fakes.name("DD"))
+    for given in ("GPP", "gpp"):
+        with pytest.raises(VariableError, match=r"closest targets here: GPP_NT_VUT_REF, GPP_DT_VUT_REF, GPP_NT_CUT"):
+            open_flux(path, given)
+
+
+def test_a_folder_is_named_as_such(tmp_path: Path) -> None:
+    with pytest.raises(
+        FileError, match=r"this is a folder \(expected a daily FLUXNET2015/ONEFlux.*Give the file itself"
+    ):
+        open_flux(tmp_path)
 
 
 def test_other_products_are_named(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 CODE = """
 import sys
@@ -17,7 +18,7 @@ assert set(shapes) == {(10, 24, 24)}, shapes
 """
 
 
-def test_many_places_at_once(network):
+def test_many_places_at_once(network: Path) -> None:
     """In a process of its own: without the lock it dies of a bus error or hangs."""
     done = subprocess.run(
         [sys.executable, "-c", CODE, str(network / "satellite")],
