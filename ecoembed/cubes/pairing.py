@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from ecoembed import schema
 from ecoembed.archives.sentinel1 import to_db, to_power
 from ecoembed.errors import GridError, VariableError
 from ecoembed.sensors import S1
@@ -75,7 +76,7 @@ def smooth(s1: xr.DataArray, window: int = 3) -> xr.DataArray:
     Parameters
     ----------
     s1 : xr.DataArray
-        (time, band, y, x) in dB.
+        Sentinel-1 cube (time, band, y, x) in dB.
     window : int
         Number of acquisitions.
 
@@ -87,8 +88,9 @@ def smooth(s1: xr.DataArray, window: int = 3) -> xr.DataArray:
     Raises
     ------
     VariableError
-        `s1` is smoothed already.
+        `s1` is of another sensor, or smoothed already.
     """
+    schema.check_cube(s1, S1.name)
     if "smoothing" in s1.attrs:
         raise VariableError("the cube is smoothed already", where=s1.attrs.get("site"), found=s1.attrs["smoothing"])
     power = to_power(s1.values)

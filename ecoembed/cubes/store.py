@@ -150,7 +150,13 @@ def _chunks(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _load(path: Path, group: str, lazy: bool) -> xr.Dataset:
     if not is_store(path):
-        raise FileError("no Zarr store", where=path, remedy="Build it first (save_cubes, or ecoembed run)")
+        raw = path.suffix.lower() == ".nc" or any(path.glob("*.nc"))
+        raise FileError(
+            "no Zarr store",
+            where=path,
+            found="NetCDF files as delivered" if raw else None,
+            remedy="Build it with: ecoembed cube FOLDER --out STORE.zarr",
+        )
     if not (path / group / "zarr.json").is_file():
         groups = sorted(child.parent.name for child in path.glob("*/zarr.json"))
         raise VariableError(f"no group {group}", where=path.name, found=", ".join(groups) or "none", expected=group)
@@ -159,7 +165,10 @@ def _load(path: Path, group: str, lazy: bool) -> xr.Dataset:
         stored = xr.open_zarr(path, group=group, consolidated=False, decode_coords="all", chunks={} if lazy else None)
         stored = stored if lazy else stored.load()
     except (OSError, ValueError, KeyError, RuntimeError) as exc:
-        raise FileError("the store is damaged", where=f"{path.name}, {group}", found=exc, remedy="Rebuild it") from None
+        found = exc if isinstance(exc, PermissionError) else "contents that cannot be decoded"
+        raise FileError(
+            "the store is damaged", where=f"{path.name}, {group}", found=found, remedy=f"Delete {path} and run again"
+        ) from None
     text = {name: c.values.astype(object).astype(str) for name, c in stored.coords.items() if c.dtype.kind in "OT"}
     return stored.assign_coords({name: (name, values) for name, values in text.items()})
 
@@ -174,5 +183,5 @@ def _refuse_holes(path: Path, group: str) -> None:
                 "the store lost chunks",
                 where=f"{path.name}, {group}/{name}",
                 found=f"{array.nchunks_initialized} of {array.nchunks} chunks",
-                remedy="Copy it again, or rebuild it",
+                remedy=f"Delete {path} and run again",
             )

@@ -57,3 +57,8 @@ def test_smoothing_sees_no_future_and_is_done_once(cubes: tuple[xr.DataArray, xr
     assert smoothed.attrs["smoothing"] == "trailing mean of 3 acquisitions in linear power"
     with pytest.raises(VariableError, match="smoothed already"):
         smooth(smoothed)
+
+
+def test_only_sentinel_1_is_smoothed(cubes: tuple[xr.DataArray, xr.DataArray]) -> None:
+    with pytest.raises(VariableError, match=r"another sensor \(found S2_L2A; expected S1\)"):
+        smooth(cubes[0])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from pathlib import Path
 
@@ -82,7 +83,7 @@ def test_lost_chunks_are_noticed(tmp_path: Path, cubes: dict[str, xr.DataArray])
     save_cubes({"empty": empty, **cubes}, path)
     assert load_cube(path, "empty").isnull().all()
     next(file for file in (path / "S1" / "cube" / "c").rglob("*") if file.is_file()).unlink()
-    with pytest.raises(FileError, match=r"lost chunks.*0 of 1"):
+    with pytest.raises(FileError, match=rf"lost chunks.*0 of 1.*Delete {re.escape(str(path))} and run again"):
         load_cube(path, "S1")
     load_cube(path, "S2_L2A")
 
@@ -92,11 +93,12 @@ def test_damaged_stores(tmp_path: Path, cubes: dict[str, xr.DataArray]) -> None:
     save_cubes(cubes, path)
     with pytest.raises(VariableError, match=r"no group z.*S1, S2_L2A"):
         load_cube(path, "z")
-    with pytest.raises(FileError, match="no Zarr store"):
-        load_cube(tmp_path / "absent.zarr", "S1")
+    for absent in (tmp_path / "absent.zarr", tmp_path / "raw", next((tmp_path / "raw").glob("*.nc"))):
+        with pytest.raises(FileError, match=r"no Zarr store.*ecoembed cube FOLDER --out STORE\.zarr"):
+            load_cube(absent, "S1")
     chunk = next(file for file in (path / "S1" / "cube" / "c").rglob("*") if file.is_file())
     fakes.truncate(chunk)
-    with pytest.raises(FileError, match="damaged"):
+    with pytest.raises(FileError, match=rf"damaged.*Delete {re.escape(str(path))} and run again"):
         load_cube(path, "S1")
     (path / "S2_L2A" / "cube" / "zarr.json").write_text("{")
     with pytest.raises(FileError, match="damaged"):
