@@ -81,8 +81,8 @@ def read_benchmark_config(path: str | Path) -> dict[str, Any]:
 
 
 def _explained(exc: ValidationError, path: Path) -> ConfigError:
-    """The first complaint of pydantic, in our words."""
-    first = exc.errors()[0]
+    """The first complaint of pydantic, in our words; an unknown key before an absent one, which it may well mean."""
+    first = min(exc.errors(), key=lambda error: error["type"] != "extra_forbidden")
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "missing":
         return ConfigError("key absent", where=path, expected=key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["COLOURS", "map_figure", "series_figures"]
+__all__ = ["COLOURS", "map_figure", "series_figures", "value_limits"]
 
 #: Okabe and Ito's palette, which colour-blind readers can tell apart: observed, best, its comparison.
 COLOURS = ("#222222", "#0072B2", "#D55E00")
@@ -40,11 +40,23 @@ def series_figures(predictions: pd.DataFrame, models: Sequence[tuple[str, str]],
         model: predictions[(predictions["features"] == model[0]) & (predictions["regressor"] == model[1])]
         for model in models
     }
-    top = 1.05 * float(predictions["observed"].max())
-    low = min(0.0, *(float(t[c].min()) for t in chosen.values() for c in ("observed", "predicted")))
-    limits = (max(low, -0.25 * abs(top)), top)
+    limits = value_limits(chosen.values())
     pages = [sites[i : i + _PER_FIGURE] for i in range(0, len(sites), _PER_FIGURE)]
     return [_page(page, chosen, axis_label, limits) for page in pages]
+
+
+def value_limits(tables: Iterable[pd.DataFrame]) -> tuple[float, float]:
+    """From below the least to above the greatest of all observed and predicted values: nothing is cut off.
+
+    Examples
+    --------
+    >>> value_limits([pd.DataFrame({"observed": [-8.0, 1.0], "predicted": [-7.0, 2.0]})])
+    (-8.5, 2.5)
+    """
+    values = pd.concat([table[["observed", "predicted"]] for table in tables])
+    low, high = float(values.min().min()), float(values.max().max())
+    margin = 0.05 * (high - low) or 1.0
+    return low - margin, high + margin
 
 
 def _page(

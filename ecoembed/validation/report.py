@@ -13,7 +13,7 @@ import pandas as pd
 from ecoembed.files import atomic
 from ecoembed.gpp.rows import describe_rows
 from ecoembed.validation.figures import COLOURS, map_figure, series_figures
-from ecoembed.validation.result import Result
+from ecoembed.validation.result import NO_UNIT, Result
 from ecoembed.validation.splits import UNSEEN
 
 if TYPE_CHECKING:
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["answer", "compared", "write_report"]
 
 _BASELINE = "nirv_x_radiation"
-_EMBEDDINGS, _RANDOM = "embeddings", "embeddings:random"
+_EMBEDDINGS = "embeddings"
+#: What the embeddings must beat: what the satellite gives without an encoder, and an encoder without training.
+_RIVALS = ("bands", "indices", "embeddings:random")
+_CYCLE = "seasonal cycle by vegetation type"
 
 Model = tuple[str, str]
 
@@ -76,42 +79,55 @@ def compared(scores: pd.DataFrame) -> list[Model]:
 def answer(benchmark: Result) -> str:
     """The result in a few sentences: numbers only, for nothing here tests whether a difference is more than chance.
 
-    Where they are among the sets, the embeddings are held against the same set of a random encoder and against
-    NIRv x radiation: whether training, and satellites beyond one index, are worth it is what the benchmark is run for.
+    A set with embeddings is held against the same set with bands, with indices and with a random encoder in their
+    place, so that both sides have the same other drivers; the embeddings alone against NIRv x radiation, too.
     """
     scores, record = benchmark.scores, benchmark.record
     best = scores.iloc[0]
     where = "that the model never saw" if record["label"] == UNSEEN else "of which the model had seen other days"
     text = (
         f"At {best['sites']} sites {where}, {best['features']} ({best['regressor']}) has the highest r2 of all models: "
-        f"{_number(best['r2'])}, with an RMSE of {best['rmse']:.2f} {record['units']}."
+        f"{_number(best['r2'])}, with an RMSE of {best['rmse']:.2f} {_unit(record)}."
     )
     if best["r2"] <= 0:
         text += " That is no better than the mean over all sites."
     question, quoted = _question(scores)
-    text += question
+    text += f"{question} Whether a difference is more than chance is not tested."
     others = scores[~scores["features"].isin({best["features"], *quoted})].drop_duplicates("features")
     listed = ", ".join(f"{r['features']} {_number(r['r2'])}" for _, r in others.iterrows())
     return f"{text} The other sets, each with its better regressor: {listed}." if listed else text
 
 
 def _question(scores: pd.DataFrame) -> tuple[str, set[str]]:
-    """For each set with embeddings, its r2 against a random encoder and NIRv x radiation; and the names of all sets."""
+    """For each set with embeddings, its r2 against its rivals; and the names of all sets told of."""
     highest = scores.drop_duplicates("features").set_index("features")["r2"].round(2)
     clauses, quoted = [], set()
     for name in (n for n in highest.index if _EMBEDDINGS in n.split("+")):
-        random = "+".join(_RANDOM if part == _EMBEDDINGS else part for part in name.split("+"))
-        rivals = {random: "the random encoder", _BASELINE: "NIRv x radiation"}
-        met = {rival: words for rival, words in rivals.items() if rival in highest}
+        rivals = ["+".join(r if part == _EMBEDDINGS else part for part in name.split("+")) for r in _RIVALS]
+        met = [rival for rival in (*rivals, *([_BASELINE] if name == _EMBEDDINGS else [])) if rival in highest]
         against = [
-            f"{_number(highest[name] - highest[rival], '+')} against {words} ({_number(highest[rival])})"
-            for rival, words in met.items()
+            f"{_number(highest[name] - highest[rival], '+')} against {rival} ({_number(highest[rival])})"
+            for rival in met
         ]
         if against:
-            clauses.append(f"{name} {_number(highest[name])}, {' and '.join(against)}")
+            clauses.append(f"{name} {_number(highest[name])}: {', '.join(against)}")
             quoted |= {name, *met}
     told = f" What the embeddings add to r2, each set with its better regressor: {'; '.join(clauses)}."
     return told if clauses else "", quoted
+
+
+def _unit(record: dict[str, Any]) -> str:
+    """The unit after a number; in brackets where there is none."""
+    return f"({NO_UNIT})" if record["units"] == NO_UNIT else str(record["units"])
+
+
+def _columns(columns: Any) -> list[str]:
+    """The columns of a set in words; those of the climatology, which nobody reads one by one, in one."""
+    if isinstance(columns, dict):
+        return [f"{_CYCLE} ({', '.join(f'{k} = {v}' for k, v in columns.items())})"]
+    plain = [c for c in columns if not str(c).startswith("climatology.")]
+    count = len(columns) - len(plain)
+    return [*plain, f"{_CYCLE} ({count} columns)"] if count else plain
 
 
 def _number(value: float, sign: str = "") -> str:
@@ -132,6 +148,7 @@ def _context(
         "answer": answer(benchmark),
         "record": record,
         "scores": scores.to_dict("records"),
+        "columns": {name: _columns(columns) for name, columns in record["features"].items()},
         "colours": COLOURS,
         "series": [_uri(png) for png in series_figures(benchmark.predictions, models, quantity)],
         "models": models,

@@ -7,7 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-__all__ = ["Result"]
+__all__ = ["NO_UNIT", "Result"]
+
+#: What the record says of a target whose unit nobody told.
+NO_UNIT = "unit not given"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ecoembed import units as unit_names
 from ecoembed.errors import ConfigError
 from ecoembed.files import track
 from ecoembed.gpp.regressors import make_regressor
@@ -19,7 +18,7 @@ from ecoembed.gpp.rows import describe_rows
 from ecoembed.schema import check_predictions
 from ecoembed.validation.columns import read_table
 from ecoembed.validation.metrics import summarise, summarise_sites
-from ecoembed.validation.result import Result
+from ecoembed.validation.result import NO_UNIT, Result
 from ecoembed.validation.samples import Samples, feature_sets, make_samples
 from ecoembed.validation.save import save_benchmark
 from ecoembed.validation.splits import Fold, label_of, make_folds, name_of
@@ -98,7 +97,7 @@ def benchmark(
         For a flat table: ``{"type": column of vegetation types, "latitude": column or one number}`` adds the set
         ``climatology``, the mean seasonal cycle of each type.
     units : str, optional
-        Unit of the target; by default that of the `FeatureTable`, or gC m-2 d-1.
+        Unit of the target; by default that of the `FeatureTable`. Of another table it is not guessed.
     progress : bool, default True
         Print the rows dropped, and a progress bar, on stderr.
 
@@ -149,7 +148,7 @@ def benchmark(
     scores = summarise(predictions).assign(protocol=name_of(protocol), label=label)
     record = {
         "target": target,
-        "units": units or frame.attrs.get("units", unit_names.DAILY_CARBON_FLUX),
+        "units": units or frame.attrs.get("units", NO_UNIT),
         "protocol": name_of(protocol),
         "label": label,
         "folds": len(folds),

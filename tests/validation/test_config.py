@@ -43,6 +43,7 @@ def test_gives_the_arguments_of_benchmark(tmp_path):
         ("regresors = ['ridge']\n" + GOOD, r"b\.toml: unknown key.*regresors.*Did you mean 'regressors'"),
         (GOOD + "latitud = 1", r"climatology\.latitud.*Did you mean 'latitude'"),
         (GOOD.replace('target = "GPP"', ""), "key absent.*target"),
+        (GOOD.replace("target", "targte"), "unknown key.*targte.*Did you mean 'target'"),
         (GOOD.replace('["NIRv * SW"]', '"NIRv"'), r"features\.light: .*list"),
         ("seed = 'x'\n" + GOOD, "seed: .*integer"),
         ("target = ", "not valid TOML"),

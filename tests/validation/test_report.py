@@ -5,6 +5,7 @@ import pytest
 
 from ecoembed.errors import GridError, TableError
 from ecoembed.gpp.features import feature_table
+from ecoembed.validation.figures import value_limits
 from ecoembed.validation.pictures import clearest_date, footprint_share, picture_pair, stretch
 from ecoembed.validation.report import answer, compared, write_report
 from tests.gpp import worlds
@@ -55,27 +56,71 @@ def test_answer_states_numbers_and_no_significance(result):
     assert "no better than the mean" not in answer(run(flat()))
 
 
-def test_answer_holds_the_embeddings_against_the_random_encoder_and_light():
-    table = flat().assign(noise=np.random.default_rng(0).normal(0, 1, 100))
-    sets = {
-        "embeddings": ["NIRv"], "embeddings:random": ["noise"], "nirv_x_radiation": ["NIRv * SW"],
-        "embeddings+my-set": ["NIRv", "SW"], "temperature": ["TA"],
-    }  # fmt: skip
-    result = run(table, features=sets)
+def test_answer_compares_the_embeddings_with_what_has_the_same_drivers():
+    noise = np.random.default_rng(0).normal(0, 1, (2, 100))
+    table = flat().assign(noise=noise[0], hiss=noise[1])
+    plain = {"embeddings": ["NIRv"], "bands": ["hiss"], "indices": ["SW"], "embeddings:random": ["noise"]}
+    sets = {**plain, **{f"{name}+meteo": [*columns, "TA"] for name, columns in plain.items()}}
+    result = run(table, features={**sets, "nirv_x_radiation": ["NIRv * SW"], "meteo": ["TA"]})
     r2 = result.scores.set_index("features")["r2"].round(2)
 
     def text(value, sign=""):
-        return f"{value:{sign}.2f}".replace("-", "−")
+        return f"{value + 0.0:{sign}.2f}".replace("-", "−")
 
-    light = r2["nirv_x_radiation"]
-    random = f"{text(r2['embeddings'] - r2['embeddings:random'], '+')} against the random encoder"
-    assert f"embeddings {text(r2['embeddings'])}, {random} ({text(r2['embeddings:random'])})" in answer(result)
-    assert f" and {text(r2['embeddings'] - light, '+')} against NIRv x radiation ({text(light)})" in answer(result)
-    alone = f"embeddings+my-set {text(r2['embeddings+my-set'])}, {text(r2['embeddings+my-set'] - light, '+')} against N"
-    assert alone in answer(result)
-    assert answer(result).endswith(f" regressor: temperature {text(r2['temperature'])}.")  # the others are told above
-    for others in ({"embeddings": ["NIRv"], "bands": ["SW"]}, {"bands": ["NIRv"], "nirv_x_radiation": ["SW"]}):
+    def clause(name, rivals):
+        against = (f"{text(r2[name] - r2[rival], '+')} against {rival} ({text(r2[rival])})" for rival in rivals)
+        return f"{name} {text(r2[name])}: {', '.join(against)}"
+
+    told = answer(result)
+    united = clause("embeddings+meteo", ["bands+meteo", "indices+meteo", "embeddings:random+meteo"])
+    alone = clause("embeddings", ["bands", "indices", "embeddings:random", "nirv_x_radiation"])
+    assert f"; {united}. Whether" in told or f": {united}; " in told
+    assert f"; {alone}. Whether" in told or f": {alone}; " in told
+    assert told.count("against nirv_x_radiation") == 1  # never against a set with the weather
+    assert told.endswith(f" regressor: meteo {text(r2['meteo'])}.")  # the others are told above
+    for others in ({"embeddings": ["NIRv"], "my-set": ["SW"]}, {"bands": ["NIRv"], "nirv_x_radiation": ["SW"]}):
         assert "embeddings add" not in answer(run(table, features=others))
+
+
+def test_the_claim_says_itself_that_nothing_was_tested(result, tmp_path):
+    html = write_report(result, tmp_path / "r.html").read_text()
+    claim = html[html.index('<p class="answer">') :].split("</p>")[0]
+    assert "Whether a difference is more than chance is not tested." in claim
+    assert "chosen by this same r2" in html
+
+
+def test_a_unit_that_nobody_gave_is_not_made_up(tmp_path):
+    unknown, known = run(flat()), run(flat(), units="umol m-2 s-1")
+    assert (unknown.record["units"], known.record["units"]) == ("unit not given", "umol m-2 s-1")
+    html = write_report(unknown, tmp_path / "r.html").read_text()
+    assert "target GPP (unit not given)" in html
+    assert "gC m-2" not in html
+    assert re.search(r"RMSE of \d\.\d\d \(unit not given\)\.", answer(unknown))
+    assert re.search(r"RMSE of \d\.\d\d umol m-2 s-1\.", answer(known))
+
+
+def test_the_climatology_is_told_in_words(result, tmp_path):
+    count = len(result.record["features"]["climatology"])
+    html = write_report(result, tmp_path / "r.html").read_text()
+    assert f'<td>climatology</td><td class="wrap">seasonal cycle by vegetation type ({count} columns)</td>' in html
+    assert "year01" not in html
+    own = run(flat(), climatology={"type": "PFT", "latitude": 50.0})
+    html = write_report(own, tmp_path / "r.html").read_text()
+    assert "seasonal cycle by vegetation type (type = PFT, latitude = 50.0)" in html
+
+
+def test_pictures_are_explained(result, tmp_path):
+    html = write_report(result, tmp_path / "r.html", pictures=[("a", "b", b"c")]).read_text()
+    assert "date with the most valid pixels" in html
+    assert "2nd to its 98th percentile" in html
+
+
+def test_no_value_is_cut_off_the_series():
+    table = flat().assign(GPP=lambda t: -t["GPP"])  # as NEE: nearly all of it below zero
+    predictions = run(table).predictions
+    low, high = value_limits([predictions])
+    for column in ("observed", "predicted"):
+        assert low < predictions[column].min() < predictions[column].max() < high
 
 
 def test_report_names_the_sites_without_a_row(tmp_path):
