@@ -26,6 +26,20 @@ ANGLE = "degree"
 CARBON_MOLAR_MASS = 12.011
 SECONDS_PER_DAY = 86_400.0
 
+#: FLUXNET's unit of each half-hourly variable that a footprint needs.
+HALF_HOURLY = {
+    "USTAR": SPEED,
+    "WD": ANGLE,
+    "WS_F": SPEED,
+    "H_F_MDS": RADIATION,
+    "TA_F": TEMPERATURE,
+    "PA_F": "kPa",
+    "SW_IN_F": RADIATION,
+    "SW_IN_POT": RADIATION,
+    "V_SIGMA": SPEED,
+    "MO_LENGTH": LENGTH,
+}
+
 #: (from, to) -> (factor, offset): ``to = from * factor + offset``.
 _LINEAR: dict[tuple[str, str], tuple[float, float]] = {
     (CARBON_FLUX, DAILY_CARBON_FLUX): (CARBON_MOLAR_MASS * 1e-6 * SECONDS_PER_DAY, 0.0),

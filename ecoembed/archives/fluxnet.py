@@ -23,15 +23,7 @@ DRIVERS = {
 }
 
 #: Half-hourly columns that footprint models use, kept where present.
-HALFHOURS = {
-    "USTAR": units.SPEED,
-    "WD": units.ANGLE,
-    "WS_F": units.SPEED,
-    "H_F_MDS": units.RADIATION,
-    "TA_F": units.TEMPERATURE,
-    "PA_F": "kPa",
-    "SW_IN_F": units.RADIATION,
-}
+HALFHOURS = {name: units.HALF_HOURLY[name] for name in ("USTAR", "WD", "WS_F", "H_F_MDS", "TA_F", "PA_F", "SW_IN_F")}
 
 
 def open_flux(

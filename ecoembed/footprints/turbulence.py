@@ -23,20 +23,6 @@ CONVECTIVE_HEIGHT, HIGHEST = 1000.0, 3000.0
 #: A half-hour is daytime where incoming shortwave radiation exceeds this, W m-2.
 DAYTIME_RADIATION = 20.0
 
-#: FLUXNET's unit of each variable that is used.
-FLUXNET_UNITS = {
-    "USTAR": units.SPEED,
-    "WD": units.ANGLE,
-    "WS_F": units.SPEED,
-    "H_F_MDS": units.RADIATION,
-    "TA_F": units.TEMPERATURE,
-    "PA_F": "kPa",
-    "SW_IN_F": units.RADIATION,
-    "SW_IN_POT": units.RADIATION,
-    "V_SIGMA": units.SPEED,
-    "MO_LENGTH": units.LENGTH,
-}
-
 
 def displacement_height(canopy_height: Any) -> Any:
     """Zero-plane displacement, m, of a canopy of that height, m: 0.67 of it.
@@ -228,6 +214,6 @@ def _values(halfhours: xr.Dataset, name: str) -> Array:
             found=", ".join(map(str, halfhours.data_vars)),
             remedy="Use a FULLSET half-hourly file, or fixed_radius",
         )
-    wanted = FLUXNET_UNITS[name]
+    wanted = units.HALF_HOURLY[name]
     values = halfhours[name].to_numpy().astype(np.float64)
     return units.convert(values, halfhours[name].attrs.get("units", wanted), wanted)
