@@ -168,8 +168,10 @@ def _opened(path: Path) -> Iterator[xr.Dataset]:
         with _HDF5, xr.open_dataset(path, engine="netcdf4", mask_and_scale=False) as opened:
             yield opened
     except (OSError, RuntimeError, ValueError) as exc:
+        system = isinstance(exc, OSError) and (exc.errno or 0) > 0  # NetCDF numbers its own below zero
+        found = exc if system else "contents that cannot be decoded"
         raise FileError(
-            "the raster is truncated, damaged or no NetCDF", where=path.name, found=exc, remedy="Download it again"
+            "the raster is truncated, damaged or no NetCDF", where=path.name, found=found, remedy="Download it again"
         ) from None
 
 

@@ -165,7 +165,7 @@ def _load(path: Path, group: str, lazy: bool) -> xr.Dataset:
         stored = xr.open_zarr(path, group=group, consolidated=False, decode_coords="all", chunks={} if lazy else None)
         stored = stored if lazy else stored.load()
     except (OSError, ValueError, KeyError, RuntimeError) as exc:
-        found = exc if isinstance(exc, PermissionError) else "contents that cannot be decoded"
+        found = exc if isinstance(exc, OSError) and exc.errno else "contents that cannot be decoded"
         raise FileError(
             "the store is damaged", where=f"{path.name}, {group}", found=found, remedy=f"Delete {path} and run again"
         ) from None

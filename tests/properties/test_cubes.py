@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -180,7 +181,7 @@ def test_a_pixel_is_valid_where_all_bands_are(holes: np.ndarray) -> None:
 
 
 @pytest.fixture(scope="module")
-def place() -> dict[str, Path]:
+def place() -> Iterator[dict[str, Path]]:
     with tempfile.TemporaryDirectory() as folder:
         yield fakes.write_place(Path(folder))
 
