@@ -77,7 +77,8 @@ def read_weights(path: str | Path) -> tuple[TwoStage, ModelCard]:
             metadata = file.metadata() or {}
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as exc:
-        raise WeightsError(f"not a readable safetensors file: {exc}", where=path) from None
+        remedy = "Copy it again, or name a file that ecoembed pretrain wrote"
+        raise WeightsError("not a readable safetensors file, or a truncated one", where=path, remedy=remedy) from exc
     card = read_card(metadata, path)
     model = empty_model()
     expected, found = ({k: (tuple(t.shape), t.dtype) for k, t in d.items()} for d in (model.state_dict(), state))
