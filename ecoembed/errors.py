@@ -5,6 +5,8 @@ All derive from :class:`EcoembedError`; the command line prints the message with
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any
 
 __all__ = [
@@ -19,6 +21,7 @@ __all__ = [
     "UnitError",
     "VariableError",
     "WeightsError",
+    "check_name",
 ]
 
 
@@ -92,6 +95,23 @@ class TableError(EcoembedError):
 
 class ConfigError(EcoembedError):
     """A configuration has an unknown key or an impossible value."""
+
+
+def check_name(name: str, names: Iterable[str], what: str, where: Any = None, otherwise: str | None = None) -> str:
+    """`name`, unchanged, if it is one of `names`; cheap, so that a misspelt one is refused before any work.
+
+    Raises
+    ------
+    ConfigError
+        If it is not; suggests the nearest, or says what else there is (`otherwise`).
+    """
+    known = list(names)
+    if name in known:
+        return name
+    near = get_close_matches(name, known, n=1)
+    remedy = f"Did you mean {near[0]!r}?" if near else otherwise
+    listed = known if len(known) <= 20 else [*get_close_matches(name, known, n=12, cutoff=0.6), "..."]
+    raise ConfigError(f"unknown {what}", where=where, found=name, expected=f"one of {', '.join(listed)}", remedy=remedy)
 
 
 class WeightsError(EcoembedError):

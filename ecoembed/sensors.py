@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ecoembed import units
-from ecoembed.errors import ConfigError
+from ecoembed.errors import check_name
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,4 @@ def get_sensor(name: str) -> Sensor:
     ConfigError
         If there is none of that name.
     """
-    if name not in SENSORS:
-        raise ConfigError("unknown sensor", found=name, expected=f"one of {', '.join(SENSORS)}")
-    return SENSORS[name]
+    return SENSORS[check_name(name, SENSORS, "sensor")]

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecoembed import stages
 from ecoembed.config import FEATURES, StudyConfig, read_config
-from ecoembed.errors import ConfigError, EcoembedError, StudyError
+from ecoembed.errors import ConfigError, EcoembedError, StudyError, check_name
 from ecoembed.files import track
 
 if TYPE_CHECKING:
@@ -279,9 +278,7 @@ def _check_names(config: StudyConfig, where: Path) -> None:
     check_protocol(config.benchmark.protocol)
     for name in config.benchmark.regressors:
         check_regressor(name)
-    known = {part for name in FEATURES for part in name.split("+")}
-    wanted = {part for name in config.benchmark.features for part in name.split("+")}
-    for found, names, what in ((wanted, known, "feature set"), ({config.flux.target}, set(TARGETS), "target")):
-        for name in sorted(found - names):
-            close = get_close_matches(name, names, n=12, cutoff=0.7) or sorted(names)
-            raise ConfigError(f"unknown {what}", where=where, found=name, expected=", ".join(close))
+    known = {part: None for name in FEATURES for part in name.split("+")}
+    for part in (part for name in config.benchmark.features for part in name.split("+")):
+        check_name(part, known, "feature set", where)
+    check_name(config.flux.target, TARGETS, "target", where)

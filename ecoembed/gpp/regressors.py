@@ -18,11 +18,10 @@ So alpha is fixed: tuning it inside the fold costs 35 more fits and gains nothin
 
 from __future__ import annotations
 
-import difflib
 import math
 from typing import Any
 
-from ecoembed.errors import ConfigError
+from ecoembed.errors import ConfigError, check_name
 
 __all__ = ["REGRESSORS", "check_regressor", "make_regressor"]
 
@@ -40,13 +39,7 @@ def check_regressor(name: str) -> str:
     ConfigError
         If `name` is not one of `REGRESSORS`.
     """
-    if name not in REGRESSORS:
-        near = difflib.get_close_matches(name, REGRESSORS, n=1)
-        raise ConfigError(
-            "unknown regressor", found=name, expected=f"one of {', '.join(REGRESSORS)}",
-            remedy=f"Did you mean {near[0]!r}?" if near else "Or pass a scikit-learn estimator",
-        )  # fmt: skip
-    return name
+    return check_name(name, REGRESSORS, "regressor", otherwise="Or pass a scikit-learn estimator")
 
 
 def make_regressor(regressor: str | Any, n_samples: int, seed: int = 0) -> Any:

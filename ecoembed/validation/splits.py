@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ecoembed.errors import ConfigError, TableError
+from ecoembed.errors import ConfigError, TableError, check_name
 
 __all__ = ["PROTOCOLS", "SEEN", "UNSEEN", "check_protocol", "label_of", "make_folds", "name_of"]
 
@@ -35,13 +34,7 @@ def check_protocol(name: str) -> str:
     ConfigError
         If `name` is not one of `PROTOCOLS`.
     """
-    if name not in PROTOCOLS:
-        near = difflib.get_close_matches(name, PROTOCOLS, n=1)
-        raise ConfigError(
-            "unknown protocol", found=name, expected=f"one of {', '.join(PROTOCOLS)}",
-            remedy=f"Did you mean {near[0]!r}?" if near else "Or pass a scikit-learn splitter",
-        )  # fmt: skip
-    return name
+    return check_name(name, PROTOCOLS, "protocol", otherwise="Or pass a scikit-learn splitter")
 
 
 def make_folds(protocol: str | Any, sites: np.ndarray) -> list[Fold]:
