@@ -70,11 +70,6 @@ def digest(path: str | Path) -> str:
     return total.hexdigest()[:16]
 
 
-def digest_of(value: Any) -> str:
-    """SHA-256 (first 16 hex digits) of a JSON-able value."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
-
-
 def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
     """Iterate over `items` with a progress bar on stderr; without it where ``CI`` is set and nobody looks."""
     from rich.console import Console

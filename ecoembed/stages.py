@@ -36,7 +36,7 @@ def manifest_of(output: Path) -> Path:
     return output.with_name(output.name + ".json")
 
 
-def stage(output: Path, inputs: Iterable[Path], parameters: dict[str, Any], make: Callable[[], object]) -> bool:
+def stage(output: Path, inputs: Iterable[Path], parameters: dict[str, Any], make: Callable[[], object]) -> None:
     """Run `make`, which writes `output`, unless the manifest says that it would give what is there already."""
     record = {
         "inputs": {path.name: digest(path) for path in inputs},
@@ -47,12 +47,11 @@ def stage(output: Path, inputs: Iterable[Path], parameters: dict[str, Any], make
     if output.exists() and manifest.is_file():
         try:
             if json.loads(manifest.read_text(encoding="utf-8")) == json.loads(json.dumps(record)):
-                return False
+                return
         except json.JSONDecodeError:
             pass  # a damaged manifest proves nothing: run again
     make()
     write_json(manifest, record)
-    return True
 
 
 def visible(folder: Path, *suffixes: str) -> list[Path]:
@@ -98,7 +97,7 @@ def build_cubes(folder: Path, site: str) -> Path:
     return output
 
 
-def embed(folder: Path, site: str, cubes: Path, config: StudyConfig) -> Path:
+def embed(folder: Path, site: str, cubes: Path, config: StudyConfig) -> None:
     """cubes/SITE.zarr -> embeddings/SITE.zarr: the trained encoder's, and the same encoder's with random weights."""
     from ecoembed.cubes.store import load_cube, save_cubes
     from ecoembed.embeddings.encode import load_encoder
@@ -113,7 +112,6 @@ def embed(folder: Path, site: str, cubes: Path, config: StudyConfig) -> Path:
         save_cubes({n: e.encode(s2, s1, window=config.embeddings.window) for n, e in encoders.items()}, output)
 
     stage(output, [cubes], parameters, make)
-    return output
 
 
 def tower_footprint(
@@ -162,7 +160,7 @@ def tower_footprint(
     return footprint_climatology(**inputs, grid=grid, x=x, y=y)
 
 
-def extract_series(folder: Path, site: str, sites: gpd.GeoDataFrame, cubes: Path, config: StudyConfig) -> Path:
+def extract_series(folder: Path, site: str, sites: gpd.GeoDataFrame, cubes: Path, config: StudyConfig) -> None:
     """Cubes and embeddings through the footprint -> series/SITE.zarr, one group for each source."""
     from ecoembed.cubes.store import load_cube, save_series
     from ecoembed.footprints.extract import extract
@@ -181,11 +179,10 @@ def extract_series(folder: Path, site: str, sites: gpd.GeoDataFrame, cubes: Path
 
     inputs = [flux_file(folder, site), cubes, embeddings]
     stage(output, inputs, {"site": row, "radius": config.footprint.radius}, make)
-    return output
 
 
-def run_site(folder: Path, site: str, config: StudyConfig) -> str:
-    """All stages of one site, in order; the unit of work of a scheduler. Returns the site."""
+def run_site(folder: Path, site: str, config: StudyConfig) -> None:
+    """All stages of one site, in order; the unit of work of a scheduler."""
     from ecoembed.archives.fluxnet import open_flux
     from ecoembed.archives.sites import read_sites
 
@@ -200,4 +197,3 @@ def run_site(folder: Path, site: str, config: StudyConfig) -> str:
     cubes = build_cubes(folder, site)
     embed(folder, site, cubes, config)
     extract_series(folder, site, sites, cubes, config)
-    return site
