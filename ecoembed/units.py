@@ -26,18 +26,19 @@ ANGLE = "degree"
 CARBON_MOLAR_MASS = 12.011
 SECONDS_PER_DAY = 86_400.0
 
-#: FLUXNET's unit of each half-hourly variable that a footprint needs.
+#: Unit of each half-hourly variable that a footprint needs, under our own name (products add suffixes to theirs).
 HALF_HOURLY = {
     "USTAR": SPEED,
     "WD": ANGLE,
-    "WS_F": SPEED,
-    "H_F_MDS": RADIATION,
-    "TA_F": TEMPERATURE,
-    "PA_F": "kPa",
-    "SW_IN_F": RADIATION,
+    "WS": SPEED,
+    "H": RADIATION,
+    "LE": RADIATION,
+    "TA": TEMPERATURE,
+    "PA": "kPa",
+    "SW_IN": RADIATION,
     "SW_IN_POT": RADIATION,
-    "V_SIGMA": SPEED,
     "MO_LENGTH": LENGTH,
+    "V_SIGMA": SPEED,
 }
 
 #: (from, to) -> (factor, offset): ``to = from * factor + offset``.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +13,27 @@ from ecoembed.archives.fluxfiles import FluxFile, find_table, read_columns
 from ecoembed.archives.quality import filter_days, get_target, warn_outside_bounds
 from ecoembed.errors import FileError, ProductError, VariableError
 
-#: Daily meteorological drivers, kept where present.
+#: Daily meteorological drivers, kept where present: our name -> (the file's column, unit).
 DRIVERS = {
-    "TA_F": units.TEMPERATURE,
-    "SW_IN_F": units.RADIATION,
-    "VPD_F": units.PRESSURE_DEFICIT,
-    "P_F": units.PRECIPITATION,
+    "TA": ("TA_F", units.TEMPERATURE),
+    "SW_IN": ("SW_IN_F", units.RADIATION),
+    "VPD": ("VPD_F", units.PRESSURE_DEFICIT),
+    "P": ("P_F", units.PRECIPITATION),
 }
 
-#: Half-hourly columns that footprint models use, kept where present.
-HALFHOURS = {name: units.HALF_HOURLY[name] for name in ("USTAR", "WD", "WS_F", "H_F_MDS", "TA_F", "PA_F", "SW_IN_F")}
+#: Half-hourly variables that footprint models use, kept where present: our name -> (the file's column, unit).
+HALFHOURS = {
+    name: (column, units.HALF_HOURLY[name])
+    for name, column in {
+        "USTAR": "USTAR",
+        "WD": "WD",
+        "WS": "WS_F",
+        "H": "H_F_MDS",
+        "TA": "TA_F",
+        "PA": "PA_F",
+        "SW_IN": "SW_IN_F",
+    }.items()
+}
 
 
 def open_flux(
@@ -57,7 +67,7 @@ def open_flux(
     -------
     xr.Dataset
         Over ``time`` (local calendar day): the target (gC m-2 d-1), its QC column (share), its uncertainty and the
-        drivers TA_F (degC), SW_IN_F (W m-2), VPD_F (hPa), P_F (mm d-1) where the file has them. ``attrs``: site,
+        drivers TA (degC), SW_IN (W m-2), VPD (hPa), P (mm d-1) where the file has them. ``attrs``: site,
         utc_offset (NaN if not given), target, product, rows (days in, lost by reason, and out), negative (days kept
         with a target below zero), source (file).
 
@@ -77,9 +87,9 @@ def open_flux(
     table = find_table(path, ("DD",))
     entry = get_target(target, table.columns, table.name)
     site = _site(table, site)
-    variables = {target: entry.unit, entry.qc: units.FRACTION}
+    variables = {target: (target, entry.unit), entry.qc: (entry.qc, units.FRACTION)}
     if entry.uncertainty is not None:
-        variables[entry.uncertainty] = entry.unit
+        variables[entry.uncertainty] = (entry.uncertainty, entry.unit)
     frame, repeated = _frame(table, "TIMESTAMP", "%Y%m%d", {**variables, **DRIVERS})
     for name in (target, *DRIVERS):
         if name in frame:
@@ -111,7 +121,7 @@ def open_halfhours(path: str | Path, *, site: str | None = None) -> xr.Dataset:
     -------
     xr.Dataset
         Over ``time``, the start of the half-hour in local standard time: USTAR (m s-1) and, where the file has them, WD
-        (degree), WS_F (m s-1), H_F_MDS (W m-2), TA_F (degC), PA_F (kPa), SW_IN_F (W m-2). Missing values are NaN.
+        (degree), WS (m s-1), H (W m-2), TA (degC), PA (kPa), SW_IN (W m-2). Missing values are NaN.
 
     Raises
     ------
@@ -126,8 +136,9 @@ def open_halfhours(path: str | Path, *, site: str | None = None) -> xr.Dataset:
             "USTAR absent; footprints need it", where=table.name, remedy="Give the FULLSET HH file of the site"
         )
     site = _site(table, site)
-    frame, repeated = _frame(table, "TIMESTAMP_START", "%Y%m%d%H%M", HALFHOURS)
-    halfhours = _dataset(frame, HALFHOURS)
+    unit_of = {column: units.HALF_HOURLY[name] for column, name in HALFHOURS.items()}
+    frame, repeated = _frame(table, "TIMESTAMP_START", "%Y%m%d%H%M", unit_of)
+    halfhours = _dataset(frame.rename(columns=HALFHOURS), units.HALF_HOURLY)
     n = len(frame) + repeated
     missing = int(frame["USTAR"].isna().sum())
     halfhours.attrs = {
@@ -151,9 +162,10 @@ def _site(table: FluxFile, given: str | None) -> str:
     return site
 
 
-def _frame(table: FluxFile, stamp: str, pattern: str, names: dict[str, str]) -> tuple[pd.DataFrame, int]:
+def _frame(table: FluxFile, stamp: str, pattern: str, names: dict[str, tuple[str, str]]) -> tuple[pd.DataFrame, int]:
     """The columns of `names` that the table has, indexed by sorted, unique time; and how many rows were repeated."""
-    frame = read_columns(table, [stamp, *(name for name in names if name in table.columns)])
+    present = {column: name for name, (column, _) in names.items() if column in table.columns}
+    frame = read_columns(table, [stamp, *present]).rename(columns=present)
     time = pd.to_datetime(frame.pop(stamp), format=pattern, errors="coerce")
     bad = np.flatnonzero(time.isna())
     if bad.size:
@@ -180,7 +192,10 @@ def _refuse_contradictions(time: pd.Series, table: FluxFile) -> None:
         )
 
 
-def _dataset(frame: pd.DataFrame, unit_of: dict[str, str]) -> xr.Dataset:
-    present: Sequence[str] = [name for name in unit_of if name in frame]
-    data = {name: ("time", frame[name].to_numpy(dtype="float64"), {"units": unit_of[name]}) for name in present}
+def _dataset(frame: pd.DataFrame, names: dict[str, tuple[str, str]]) -> xr.Dataset:
+    data = {
+        name: ("time", frame[name].to_numpy(dtype="float64"), {"units": unit, "column": column})
+        for name, (column, unit) in names.items()
+        if name in frame
+    }
     return xr.Dataset(data, coords={"time": frame.index.to_numpy(dtype="datetime64[ns]")})

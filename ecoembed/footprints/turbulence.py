@@ -118,8 +118,8 @@ def turbulence(halfhours: xr.Dataset, site: Mapping[str, Any]) -> dict[str, Any]
     ----------
     halfhours : xr.Dataset
         Over ``time``, under FLUXNET's names and in its units (a ``units`` attribute that differs is converted):
-        USTAR, WD and SW_IN_F (or SW_IN_POT); WS_F, else roughness is taken from canopy height; MO_LENGTH, else
-        H_F_MDS, TA_F and PA_F; V_SIGMA where it was measured. Missing values are NaN and stay NaN.
+        USTAR, WD and SW_IN (or SW_IN_POT); WS, else roughness is taken from canopy height; MO_LENGTH, else
+        H, TA and PA; V_SIGMA where it was measured. Missing values are NaN and stay NaN.
     site : mapping, such as a row of the site table
         ``measurement_height`` and ``canopy_height`` in m, ``latitude`` in degree.
 
@@ -144,11 +144,11 @@ def turbulence(halfhours: xr.Dataset, site: Mapping[str, Any]) -> dict[str, Any]
         "zm": f"{zm:.2f} m = measurement height less {DISPLACEMENT} x canopy height {canopy:g} m",
     }
     given: dict[str, Any] = {"zm": zm, "ustar": _values(halfhours, "USTAR"), "wind_dir": _values(halfhours, "WD") % 360}
-    if "WS_F" in halfhours:
-        given["umean"], notes["umean"] = _values(halfhours, "WS_F"), "WS_F"
+    if "WS" in halfhours:
+        given["umean"], notes["umean"] = _values(halfhours, "WS"), "WS"
     else:
         given["z0"] = roughness_length(canopy)
-        notes["z0"] = f"estimated: {ROUGHNESS} x canopy height (no WS_F)"
+        notes["z0"] = f"estimated: {ROUGHNESS} x canopy height (no WS)"
     given["ol"], notes["ol"] = _obukhov(halfhours)
     given["h"] = boundary_layer_height(given["ol"], given["ustar"], float(site["latitude"]))
     notes["h"] = f"estimated: Nieuwstadt (1981) where stable, {CONVECTIVE_HEIGHT:g} m where unstable"
@@ -181,14 +181,14 @@ def _heights(site: Mapping[str, Any]) -> tuple[float, float]:
 
 
 def _daytime(halfhours: xr.Dataset) -> tuple[xr.Dataset, str]:
-    name = "SW_IN_F" if "SW_IN_F" in halfhours else "SW_IN_POT"
+    name = "SW_IN" if "SW_IN" in halfhours else "SW_IN_POT"
     bright = _values(halfhours, name) > DAYTIME_RADIATION
     note = f"{int(bright.sum())} of {bright.size}: daytime, {name} > {DAYTIME_RADIATION:g} W m-2"
     return halfhours.isel(time=np.flatnonzero(bright)), note
 
 
 def _obukhov(halfhours: xr.Dataset) -> tuple[Array, str]:
-    inputs = ("USTAR", "H_F_MDS", "TA_F", "PA_F")
+    inputs = ("USTAR", "H", "TA", "PA")
     if "MO_LENGTH" in halfhours and any(name not in halfhours for name in inputs):
         return _values(halfhours, "MO_LENGTH"), "MO_LENGTH"
     estimate = obukhov_length(*(_values(halfhours, name) for name in inputs))

@@ -53,8 +53,8 @@ def footprint_weights(place: Place, land: Landscape, weather: pd.DataFrame) -> n
     from ecoembed.footprints.turbulence import turbulence
 
     site, north = pd.Series(asdict(place)), true_north(place.epsg, place.latitude, place.longitude)
-    names = ["USTAR", "WD", "WS_F", "H_F_MDS", "TA_F", "PA_F", "SW_IN_F"]
-    thinned = weather[names].iloc[::_EVERY].rename_axis("time")
+    names = {"USTAR": "USTAR", "WD": "WD", "WS_F": "WS", "H_F_MDS": "H", "TA_F": "TA", "PA_F": "PA", "SW_IN_F": "SW_IN"}
+    thinned = weather[list(names)].rename(columns=names).iloc[::_EVERY].rename_axis("time")
     months = pd.DatetimeIndex(thinned.index).to_period("M")
     weights = []
     for month in months.unique():

@@ -30,12 +30,12 @@ def test_csv_and_zip_give_the_same(tmp_path: Path) -> None:
     assert alone.attrs["product"] == "FLUXNET2015 FULLSET DD"
     assert np.isnan(alone.attrs["utc_offset"])
     assert alone["time"].dtype == "datetime64[ns]"
-    assert {v: alone[v].attrs["units"] for v in (TARGET, "TA_F", "SW_IN_F", "VPD_F", "P_F", "NEE_VUT_REF_QC")} == {
+    assert {v: alone[v].attrs["units"] for v in (TARGET, "TA", "SW_IN", "VPD", "P", "NEE_VUT_REF_QC")} == {
         TARGET: "gC m-2 d-1",
-        "TA_F": "degC",
-        "SW_IN_F": "W m-2",
-        "VPD_F": "hPa",
-        "P_F": "mm d-1",
+        "TA": "degC",
+        "SW_IN": "W m-2",
+        "VPD": "hPa",
+        "P": "mm d-1",
         "NEE_VUT_REF_QC": "1",
     }
 
@@ -56,7 +56,7 @@ def test_days_are_filtered_by_the_targets_own_qc(tmp_path: Path, target: str, qc
     np.testing.assert_allclose(flux[target], table[target].where(table[qc] >= 0.6))
     assert flux[target].notnull().sum() == (table[qc] >= 0.6).sum() < len(table)
     assert {target, qc, uncertainty} <= set(flux.data_vars)
-    assert flux["TA_F"].notnull().all()  # the drivers of a failed day stay
+    assert flux["TA"].notnull().all()  # the drivers of a failed day stay
 
 
 def test_percentiles_and_means_have_their_own_qc() -> None:
@@ -220,11 +220,11 @@ def test_halfhours(tmp_path: Path) -> None:
     assert {v: a.attrs["units"] for v, a in halfhours.data_vars.items()} == {
         "USTAR": "m s-1",
         "WD": "degree",
-        "WS_F": "m s-1",
-        "H_F_MDS": "W m-2",
-        "TA_F": "degC",
-        "PA_F": "kPa",
-        "SW_IN_F": "W m-2",
+        "WS": "m s-1",
+        "H": "W m-2",
+        "TA": "degC",
+        "PA": "kPa",
+        "SW_IN": "W m-2",
     }
     few = fakes.write_csv(tmp_path, table.drop(columns=["WD", "H_F_MDS"]), fakes.name("HH"))
     assert "WD" not in open_halfhours(few)

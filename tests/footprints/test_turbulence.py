@@ -32,11 +32,11 @@ def halfhours():
     columns = {
         "USTAR": (0.2 + light / 3000, "m s-1"),
         "WD": (hour * 15, "degree"),
-        "WS_F": (2 + light / 400, "m s-1"),
-        "H_F_MDS": (light / 4 - 20, "W m-2"),
-        "TA_F": (15 + light / 100, "degC"),
-        "PA_F": (np.full(96, 96.0), "kPa"),
-        "SW_IN_F": (light, "W m-2"),
+        "WS": (2 + light / 400, "m s-1"),
+        "H": (light / 4 - 20, "W m-2"),
+        "TA": (15 + light / 100, "degC"),
+        "PA": (np.full(96, 96.0), "kPa"),
+        "SW_IN": (light, "W m-2"),
     }
     time = pd.date_range("2020-06-01", periods=96, freq="30min")
     data = {name: ("time", values, {"units": unit}) for name, (values, unit) in columns.items()}
@@ -70,14 +70,14 @@ def test_sigma_v_by_hand():
 
 def test_arguments_are_the_daytime_half_hours_and_say_what_was_estimated(halfhours):
     arguments = turbulence(halfhours, SITE)
-    day = halfhours["SW_IN_F"].values > 20
+    day = halfhours["SW_IN"].values > 20
     assert set(arguments) <= set(inspect.signature(footprint_climatology).parameters)
     assert arguments["zm"] == pytest.approx(3.0 - 0.67 * 0.6)
     np.testing.assert_array_equal(arguments["ustar"], halfhours["USTAR"].values[day])
-    np.testing.assert_array_equal(arguments["umean"], halfhours["WS_F"].values[day])
+    np.testing.assert_array_equal(arguments["umean"], halfhours["WS"].values[day])
     assert "z0" not in arguments
     notes = arguments["notes"]
-    assert notes["half-hours"] == f"{day.sum()} of 96: daytime, SW_IN_F > 20 W m-2"
+    assert notes["half-hours"] == f"{day.sum()} of 96: daytime, SW_IN > 20 W m-2"
     assert all(notes[name].startswith("estimated") for name in ("ol", "h", "sigmav"))
     grid = {"x": np.arange(-200.0, 201, 10), "y": np.arange(-200.0, 201, 10)}
     weights = footprint_climatology(**arguments, grid=grid)
@@ -90,7 +90,7 @@ def test_measured_turbulence_is_used_and_its_gaps_are_counted(halfhours):
     measured[:30] = np.nan
     halfhours["V_SIGMA"] = ("time", measured, {"units": "m s-1"})
     halfhours["MO_LENGTH"] = ("time", np.full(96, -33.0), {"units": "m"})
-    arguments, day = turbulence(halfhours, SITE), halfhours["SW_IN_F"].values > 20
+    arguments, day = turbulence(halfhours, SITE), halfhours["SW_IN"].values > 20
     missing = np.isnan(measured[day])
     assert (arguments["ol"] == -33).all()
     assert arguments["notes"]["ol"] == "MO_LENGTH"
@@ -100,7 +100,7 @@ def test_measured_turbulence_is_used_and_its_gaps_are_counted(halfhours):
 
 
 def test_without_wind_speed_roughness_comes_from_the_canopy(halfhours):
-    arguments = turbulence(halfhours.drop_vars("WS_F"), SITE)
+    arguments = turbulence(halfhours.drop_vars("WS"), SITE)
     assert arguments["z0"] == pytest.approx(0.15 * 0.6)
     assert "umean" not in arguments
     assert "estimated" in arguments["notes"]["z0"]
@@ -117,14 +117,14 @@ def test_gaps_stay_gaps(halfhours):
 
 def test_units_are_converted_assumed_or_refused(halfhours):
     expected = turbulence(halfhours, SITE)["ol"]
-    kelvin = halfhours.assign(TA_F=(halfhours["TA_F"] + 273.15).assign_attrs(units="K"))
+    kelvin = halfhours.assign(TA=(halfhours["TA"] + 273.15).assign_attrs(units="K"))
     np.testing.assert_allclose(turbulence(kelvin, SITE)["ol"], expected)
     np.testing.assert_allclose(turbulence(halfhours.drop_attrs(), SITE)["ol"], expected)
     with pytest.raises(UnitError, match="mmHg"):
-        turbulence(halfhours.assign(PA_F=halfhours["PA_F"].assign_attrs(units="mmHg")), SITE)
+        turbulence(halfhours.assign(PA=halfhours["PA"].assign_attrs(units="mmHg")), SITE)
 
 
-@pytest.mark.parametrize("name", ["USTAR", "WD", "SW_IN_F", "H_F_MDS", "TA_F", "PA_F"])
+@pytest.mark.parametrize("name", ["USTAR", "WD", "SW_IN", "H", "TA", "PA"])
 def test_an_absent_variable_is_named(halfhours, name):
     with pytest.raises(VariableError, match=r"XX-V01: (SW_IN_POT|" + name + ") absent"):
         turbulence(halfhours.drop_vars(name), SITE)

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from ecoembed import units
 from ecoembed.footprints.climatology import footprint_climatology
 from ecoembed.footprints.kljun import footprint
 from ecoembed.footprints.turbulence import turbulence
@@ -57,14 +58,13 @@ def test_climatology_holds_what_the_curve_holds_within_the_grid(case):
 
 @pytest.fixture(scope="module")
 def tower(real):
-    """Half-hours of US-Tw3 (alfalfa, 38.1 N), whose turbulence was measured, under FLUXNET's names."""
+    """Half-hours of US-Tw3 (alfalfa, 38.1 N), whose turbulence was measured."""
     with zipfile.ZipFile(real / "flux" / "AMF_US-Tw3_BASE_HH_5-5.zip") as archive:
         name = next(n for n in archive.namelist() if n.endswith(".csv"))
-        names = {"WS": "WS_F", "H": "H_F_MDS", "TA": "TA_F", "PA": "PA_F", "SW_IN": "SW_IN_F"}
-        kept = ["TIMESTAMP_START", "USTAR", "WD", "MO_LENGTH", "V_SIGMA", *names]
+        kept = ["TIMESTAMP_START", *(name for name in units.HALF_HOURLY if name != "SW_IN_POT")]
         frame = pd.read_csv(archive.open(name), comment="#", na_values=-9999, usecols=kept)
     time = pd.to_datetime(frame.pop("TIMESTAMP_START").astype(str), format="%Y%m%d%H%M").astype("datetime64[ns]")
-    return xr.Dataset.from_dataframe(frame.rename(columns=names).set_index(time.rename("time")))
+    return xr.Dataset.from_dataframe(frame.set_index(time.rename("time")))
 
 
 SITE = {"measurement_height": 2.8, "canopy_height": 0.5, "latitude": 38.1}
