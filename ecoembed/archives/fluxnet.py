@@ -29,6 +29,7 @@ HALFHOURS = {
         "WD": "WD",
         "WS": "WS_F",
         "H": "H_F_MDS",
+        "LE": "LE_F_MDS",
         "TA": "TA_F",
         "PA": "PA_F",
         "SW_IN": "SW_IN_F",
@@ -136,9 +137,8 @@ def open_halfhours(path: str | Path, *, site: str | None = None) -> xr.Dataset:
             "USTAR absent; footprints need it", where=table.name, remedy="Give the FULLSET HH file of the site"
         )
     site = _site(table, site)
-    unit_of = {column: units.HALF_HOURLY[name] for column, name in HALFHOURS.items()}
-    frame, repeated = _frame(table, "TIMESTAMP_START", "%Y%m%d%H%M", unit_of)
-    halfhours = _dataset(frame.rename(columns=HALFHOURS), units.HALF_HOURLY)
+    frame, repeated = _frame(table, "TIMESTAMP_START", "%Y%m%d%H%M", HALFHOURS)
+    halfhours = _dataset(frame, HALFHOURS)
     n = len(frame) + repeated
     missing = int(frame["USTAR"].isna().sum())
     halfhours.attrs = {
