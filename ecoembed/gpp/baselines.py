@@ -13,8 +13,8 @@ import pandas as pd
 __all__ = ["METEO", "RADIATION", "nirv_x_radiation", "seasonal_cycle"]
 
 #: Daily drivers (FLUXNET): air temperature, short-wave radiation, vapour pressure deficit, precipitation.
-METEO = ("TA_F", "SW_IN_F", "VPD_F", "P_F")
-RADIATION = "SW_IN_F"
+METEO = ("TA", "SW_IN", "VPD", "P")
+RADIATION = "SW_IN"
 
 _YEAR = 365.2425  # days, Gregorian mean
 _PHASES = 24  # of the shared cycle: see the notes of seasonal_cycle

@@ -26,7 +26,7 @@ def test_sets_share_one_index():
     assert len(table) == 60
     assert not table.isna().any().any()
     assert table.attrs["units"] == "gC m-2 d-1"
-    product = table["indices", "NIRv"] * table["meteo", "SW_IN_F"]
+    product = table["indices", "NIRv"] * table["meteo", "SW_IN"]
     np.testing.assert_allclose(table["nirv_x_radiation"].iloc[:, 0], product)
 
 
@@ -70,7 +70,7 @@ def test_every_dropped_row_is_counted_by_reason():
         one["indices"]["value"][1, 0] = np.nan
         flux["XX-T01"] = flux["XX-T01"].copy(deep=True)
         flux["XX-T01"]["GPP_NT_VUT_REF"].loc[{"time": "2020-03-12"}] = np.nan
-        flux["XX-T01"]["TA_F"].loc[{"time": "2020-03-17"}] = np.nan
+        flux["XX-T01"]["TA"].loc[{"time": "2020-03-17"}] = np.nan
         flux["XX-T02"] = flux["XX-T02"].isel(time=slice(10, None))
 
     rows = build(change).attrs["rows"]
@@ -80,7 +80,7 @@ def test_every_dropped_row_is_counted_by_reason():
         "acquisition absent from a feature set": 2,
         "feature missing": 1,
         "target not measured": 1,
-        "TA_F missing": 1,
+        "TA missing": 1,
         "day outside the flux record": 2,
     }
     assert rows["in"] == 60
@@ -94,31 +94,31 @@ def test_coverage_at_the_limit_is_kept():
 
 def test_missing_radiation_leaves_the_baseline_out_and_says_so():
     def change(series, flux, place):
-        flux["XX-T02"] = flux["XX-T02"].drop_vars("SW_IN_F")
+        flux["XX-T02"] = flux["XX-T02"].drop_vars("SW_IN")
 
     with pytest.warns(UserWarning, match="nirv_x_radiation"):
         table = build(change)
     assert "nirv_x_radiation" not in table.columns.unique(0)
-    assert list(table["meteo"].columns) == ["TA_F", "VPD_F", "P_F"]
-    assert "XX-T02" in table.attrs["left_out"]["SW_IN_F"]
+    assert list(table["meteo"].columns) == ["TA", "VPD", "P"]
+    assert "XX-T02" in table.attrs["left_out"]["SW_IN"]
 
 
 def test_a_driver_without_a_value_at_a_site_is_absent_there():
     """Kept as a driver, an empty column would drop every row of the site."""
 
     def change(series, flux, place):
-        flux["XX-T02"] = flux["XX-T02"].assign(VPD_F=flux["XX-T02"]["VPD_F"] * np.nan)
-        flux["XX-T02"]["VPD_F"].attrs["units"] = "hPa"
+        flux["XX-T02"] = flux["XX-T02"].assign(VPD=flux["XX-T02"]["VPD"] * np.nan)
+        flux["XX-T02"]["VPD"].attrs["units"] = "hPa"
 
-    with pytest.warns(UserWarning, match="meteo without VPD_F.*XX-T02"):
+    with pytest.warns(UserWarning, match="meteo without VPD.*XX-T02"):
         table = build(change)
-    assert list(table["meteo"].columns) == ["TA_F", "SW_IN_F", "P_F"]
+    assert list(table["meteo"].columns) == ["TA", "SW_IN", "P"]
     assert table.groupby("site").size().to_dict() == {"XX-T01": 30, "XX-T02": 30}
-    assert "XX-T01" not in table.attrs["left_out"]["VPD_F"]
+    assert "XX-T01" not in table.attrs["left_out"]["VPD"]
 
 
 def test_a_tower_without_a_series_decides_nothing():
-    table = build(lambda s, f, p: f.__setitem__("XX-T03", worlds.flux("XX-T03", drivers=("TA_F",))))
+    table = build(lambda s, f, p: f.__setitem__("XX-T03", worlds.flux("XX-T03", drivers=("TA",))))
     assert table.attrs["left_out"] == {}
 
 
@@ -126,14 +126,14 @@ def test_a_site_without_a_row_is_named_with_its_reasons():
     def change(series, flux, place):
         one = flux["XX-T02"] = flux["XX-T02"].copy(deep=True)
         one["GPP_NT_VUT_REF"][50:] = np.nan
-        one["VPD_F"][:] = np.nan
-        one["VPD_F"][150] = 1.0  # a value, but on no day that is left
+        one["VPD"][:] = np.nan
+        one["VPD"][150] = 1.0  # a value, but on no day that is left
 
     with pytest.warns(UserWarning, match="XX-T02 contributes no row"):
         table = build(change)
     attrs = table.attrs
     assert attrs["sites_without_rows"] == {
-        "XX-T02": "0 of 30 acquisitions kept; dropped: 30 (target not measured 20, VPD_F missing 10)"
+        "XX-T02": "0 of 30 acquisitions kept; dropped: 30 (target not measured 20, VPD missing 10)"
     }
     assert attrs["site_rows"]["XX-T01"]["out"] == attrs["rows"]["out"] == len(table) == 30
     for reason, count in attrs["rows"].items():

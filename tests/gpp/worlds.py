@@ -44,7 +44,7 @@ def series(
     )
 
 
-def flux(site: str, drivers: tuple[str, ...] = ("TA_F", "SW_IN_F", "VPD_F", "P_F"), seed: int = 0) -> xr.Dataset:
+def flux(site: str, drivers: tuple[str, ...] = ("TA", "SW_IN", "VPD", "P"), seed: int = 0) -> xr.Dataset:
     rng = np.random.default_rng(seed)
     data = {"GPP_NT_VUT_REF": ("time", rng.uniform(0, 10, len(DAYS)), {"units": "gC m-2 d-1"})}
     for name in drivers:

@@ -25,7 +25,7 @@ def test_a_fullset_daily_file(real: Path) -> None:
     kept = raw["NEE_VUT_REF_QC"] >= 0.75
     np.testing.assert_allclose(flux["GPP_NT_VUT_REF"].values[kept], raw["GPP_NT_VUT_REF"][kept])
     assert np.isnan(flux["GPP_NT_VUT_REF"].values[~kept]).all()
-    assert np.isfinite(flux["TA_F"].values).all()
+    assert np.isfinite(flux["TA"].values).all()
     assert np.isnan(flux["NEE_VUT_REF_RANDUNC"].values).sum() == (raw["NEE_VUT_REF_RANDUNC"] == -9999).sum() > 0
 
 
@@ -47,7 +47,7 @@ def test_half_hours(real: Path) -> None:
     assert (halfhours.attrs["site"], halfhours.sizes["time"]) == ("CH-Cha", 99)
     assert halfhours["time"].values[0] == np.datetime64("2005-01-01")
     assert halfhours.attrs["rows"]["missing USTAR"] == 99
-    assert 90 < float(halfhours["PA_F"].mean()) < 100
+    assert 90 < float(halfhours["PA"].mean()) < 100
 
 
 @pytest.mark.parametrize(

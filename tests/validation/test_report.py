@@ -36,7 +36,7 @@ def test_report_is_whole_and_loads_nothing(result, tmp_path):
         "GRA",
         "gC m-2 d-1",
         "as bytes",
-        "NIRv x SW_IN_F",
+        "NIRv x SW_IN",
         "Seed 0",
     ):
         assert word in html, word

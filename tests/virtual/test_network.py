@@ -69,8 +69,8 @@ def test_flux_files_pass_the_normal_reader(network: Path, site: str) -> None:
     assert 0.6 * 366 < flux.attrs["rows"]["out"] < flux.attrs["rows"]["in"] == 366
     halfhours = open_halfhours(next((network / "flux").glob(f"*{site}*.zip")))
     assert halfhours.sizes["time"] == 366 * 48
-    daily = halfhours["SW_IN_F"].resample(time="1D").mean()
-    np.testing.assert_allclose(daily, flux["SW_IN_F"], atol=2e-4)  # files hold four decimals
+    daily = halfhours["SW_IN"].resample(time="1D").mean()
+    np.testing.assert_allclose(daily, flux["SW_IN"], atol=2e-4)  # files hold four decimals
 
 
 @pytest.mark.parametrize("site", _site_ids())
@@ -176,8 +176,8 @@ def test_nirv_x_radiation_is_as_good_as_at_real_unseen_towers(tmp_path: Path) ->
         covered = weights.sum((1, 2))
         local = (cube.indexes["time"] + pd.Timedelta(hours=row["utc_offset"])).normalize()
         series = pd.Series((weights * nirv).sum((1, 2)), index=local)[covered > 0.8] / covered[covered > 0.8]
-        days = flux[["SW_IN_F", "GPP_NT_VUT_REF"]].to_dataframe().reindex(series.index)
-        rows.append(days.assign(x=series * days["SW_IN_F"], site=site).dropna())
+        days = flux[["SW_IN", "GPP_NT_VUT_REF"]].to_dataframe().reindex(series.index)
+        rows.append(days.assign(x=series * days["SW_IN"], site=site).dropna())
     table = pd.concat(rows)
     predicted = pd.concat(
         [
