@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -91,7 +90,7 @@ def open_flux(
     variables = {target: (target, entry.unit), entry.qc: (entry.qc, units.FRACTION)}
     if entry.uncertainty is not None:
         variables[entry.uncertainty] = (entry.uncertainty, entry.unit)
-    frame, repeated = _frame(table, "TIMESTAMP", "%Y%m%d", {**variables, **DRIVERS})
+    frame, repeated = _frame(table, {**variables, **DRIVERS})
     for name in (target, *DRIVERS):
         if name in frame:
             warn_outside_bounds(name, frame[name].to_numpy(), site)
@@ -137,7 +136,7 @@ def open_halfhours(path: str | Path, *, site: str | None = None) -> xr.Dataset:
             "USTAR absent; footprints need it", where=table.name, remedy="Give the FULLSET HH file of the site"
         )
     site = _site(table, site)
-    frame, repeated = _frame(table, "TIMESTAMP_START", "%Y%m%d%H%M", HALFHOURS)
+    frame, repeated = _frame(table, HALFHOURS)
     halfhours = _dataset(frame, HALFHOURS)
     n = len(frame) + repeated
     missing = int(frame["USTAR"].isna().sum())
@@ -162,19 +161,10 @@ def _site(table: FluxFile, given: str | None) -> str:
     return site
 
 
-def _frame(table: FluxFile, stamp: str, pattern: str, names: dict[str, tuple[str, str]]) -> tuple[pd.DataFrame, int]:
+def _frame(table: FluxFile, names: dict[str, tuple[str, str]]) -> tuple[pd.DataFrame, int]:
     """The columns of `names` that the table has, indexed by sorted, unique time; and how many rows were repeated."""
     present = {column: name for name, (column, _) in names.items() if column in table.columns}
-    frame = read_columns(table, [stamp, *present]).rename(columns=present)
-    time = pd.to_datetime(frame.pop(stamp), format=pattern, errors="coerce")
-    bad = np.flatnonzero(time.isna())
-    if bad.size:
-        raise FileError(
-            f"{bad.size} time stamps unreadable",
-            where=f"{table.name}, row {bad[0] + 2}",
-            expected=f"{stamp} as {pattern}",
-        )
-    frame.index = pd.DatetimeIndex(time.to_numpy(dtype="datetime64[ns]"), name="time")
+    frame = read_columns(table, list(present)).rename(columns=present)
     unique = frame.reset_index().drop_duplicates()
     _refuse_contradictions(unique["time"], table)
     return unique.set_index("time").sort_index(), len(frame) - len(unique)
