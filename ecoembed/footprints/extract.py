@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from ecoembed import schema
@@ -13,6 +14,8 @@ from ecoembed.footprints.pixels import crs_of
 
 #: Bytes of cube that are held at once where it is not chunked already.
 BLOCK_BYTES = 128 << 20
+#: What weights may be over.
+_DIMS = ("y", "x"), ("month", "y", "x"), ("time", "y", "x")
 #: Attributes of the cube and of the weights that the series keeps.
 _KEPT = ("site", "sensor", "units", "weights", "window"), ("method", "inside", "n", "excluded", "notes", "fallback")
 
@@ -23,10 +26,12 @@ def extract(cube: xr.DataArray, weights: xr.DataArray) -> xr.Dataset:
     Parameters
     ----------
     cube : xr.DataArray
-        (time, band, y, x), in memory or chunked by dask; NaN is missing.
+        (time, band, y, x), in memory or chunked by dask; NaN is missing. Times are UTC.
     weights : xr.DataArray
         (y, x) on the same grid, from :func:`~ecoembed.footprints.climatology.footprint_climatology` or
-        :func:`~ecoembed.footprints.climatology.fixed_radius`.
+        :func:`~ecoembed.footprints.extents.fixed_radius`; or, from
+        :func:`~ecoembed.footprints.tower.tower_footprint`, (month, y, x), of which every date takes its local month's
+        (by ``attrs["utc_offset"]``, h), or (time, y, x), of which it takes that of the same time.
 
     Returns
     -------
@@ -40,14 +45,14 @@ def extract(cube: xr.DataArray, weights: xr.DataArray) -> xr.Dataset:
     GridError
         If cube and weights are not on the same pixels.
     VariableError
-        If the cube has other dimensions.
+        If the cube has other dimensions, or a date has no weights.
     FootprintError
         If weights are negative, missing, or zero everywhere.
 
     Examples
     --------
     >>> import pandas as pd
-    >>> from ecoembed.footprints.climatology import fixed_radius
+    >>> from ecoembed.footprints.extents import fixed_radius
     >>> grid = {"x": np.arange(5, 100, 10.0), "y": np.arange(95, 0, -10.0)}
     >>> coords = {"time": pd.to_datetime(["2020-06-01"]), "band": ["B04", "B08"], **grid}
     >>> cube = xr.DataArray(np.full((1, 2, 10, 10), 0.25, "float32"), coords, ("time", "band", "y", "x"))
@@ -56,18 +61,64 @@ def extract(cube: xr.DataArray, weights: xr.DataArray) -> xr.Dataset:
     (array([[0.25, 0.25]]), array([1.]))
     """
     _check(cube, weights)
-    w = np.asarray(weights.values, dtype=np.float64)
-    box = tuple(slice(int(at[0]), int(at[-1]) + 1) for at in (np.flatnonzero(w.any(axis=k)) for k in (1, 0)))
-    flat, seen = w[box].ravel(), cube.isel(y=box[0], x=box[1])
+    which = _slice_of_date(cube, weights)
+    w = np.asarray(weights.values, dtype=np.float64).reshape(-1, *weights.shape[-2:])
+    some = w.any(axis=0)
+    box = tuple(slice(int(at[0]), int(at[-1]) + 1) for at in (np.flatnonzero(some.any(axis=k)) for k in (1, 0)))
+    flat, seen = w[:, *box].reshape(len(w), -1), cube.isel(y=box[0], x=box[1])
     value = np.full((cube.sizes["time"], cube.sizes["band"]), np.nan)
     coverage = np.zeros(cube.sizes["time"])
     for block in _blocks(seen):
         pixels = seen.isel(time=block).values.reshape(block.stop - block.start, cube.sizes["band"], -1)
-        valid = np.isfinite(pixels).all(axis=1)
-        coverage[block] = share = valid @ flat
-        total = np.where(valid[:, None], pixels, 0).astype(np.float64) @ flat
-        value[block] = np.divide(total, share[:, None], out=np.full(total.shape, np.nan), where=share[:, None] > 0)
+        value[block], coverage[block] = _weighted(pixels, flat, which[block])
     return schema.check_series(_series(cube, weights, value, coverage))
+
+
+def _weighted(pixels: np.ndarray, flat: np.ndarray, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Means (time, band) and covered shares (time,) of pixels (time, band, n), by the row of `flat` that each takes."""
+    valid = np.isfinite(pixels).all(axis=1)
+    clean = np.where(valid[:, None], pixels, 0).astype(np.float64)
+    total, share = np.empty(pixels.shape[:2]), np.empty(len(pixels))
+    for k in np.unique(which):
+        dates = which == k if (which != k).any() else slice(None)  # a mask copies
+        total[dates], share[dates] = clean[dates] @ flat[k], valid[dates] @ flat[k]
+    return np.divide(total, share[:, None], out=np.full(total.shape, np.nan), where=share[:, None] > 0), share
+
+
+def _slice_of_date(cube: xr.DataArray, weights: xr.DataArray) -> np.ndarray:
+    """For each date of the cube, which slice of the weights it takes, shape (time,)."""
+    if weights.dims == ("y", "x"):
+        return np.zeros(cube.sizes["time"], dtype=int)
+    kind, dates = weights.dims[0], cube.indexes["time"]
+    if kind == "month":
+        local = dates + pd.Timedelta(hours=utc_offset(weights))
+        dates = pd.Index(np.asarray(local.month))
+    which = np.asarray(weights.indexes[kind].get_indexer(dates))
+    if (which < 0).any():
+        without = np.flatnonzero(which < 0)
+        raise VariableError(
+            f"{without.size} of {which.size} dates have no footprint weights",
+            where=cube.attrs.get("site") or cube.attrs.get("sensor", "cube"),
+            found=f"first: {cube['time'].values[without[0]].astype('datetime64[s]')} UTC",
+            expected="weights for every month" if kind == "month" else "weights made for this cube's times",
+            remedy=f"Make them with tower_footprint(..., period={'overpass' if kind == 'time' else 'month'!r})",
+        )
+    return which
+
+
+def utc_offset(weights: xr.DataArray) -> float:
+    """Local standard time minus UTC, h, that weights by month carry.
+
+    Raises
+    ------
+    VariableError
+        If they carry none.
+    """
+    if "utc_offset" not in weights.attrs:
+        raise VariableError(
+            "no utc_offset in the weights' attributes", where="footprint weights", expected="h, to tell local months"
+        )
+    return float(weights.attrs["utc_offset"])
 
 
 def _series(cube: xr.DataArray, weights: xr.DataArray, value: np.ndarray, coverage: np.ndarray) -> xr.Dataset:
@@ -102,12 +153,12 @@ def _blocks(cube: xr.DataArray) -> Iterator[slice]:
 
 def _check(cube: xr.DataArray, weights: xr.DataArray) -> None:
     where = cube.attrs.get("site") or cube.attrs.get("sensor", "cube")
-    if cube.dims != ("time", "band", "y", "x") or weights.dims != ("y", "x"):
+    if cube.dims != ("time", "band", "y", "x") or weights.dims not in _DIMS:
         raise VariableError(
             "dimensions differ",
             where=where,
             found=f"cube {cube.dims}, weights {weights.dims}",
-            expected="cube (time, band, y, x), weights (y, x)",
+            expected="cube (time, band, y, x), weights (y, x), (month, y, x) or (time, y, x)",
         )
     if not all(_same(cube[d].values, weights[d].values) for d in ("y", "x")):
         raise GridError(
@@ -120,7 +171,8 @@ def _check(cube: xr.DataArray, weights: xr.DataArray) -> None:
     expected, found = crs_of(cube), crs_of(weights)
     if expected is not None and found is not None and expected != found:
         raise GridError("cube and footprint weights have different CRS", where=where, found=found, expected=expected)
-    if not (np.isfinite(weights.values).all() and (weights.values >= 0).all() and weights.values.any()):
+    w = weights.values
+    if not (np.isfinite(w).all() and (w >= 0).all() and w.any(axis=(-2, -1)).all()):
         raise FootprintError(
             "footprint weights are negative, missing, or zero everywhere", where=where, expected=">= 0, sum > 0"
         )

@@ -10,7 +10,8 @@ import xarray as xr
 
 from ecoembed.errors import FootprintError, GridError, VariableError
 from ecoembed.footprints import extract as module
-from ecoembed.footprints.climatology import fixed_radius, footprint_climatology
+from ecoembed.footprints.climatology import footprint_climatology
+from ecoembed.footprints.extents import fixed_radius
 from ecoembed.footprints.extract import extract
 
 
