@@ -51,9 +51,11 @@ IGBP = (
 )
 
 
-def _number(low: float | None = None, high: float | None = None, nullable: bool = True) -> pa.Column:
+def _number(
+    low: float | None = None, high: float | None = None, nullable: bool = True, required: bool = True
+) -> pa.Column:
     checks = [] if low is None or high is None else [pa.Check.in_range(low, high)]
-    return pa.Column(float, checks, nullable=nullable, coerce=True)
+    return pa.Column(float, checks, nullable=nullable, required=required, coerce=True)
 
 
 SITES = pa.DataFrameSchema(
@@ -65,6 +67,7 @@ SITES = pa.DataFrameSchema(
         "canopy_height": _number(0, 150),
         "measurement_height": _number(0, 400),
         "utc_offset": _number(-14, 14),
+        "aerodynamic_height": _number(0, 400, required=False),
         "licence": pa.Column(object, nullable=True, coerce=True),
         "citation": pa.Column(object, nullable=True, coerce=True),
     },

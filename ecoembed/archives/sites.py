@@ -1,248 +1,232 @@
-"""Site tables: a plain CSV, one row for each tower, in our own column names or in FLUXNET's.
+"""Site tables: where each tower stands and how it is built, from one source or from several, merged by site.
 
-Source of the spellings: FLUXNET BADM variable names (fluxnet.org, BADM data product) and the FLUXNET shuttle catalogue.
+A source is a plain table (CSV or a sheet of a workbook), the FLUXNET shuttle's catalogue, or BADM's interchange format
+(BIF) as a workbook, a CSV or inside a flux product's zip.
 """
 
 from __future__ import annotations
 
 import functools
-import re
+import itertools
+import os
 import warnings
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
-import pandera.pandas as pa
 
 from ecoembed import schema
-from ecoembed.archives.fluxfiles import refuse_workbook
-from ecoembed.errors import FileError, TableError
+from ecoembed.archives.badm import badm_claims
+from ecoembed.archives.claims import ALIASES, NUMBERS, OPTIONAL, Chosen, Source
+from ecoembed.archives.plain import no_coordinates, plain_claims
+from ecoembed.archives.sitedoubts import doubts
+from ecoembed.archives.sitemerge import choose, conflict_table, gather, origin_table
+from ecoembed.archives.sitetables import Table, read_tables
+from ecoembed.errors import ProductError
+from ecoembed.files import atomic
 
 if TYPE_CHECKING:
     import geopandas
 
-#: Our name -> the other spellings that are understood (compared without regard to case).
-ALIASES: dict[str, tuple[str, ...]] = {
-    "site_id": ("site", "siteid"),
-    "latitude": ("location_lat", "lat"),
-    "longitude": ("location_long", "location_lon", "lon", "long"),
-    "elevation": ("location_elev", "elev"),
-    "igbp": (),
-    "canopy_height": ("heightc",),
-    "measurement_height": ("sensor_height",),
-    "utc_offset": (),
-    "licence": ("license", "data_policy"),
-    "citation": ("product_citation",),
-}
-NUMBERS = ("latitude", "longitude", "elevation", "canopy_height", "measurement_height", "utc_offset")
-REQUIRED = ("site_id", "latitude", "longitude")
+_BESIDE = ("origin", "conflicts")  # what is written beside a table: sites.csv, sites.origin.csv, sites.conflicts.csv
 
-#: Four decimals of a degree are 11 m, about one Sentinel-2 pixel.
-DECIMALS = 4
-
-#: Farther than this from ``longitude / 15``, in h, no civil time lies (western China comes closest).
-MAX_OFFSET = 3.0
-
-_UNITS = {"latitude": "degrees", "longitude": "degrees", "utc_offset": "h"}  # all other numbers are in m
-
-_MISSING = ("", "NA", "NaN", "nan", "N/A", "-9999", "-9999.0")
+Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 
-def read_sites(path: str | Path) -> geopandas.GeoDataFrame:
-    """Read a site table from a CSV file.
+class SiteRecords(NamedTuple):
+    """Sites with the origin of every value, and with the disagreements of their sources.
+
+    Attributes
+    ----------
+    sites : geopandas.GeoDataFrame
+        As of :func:`read_sites`.
+    origin : pandas.DataFrame
+        One row for each value that is not missing: site, column, value, text (as it is written there), source (file),
+        variable (the column or BADM variable there), group and date (of a BIF entry), candidates (different values that
+        the source gives).
+    conflicts : pandas.DataFrame
+        site, column, value taken, its source, other value, its source, difference, unit (m, h).
+    """
+
+    sites: geopandas.GeoDataFrame
+    origin: pd.DataFrame
+    conflicts: pd.DataFrame
+
+
+def read_sites(path: Paths) -> geopandas.GeoDataFrame:
+    """Read the site table of one source, or of several merged by site.
 
     Parameters
     ----------
-    path : path
-        CSV with ``site_id``, ``latitude``, ``longitude`` (degrees, WGS 84) and, where known, ``elevation`` (m),
-        ``igbp``, ``canopy_height`` and ``measurement_height`` (m above ground), ``utc_offset`` (h), ``licence``,
-        ``citation``.
-        FLUXNET's spellings (``SITE_ID``, ``LOCATION_LAT``, ``LOCATION_LONG``, ``LOCATION_ELEV``, ``IGBP``, ``HEIGHTC``,
-        ``SENSOR_HEIGHT``, ``UTC_OFFSET``) are understood; further columns are kept as they are.
+    path : path or sequence of paths
+        Files in order of trust: for each value the first that knows it wins. Each is one of
+
+        - a plain table (CSV, or .xlsx with a row for each site) with ``site_id``, ``latitude``, ``longitude`` (degrees,
+          WGS 84) and, where known, ``elevation`` (m), ``igbp``, ``canopy_height`` and ``measurement_height`` (m above
+          ground), ``utc_offset`` (h), ``licence``, ``citation``. FLUXNET's spellings (``SITE_ID``, ``LOCATION_LAT``,
+          ``LOCATION_LONG``, ``LOCATION_ELEV``, ``IGBP``, ``HEIGHTC``, ``SENSOR_HEIGHT``, ``UTC_OFFSET``, ``ZM_F``) are
+          understood, so the FLUXNET shuttle's catalogue is one; further columns are kept as they are;
+        - BADM's interchange format (BIF; .xlsx, .csv), or the zip of a flux product that holds one.
+
+        Beside others a table needs only ``site_id``.
 
     Returns
     -------
     geopandas.GeoDataFrame
         Indexed by ``site_id``; points in EPSG:4326 at the file's full precision; absent optional columns are missing.
+        ``aerodynamic_height`` (m above displacement) is there only if a source has it.
 
     Warns
     -----
     UserWarning
         Coordinates with fewer than four decimals: the tower may stand in another pixel. A ``utc_offset`` that does not
-        fit the longitude: its days are cut at the wrong hour. Each is said once for a file.
+        fit the longitude: its days are cut at the wrong hour. Sources that disagree; entries of an archive left out.
+        Each is said once for the same files.
 
     Raises
     ------
     FileError, ProductError
-        The file cannot be read, or is a workbook.
+        A file cannot be read, or holds no site information.
     TableError
         Another separator than the comma; a column is absent or given twice; a value is impossible; row and column are
         named.
     """
+    return merge_sites(path).sites
+
+
+def merge_sites(path: Paths) -> SiteRecords:
+    """As :func:`read_sites`, with the origin of every value and the conflicts between sources."""
+    paths = [path] if isinstance(path, str | os.PathLike) else path
+    return _merged(_sources([Path(each) for each in paths]))
+
+
+def study_sites(folder: str | Path) -> SiteRecords:
+    """The sites of a study's ``sites.csv``, whose empty cells the files in ``sites/`` complete.
+
+    Those are read in the order of their names, and after them the BIF tables inside the zips of ``flux/``. None of them
+    adds a site; without them ``sites.csv`` is all there is.
+    """
+    folder = Path(folder)
+    zips = [path for path in _files(folder / "flux") if path.suffix.lower() == ".zip"]
+    first, *others = _sources([folder / "sites.csv", *_files(folder / "sites")], zips)
+    wanted = {site.upper() for site in first.rows}
+    for other in others:
+        other.claims[:] = [claim for claim in other.claims if claim.site.upper() in wanted]
+        for site in [site for site in other.rows if site.upper() not in wanted]:
+            del other.rows[site]
+    return _merged([first, *others])
+
+
+def write_sites(records: SiteRecords, path: str | Path) -> None:
+    """Write the sites as a plain CSV, which :func:`read_sites` reads back unchanged.
+
+    Beside ``sites.csv`` come ``sites.origin.csv`` and ``sites.conflicts.csv``.
+    """
+    path = Path(path)
+    beside = {end: path.with_name(f"{path.stem}.{end}.csv") for end in _BESIDE}
+    tables = (records.origin, records.conflicts)
+    for table, target in zip(tables, beside.values(), strict=True):
+        with atomic(target) as temporary:
+            table.to_csv(temporary, index=False)
+    sites = records.sites.drop(columns="geometry")
+    for column in ("latitude", "longitude"):  # as they are spelled: 38.1230 has four decimals, 38.123 has three
+        spelled = records.origin[records.origin["column"] == column].set_index("site")["text"].reindex(sites.index)
+        sites[column] = spelled.where(pd.to_numeric(spelled) == sites[column], sites[column])
+    with atomic(path) as temporary:
+        sites.to_csv(temporary)
+
+
+def count_origins(records: SiteRecords) -> pd.DataFrame:
+    """How many sites have each known column from each source, and how many lack it."""
+    known = [column for column in ALIASES if column in records.sites]
+    counts = pd.crosstab(records.origin["column"], records.origin["source"])
+    counts = counts.reindex(index=known, columns=records.origin["source"].unique(), fill_value=0)
+    return counts.assign(missing=len(records.sites) - counts.sum(axis=1)).rename_axis(index="column", columns=None)
+
+
+def _sources(paths: Sequence[Path], zips: Sequence[Path] = ()) -> list[Source]:
+    """Every table of every file, and of `zips` that may hold none; one that stands alone must be complete."""
+    files = {path.absolute(): path in paths for path in (*paths, *zips)}
+    names = Counter(path.name for path in files)
+    tables: list[Table] = []
+    for path, needed in files.items():
+        found = read_tables(path, path.name if names[path.name] == 1 else f"{path.parent.name}/{path.name}")
+        if needed and not found:
+            raise ProductError(
+                "no site information in the archive",
+                where=path.name,
+                expected="a table in BADM's interchange format (BIF) in it",
+                remedy="Give the site table itself",
+            )
+        tables += found
+    return [badm_claims(table) if table.bif else plain_claims(table, alone=len(tables) == 1) for table in tables]
+
+
+def _files(folder: Path) -> list[Path]:
+    """The files of a folder by name; without what lies hidden, and without what `write_sites` wrote beside."""
+    own = tuple(f".{end}.csv" for end in _BESIDE)
+    paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [path for path in paths if path.is_file() and not path.name.startswith(".") and not path.name.endswith(own)]
+
+
+def _merged(sources: Sequence[Source]) -> SiteRecords:
+    """Merge, warn, and make the table."""
     import geopandas
 
-    path = Path(path)
-    text = _named(_read_text(path), path)
-    table = text.copy()
-    for column in NUMBERS:
-        table[column] = _numbers(text[column], text["site_id"], path)
-    _warn_if_rounded(text, path)
-    table = table.set_index(table.pop("site_id").rename("site_id"))
-    _refuse_breaches(table, path)
+    claims, respelled = gather(sources)
+    chosen = choose(claims)
+    ids, left_out = _placed(sources, chosen)
+    columns = _columns(sources)
+    chosen = {key: chosen[key] for key in itertools.product(ids, columns) if key in chosen}
+    table = _table(chosen, ids, columns)
+    conflicts = conflict_table(chosen, claims)
+    where = ", ".join(dict.fromkeys(source.name for source in sources))
+    for text in doubts(table, chosen, conflicts, left_out, respelled):
+        _warn_once(tuple(source.path for source in sources), f"{where}: {text}")
     points = geopandas.points_from_xy(table["longitude"], table["latitude"])
-    _warn_of_offsets(table, path)
     sites = geopandas.GeoDataFrame(table, geometry=points, crs="EPSG:4326")
-    return schema.check_sites(sites, where=path.name)
+    return SiteRecords(schema.check_sites(sites, where=where), origin_table(chosen, claims), conflicts)
 
 
-def _read_text(path: Path) -> pd.DataFrame:
-    """All cells as text, so that the decimals can be counted and no digit is lost before it is converted."""
-    refuse_workbook(path, expected="a CSV site table")
-    _refuse_other_separator(path)
-    try:
-        table = pd.read_csv(path, dtype=object, keep_default_na=False, na_values=list(_MISSING), encoding="utf-8-sig")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as exc:
-        raise FileError(
-            "the site table cannot be read",
-            where=path.name,
-            found=_plain(exc),
-            expected="a comma-separated file in UTF-8",
-        ) from None
-    return table.map(lambda cell: cell.strip() if isinstance(cell, str) else cell)
+def _placed(sources: Sequence[Source], chosen: Chosen) -> tuple[list[str], Counter[str]]:
+    """The sites with coordinates, in order of appearance; one that only an archive knows may lack them: counted."""
+    left_out = sum((source.left_out for source in sources), Counter[str]())
+    ids: dict[str, None] = {}
+    seen: dict[str, str] = {}
+    for source in sources:
+        for spelled, row in source.rows.items():
+            site = seen.setdefault(spelled.upper(), spelled)
+            absent = [column for column in ("latitude", "longitude") if (site, column) not in chosen]
+            if not absent:
+                ids[site] = None
+            elif source.strict:
+                raise no_coordinates(source.name, row, spelled, absent[0], "No other source knows them")
+            else:
+                left_out[f"{site} without coordinates"] = 1
+    return list(ids), left_out
 
 
-def _refuse_other_separator(path: Path) -> None:
-    with path.open("rb") as stream:
-        header = stream.readline()
-    for separator, name in ((b";", "';'"), (b"\t", "a tab")):
-        if header.count(separator) > header.count(b","):
-            raise TableError(
-                f"the separator is {name}",
-                where=path.name,
-                expected="','",
-                remedy="Save it with a comma between columns and a point in numbers",
-            )
+def _columns(sources: Sequence[Source]) -> list[str]:
+    """The known ones first; then what else the sources have, in their order."""
+    given = dict.fromkeys(column for source in sources for column in source.columns if column != "site_id")
+    known = [column for column in ALIASES if column != "site_id" and (column not in OPTIONAL or column in given)]
+    return [*known, *(column for column in given if column not in known)]
 
 
-def _plain(exc: Exception) -> str:
-    if isinstance(exc, UnicodeDecodeError):
-        return "not text in UTF-8"
-    if isinstance(exc, pd.errors.EmptyDataError):
-        return "an empty file"
-    fields = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(exc))
-    return "row {1} has {2} fields, not {0}".format(*fields.groups()) if fields else "a quote that is never closed"
-
-
-def _named(table: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """Rename the known spellings to ours; add the absent optional columns as missing."""
-    ours = {alias: name for name, aliases in ALIASES.items() for alias in (name, *aliases)}
-    names = [ours.get(str(column).strip().lower(), str(column)) for column in table.columns]
-    twice = sorted({name for name in names if name in ALIASES and names.count(name) > 1})
-    if twice:
-        both = [str(c) for c, name in zip(table.columns, names, strict=True) if name in twice]
-        raise TableError(
-            f"column {', '.join(twice)} given twice", where=path.name, found=both, remedy="Keep one of them"
-        )
-    absent = [name for name in REQUIRED if name not in names]
-    if absent:
-        spellings = {name: " or ".join((name, *(a.upper() for a in ALIASES[name]))) for name in absent}
-        raise TableError(
-            f"column {', '.join(absent)} absent",
-            where=path.name,
-            found=", ".join(map(str, table.columns)),
-            expected="; ".join(spellings.values()),
-        )
-    table = table.set_axis(names, axis=1)
-    for what, rows in (
-        ("site without a name", table["site_id"].isna()),
-        ("site given twice", table["site_id"].duplicated()),
-    ):
-        if rows.any():
-            row = int(np.flatnonzero(rows)[0])
-            raise TableError(
-                what, where=f"{path.name}, row {row + 2}, column site_id", found=table["site_id"].iloc[row]
-            )
-    return table.assign(**{name: None for name in ALIASES if name not in names})
-
-
-def _numbers(column: pd.Series, sites: pd.Series, path: Path) -> pd.Series:
-    numbers = column.map(_number).astype("float64")
-    for row in np.flatnonzero(numbers.isna() & column.notna()):
-        raise TableError(
-            "not a number",
-            where=f"{path.name}, row {row + 2} ({sites.iloc[row]}), column {column.name}",
-            found=repr(column.iloc[row]),
-            expected="a number, or an empty cell where unknown",
-        )
-    return numbers
-
-
-def _number(cell: object) -> float:
-    try:
-        return float(cell)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return float("nan")
-
-
-def _warn_if_rounded(text: pd.DataFrame, path: Path) -> None:
-    coordinates = text[["latitude", "longitude"]]
-    decimals = coordinates.map(lambda cell: len(str(cell).partition(".")[2])).where(coordinates.notna(), DECIMALS)
-    rounded = text["site_id"][decimals.min(axis=1) < DECIMALS]
-    if len(rounded):
-        shown = ", ".join(map(str, rounded.iloc[:5])) + (", ..." if len(rounded) > 5 else "")
-        _warn_once(
-            path.absolute(),
-            f"{path.name}: the coordinates of {len(rounded)} of {len(text)} sites carry fewer than {DECIMALS} decimals "
-            f"({shown}): a tower may stand tens of metres from where they say",
-        )
-
-
-def _warn_of_offsets(table: pd.DataFrame, path: Path) -> None:
-    """Local time follows the sun to a few hours; beside the date line a whole day may lie between them."""
-    beside = (table["utc_offset"] - table["longitude"] / 15 + 12) % 24 - 12
-    odd = table[beside.abs() > MAX_OFFSET]
-    if len(odd):
-        rows = zip(odd.index[:5], odd["utc_offset"], odd["longitude"], strict=False)
-        shown = "; ".join(f"{site}: {offset:+g} h at longitude {longitude:g}" for site, offset, longitude in rows)
-        shown += "; ..." if len(odd) > 5 else ""
-        _warn_once(
-            path.absolute(),
-            f"{path.name}: utc_offset of {len(odd)} of {len(table)} sites differs from longitude / 15 by more than "
-            f"{MAX_OFFSET:g} h ({shown}): expected local standard time minus UTC, in h",
-        )
+def _table(chosen: Chosen, ids: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
+    index = pd.Index(list(ids), name="site_id", dtype=object)
+    table = {}
+    for column in columns:
+        absent, dtype = (np.nan, "float64") if column in NUMBERS else (None, object)
+        claims = (chosen.get((site, column)) for site in ids)
+        table[column] = pd.Series([claim.value if claim else absent for claim in claims], index, dtype=dtype)
+    return pd.DataFrame(table, index=index)
 
 
 @functools.cache
-def _warn_once(path: Path, text: str) -> None:
+def _warn_once(files: tuple[Path, ...], text: str) -> None:
     """Warn without a line of our source, which tells a user nothing; a run reads its site table several times."""
     warnings.warn_explicit(text, UserWarning, filename="ecoembed", lineno=0)
-
-
-def _refuse_breaches(table: pd.DataFrame, path: Path) -> None:
-    """Name row and column of the first value that the schema refuses."""
-    try:
-        schema.SITES.validate(table, lazy=True)
-    except pa.errors.SchemaErrors as exc:
-        first = exc.failure_cases.iloc[0]
-        site = first["index"]
-        raise TableError(
-            "impossible value",
-            where=f"{path.name}, row {table.index.get_loc(site) + 2} ({site}), column {first['column']}",
-            found=_value(first["failure_case"]),
-            expected=_allowed(str(first["column"])),
-        ) from None
-
-
-def _value(cell: object) -> str:
-    if pd.isna(cell):
-        return "an empty cell"
-    return repr(cell) if isinstance(cell, str) else str(cell)
-
-
-def _allowed(column: str) -> str:
-    """What the schema allows in `column`, in words."""
-    facts = schema.SITES.columns[column].checks[0].statistics
-    if "allowed_values" in facts:
-        return f"one of {', '.join(facts['allowed_values'])}, or an empty cell where unknown"
-    return f"between {facts['min_value']} and {facts['max_value']} {_UNITS.get(column, 'm')}"

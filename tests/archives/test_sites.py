@@ -158,5 +158,5 @@ def test_civil_times_far_from_the_sun_are_accepted(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_named_as_such(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match=r"this is a folder.*expected a CSV site table"):
+    with pytest.raises(FileError, match="this is a folder"):
         read_sites(tmp_path)
