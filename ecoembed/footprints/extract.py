@@ -160,6 +160,23 @@ def _check(cube: xr.DataArray, weights: xr.DataArray) -> None:
             found=f"cube {cube.dims}, weights {weights.dims}",
             expected="cube (time, band, y, x), weights (y, x), (month, y, x) or (time, y, x)",
         )
+    check_grids(cube, weights)
+    w = weights.values
+    if not (np.isfinite(w).all() and (w >= 0).all() and w.any(axis=(-2, -1)).all()):
+        raise FootprintError(
+            "footprint weights are negative, missing, or zero everywhere", where=where, expected=">= 0, sum > 0"
+        )
+
+
+def check_grids(cube: xr.DataArray, weights: xr.DataArray) -> None:
+    """Cube and weights are on the same pixels of the same CRS.
+
+    Raises
+    ------
+    GridError
+        If they are not; says both extents.
+    """
+    where = cube.attrs.get("site") or cube.attrs.get("sensor", "cube")
     if not all(_same(cube[d].values, weights[d].values) for d in ("y", "x")):
         raise GridError(
             "cube and footprint weights are on different grids",
@@ -171,11 +188,6 @@ def _check(cube: xr.DataArray, weights: xr.DataArray) -> None:
     expected, found = crs_of(cube), crs_of(weights)
     if expected is not None and found is not None and expected != found:
         raise GridError("cube and footprint weights have different CRS", where=where, found=found, expected=expected)
-    w = weights.values
-    if not (np.isfinite(w).all() and (w >= 0).all() and w.any(axis=(-2, -1)).all()):
-        raise FootprintError(
-            "footprint weights are negative, missing, or zero everywhere", where=where, expected=">= 0, sum > 0"
-        )
 
 
 def _same(a: np.ndarray, b: np.ndarray) -> bool:

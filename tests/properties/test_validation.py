@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from ecoembed.footprints.maps import footprint_share
 from ecoembed.validation.metrics import bias, r2, rmse
-from ecoembed.validation.pictures import footprint_share
 from ecoembed.validation.splits import make_folds
 from tests.validation.tables import flat, run
 

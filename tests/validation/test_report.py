@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from ecoembed.errors import GridError, TableError
+from ecoembed.footprints.maps import TRUE_COLOUR, clearest_date, footprint_share, stretch
 from ecoembed.gpp.features import feature_table
 from ecoembed.validation.figures import value_limits
-from ecoembed.validation.pictures import clearest_date, footprint_share, picture_pair, stretch
+from ecoembed.validation.pictures import picture_pair
 from ecoembed.validation.report import answer, compared, write_report
 from tests.gpp import worlds
 from tests.validation.tables import flat, joined, run
@@ -161,7 +162,7 @@ def test_picture_of_the_clearest_date():
     cube[0, 0, :12] = np.nan
     z[1, 1, :3] = np.nan
     z[2, 1, :1] = np.nan
-    assert clearest_date(cube, z) == cube["time"].values[2]
+    assert clearest_date((cube, TRUE_COLOUR), (z, ("z1", "z2", "z3"))) == cube["time"].values[2]
     weights = cube[0, 3].copy(data=np.full((24, 24), 1 / 576))
     for w in (None, weights, weights * np.linspace(0, 2, 24)):
         assert picture_pair(cube, z, w, latitude=45.15, longitude=4.27).startswith(b"\x89PNG")
