@@ -20,7 +20,7 @@ _HOMES = {
     "pretrain": "ecoembed.embeddings.pretrain",
     "footprint": "ecoembed.footprints.kljun",
     "footprint_climatology": "ecoembed.footprints.climatology",
-    "fixed_radius": "ecoembed.footprints.climatology",
+    "fixed_radius": "ecoembed.footprints.extents",
     "extract": "ecoembed.footprints.extract",
     "feature_table": "ecoembed.gpp.features",
     "benchmark": "ecoembed.validation.run",
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from ecoembed.embeddings.encode import Encoder as Encoder
     from ecoembed.embeddings.encode import load_encoder as load_encoder
     from ecoembed.embeddings.pretrain import pretrain as pretrain
-    from ecoembed.footprints.climatology import fixed_radius as fixed_radius
     from ecoembed.footprints.climatology import footprint_climatology as footprint_climatology
+    from ecoembed.footprints.extents import fixed_radius as fixed_radius
     from ecoembed.footprints.extract import extract as extract
     from ecoembed.footprints.kljun import footprint as footprint
     from ecoembed.gpp.features import feature_table as feature_table

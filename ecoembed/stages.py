@@ -135,7 +135,8 @@ def tower_footprint(
 
     from ecoembed.archives.fluxnet import open_halfhours
     from ecoembed.cubes.grid import tower_position, true_north
-    from ecoembed.footprints.climatology import fixed_radius, footprint_climatology
+    from ecoembed.footprints.climatology import footprint_climatology
+    from ecoembed.footprints.extents import fixed_radius
     from ecoembed.footprints.turbulence import turbulence
 
     if site not in sites.index:

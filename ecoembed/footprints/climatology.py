@@ -1,21 +1,24 @@
-"""The footprint of many half-hours as weights on a grid, and a fixed radius where turbulence was not measured."""
+"""The footprint of many half-hours as weights on a grid."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
 from functools import cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from ecoembed.errors import FootprintError
+from ecoembed.errors import FootprintError, check_name
+from ecoembed.footprints import kljun, kormann
 from ecoembed.footprints.density import END, FRONT, summed_density
-from ecoembed.footprints.kljun import D, scaled_dispersion, scaled_footprint, scales
+from ecoembed.footprints.kljun import D, scaled_dispersion, scaled_footprint
+from ecoembed.footprints.kormann_density import kormann_weights
 from ecoembed.footprints.pixels import Pixels, on_grid, pixel_means, pixels_around
-from ecoembed.footprints.validity import Array, gather, screen
+from ecoembed.footprints.validity import Array, Condition, Inputs, first_broken, gather
 
 #: Largest error of a sampled density, as a share of the footprint's peak, that the sampling step may leave.
 TOLERANCE = 1e-3
@@ -34,6 +37,7 @@ def footprint_climatology(
     grid: Any,
     x: float | None = None,
     y: float | None = None,
+    model: str = "kljun",
     rslayer: bool = False,
     notes: Mapping[str, str] | None = None,
 ) -> xr.DataArray:
@@ -43,11 +47,13 @@ def footprint_climatology(
     ----------
     zm, z0, umean, h, ol, sigmav, ustar, wind_dir : array-like, shape (half-hours,), or a number for all
         As in :func:`ecoembed.footprints.kljun.footprint`; `wind_dir` is required too. A half-hour with a missing or
-        invalid value is left out and counted under the first bound that it breaks.
+        invalid value is left out and counted under the first bound that it breaks (:func:`exclusions` says which).
     grid : object with coordinates x and y
         Pixel centres in m (a Cube).
     x, y : float, optional
         The tower in the grid's coordinates, m. Default: the grid's centre.
+    model : {"kljun", "kormann"}
+        Kljun et al. (2015), or :mod:`Kormann and Meixner (2001) <ecoembed.footprints.kormann>`, which does not use `h`.
     rslayer : bool
         Accept heights inside the roughness sublayer.
     notes : mapping, optional
@@ -69,9 +75,9 @@ def footprint_climatology(
     Notes
     -----
     A weight is the density's mean over the pixel (not its value at the centre) times the pixel's area. Nothing is
-    normalised and nothing smoothed: density is the reference's own, but ends where it has integrated to 1.
+    normalised and nothing smoothed: density is the reference's own, but Kljun's ends where it has integrated to 1.
 
-    Source: Kljun et al. (2015), doi 10.5194/gmd-8-3695-2015.
+    Source: Kljun et al. (2015), doi 10.5194/gmd-8-3695-2015; Kormann and Meixner (2001), doi 10.1023/A:1018991015119.
 
     Examples
     --------
@@ -85,32 +91,30 @@ def footprint_climatology(
     0.98
     """
     pixels = pixels_around(grid, x, y)
-    if wind_dir is None:
-        raise FootprintError("required input absent: wind_dir", where="footprint climatology")
-    inputs = _series(gather(zm=zm, z0=z0, umean=umean, h=h, ol=ol, sigmav=sigmav, ustar=ustar, wind_dir=wind_dir))
-    valid, excluded = screen(inputs, rslayer)
-    inputs = {name: values[valid] for name, values in inputs.items()}
-    s, t = scales(inputs)
-    solved = s > 0
-    if not solved.all():
-        excluded["wind profile without solution: ln(zm / z0) - psi not > 0"] = int((~solved).sum())
-    s, t, direction = s[solved], t[solved], inputs["wind_dir"][solved]
-    if not s.size:
+    given = {"zm": zm, "z0": z0, "umean": umean, "h": h, "ol": ol, "sigmav": sigmav, "ustar": ustar}
+    inputs, reasons = _screened({**given, "wind_dir": wind_dir}, model, rslayer)
+    excluded = reasons.value_counts()
+    counts = {str(reason): int(n) for reason, n in excluded[excluded > 0].items()}
+    valid = reasons.isna()
+    if not valid.any():
         raise FootprintError(
             "no valid half-hour",
             where="footprint climatology",
-            found=json.dumps(excluded) if excluded else "0 half-hours",
+            found=json.dumps(counts) if counts else "0 half-hours",
             expected="at least 1",
             remedy="Check units and heights, or use fixed_radius",
         )
-    weights = _mean_weights(pixels, s, t, direction)
+    weights = MODELS[model].weights(pixels, {name: values[valid] for name, values in inputs.items()})
+    total = float(weights.sum())
+    if total > 1:  # where all is inside, sampling may overshoot
+        weights *= (1 - 1e-12) / total
     return on_grid(
         weights,
         grid,
-        method="footprint climatology, Kljun et al. (2015)",
+        method=f"footprint climatology, {MODELS[model].name}",
         inside=float(weights.sum()),
-        n=int(s.size),
-        excluded=json.dumps(excluded),
+        n=int(valid.sum()),
+        excluded=json.dumps(counts),
         tower_x=pixels.tower[0],
         tower_y=pixels.tower[1],
         units="1",
@@ -118,64 +122,51 @@ def footprint_climatology(
     )
 
 
-def fixed_radius(grid: Any, radius: float, x: float | None = None, y: float | None = None) -> xr.DataArray:
-    """Equal weights within a radius of the tower: the fallback where turbulence was not measured.
+def exclusions(inputs: Mapping[str, Any], *, model: str = "kljun", rslayer: bool = False) -> pd.Categorical:
+    """Why each half-hour is left out of a climatology.
 
     Parameters
     ----------
-    grid : object with coordinates x and y
-        Pixel centres in m (a Cube).
-    radius : float
-        In m.
-    x, y : float, optional
-        The tower in the grid's coordinates, m. Default: the grid's centre.
+    inputs : mapping
+        The arguments of :func:`footprint_climatology` that describe half-hours, by name.
+    model, rslayer
+        As there.
 
     Returns
     -------
-    xr.DataArray
-        Weights (y, x): each pixel's exact overlap with the disc, as a share of the disc. Attributes as those of
-        :func:`footprint_climatology`, with ``n`` 0.
+    pd.Categorical, shape (half-hours,)
+        The first bound that the half-hour breaks, under the name by which it is counted; missing where it is used.
 
     Raises
     ------
     FootprintError
-        If the radius is not positive.
-    GridError
-        If the tower is outside the grid, or the grid is not regular in metres.
+        If an input is absent, or shapes differ.
 
     Examples
     --------
-    >>> grid = {"x": np.arange(-45.0, 50, 10), "y": np.arange(45.0, -50, -10)}
-    >>> round(float(fixed_radius(grid, 40).sum()), 9)
-    1.0
+    >>> inputs = {"zm": 2.5, "umean": 3.0, "h": 1000, "ol": [-20, 0, 40], "sigmav": 0.6, "ustar": 0.3}
+    >>> list(exclusions({**inputs, "wind_dir": 225}))
+    [nan, 'ol not other than 0 m', nan]
     """
-    if not radius > 0 or not np.isfinite(radius):
-        raise FootprintError("radius out of range", where="fixed radius", found=f"{radius} m", expected="> 0 m")
-    pixels = pixels_around(grid, x, y)
-    corners = _disc_quadrant(*np.meshgrid(pixels.x.edges / radius, pixels.y.edges / radius))
-    weights = np.maximum(np.diff(np.diff(corners, axis=0), axis=1), 0.0) / np.pi
-    return on_grid(
-        weights,
-        grid,
-        method=f"fixed radius of {radius:g} m",
-        inside=float(weights.sum()),
-        n=0,
-        excluded=json.dumps({}),
-        tower_x=pixels.tower[0],
-        tower_y=pixels.tower[1],
-        units="1",
-    )
+    return _screened(inputs, model, rslayer)[1]
 
 
-def _disc_quadrant(x: Array, y: Array) -> Array:
-    """Signed area of the unit disc between the origin and (x, y), whose differences give any rectangle's overlap."""
-    a, b = np.minimum(np.abs(x), 1), np.minimum(np.abs(y), 1)
-    turn = np.minimum(np.sqrt(1 - b**2), a)  # the rectangle's top is straight up to here, the arc's from here
+def _screened(given: Mapping[str, Any], model: str, rslayer: bool) -> tuple[dict[str, Array], pd.Categorical]:
+    """The model's inputs as arrays of one length, and why half-hours are left out."""
+    chosen = MODELS[check_name(model, MODELS, "footprint model", where="footprint climatology")]
+    inputs = _series(gather((*chosen.required, "wind_dir"), given))
+    conditions = chosen.conditions(inputs, rslayer)
+    reasons = list(dict.fromkeys(condition.reason for condition in conditions))
+    return inputs, pd.Categorical.from_codes(first_broken(inputs, conditions), reasons)
 
-    def under_arc(t: Array) -> Array:
-        return (t * np.sqrt(1 - t**2) + np.arcsin(t)) / 2
 
-    return np.sign(x) * np.sign(y) * (b * turn + under_arc(a) - under_arc(turn))
+class Model(NamedTuple):
+    """What a climatology needs of a footprint model."""
+
+    name: str
+    required: tuple[str, ...]
+    conditions: Callable[[Inputs, bool], list[Condition]]
+    weights: Callable[[Pixels, Inputs], Array]
 
 
 def _mean_weights(pixels: Pixels, s: Array, t: Array, wind_dir: Array) -> Array:
@@ -187,9 +178,7 @@ def _mean_weights(pixels: Pixels, s: Array, t: Array, wind_dir: Array) -> Array:
         like = (sizes == size[:, None]).all(axis=0)
         density = partial(summed_density, s=s[like], t=t[like], wind_dir=wind_dir[like])
         means += pixel_means(pixels, density, _resolving_step(s[like], t[like]))
-    weights = means * (pixels.area / s.size)
-    total = float(weights.sum())
-    return weights * (1 - 1e-12) / total if total > 1 else weights  # where all is inside, sampling may overshoot
+    return means * (pixels.area / s.size)
 
 
 def _series(inputs: dict[str, Array]) -> dict[str, Array]:
@@ -236,3 +225,14 @@ def _resolving_step(s: Array, t: Array) -> Callable[[Array], Array]:
         wide = (TOLERANCE / 0.003 / sharpest) ** 0.25
         step = np.minimum(step, np.minimum(wide, 1.15 * np.interp(distance[:, 0] / length, x, narrow)))
     return lambda d: np.interp(d, distance[:, 0], step)
+
+
+def _kljun_weights(pixels: Pixels, inputs: Inputs) -> Array:
+    return _mean_weights(pixels, *kljun.scales(inputs), inputs["wind_dir"])
+
+
+#: The models by the name under which they are asked for.
+MODELS = {
+    "kljun": Model(kljun.NAME, kljun.REQUIRED, kljun.conditions, _kljun_weights),
+    "kormann": Model(kormann.NAME, kormann.REQUIRED, kormann.conditions, kormann_weights),
+}

@@ -14,19 +14,23 @@ so that a half-hour is fully described by (S, T, wind direction).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
 from ecoembed.errors import FootprintError
-from ecoembed.footprints.validity import Array, gather, require
+from ecoembed.footprints.validity import Array, Condition, Inputs, common, gather, require, stability_between
 
 #: Parameters of the crosswind-integrated footprint (Eq. 17) and of its crosswind dispersion (Eq. 19).
 A, B, C, D = 1.4524, -1.9914, 1.4622, 0.1359
 AC, BC, CC = 2.17, 1.66, 20.0
 VON_KARMAN = 0.4
+#: How results and errors name the model, and what it needs beside z0 or umean.
+NAME, REQUIRED = "Kljun et al. (2015)", ("zm", "h", "ol", "sigmav", "ustar")
+#: Lowest wind-profile stability zm / ol (Eq. 27).
+LOWEST_STABILITY = -15.5
 #: Beyond this Obukhov length (m), of either sign, stratification counts as neutral; the length used there.
 NEUTRAL_LENGTH, NEUTRAL = 5000.0, -1e6
 #: Scaled distance of the peak (Eq. 20) and the far end of the reference's own grid.
@@ -41,17 +45,39 @@ def stability_correction(zm: Array, ol: Array) -> Array:
     return np.where((ol > 0) & (ol < NEUTRAL_LENGTH), -5.3 * zm / ol, unstable)
 
 
-def scales(inputs: Mapping[str, Array]) -> tuple[Array, Array]:
-    """Streamwise length ``S`` and crosswind length ``T`` in m of valid inputs (Eqs. 6, 7 and 13).
+def conditions(inputs: Inputs, rslayer: bool) -> list[Condition]:
+    """The range in which the parameterisation holds: the bounds that the authors' FFP code v1.42 checks.
 
-    ``S`` is not positive where the wind profile has no solution at `zm` (z0 too large for so stable a layer).
+    The paper's Eq. 27 is narrower at the heights' ends: 20 z0 < zm < the height of the entrainment layer.
     """
-    zm, ol = inputs["zm"], inputs["ol"]
+    own = [
+        Condition("h", "> 10 m", lambda v: v["h"] > 10),
+        Condition("zm", "< h, the boundary-layer height", lambda v: v["zm"] < v["h"], ("h",)),
+        stability_between(LOWEST_STABILITY, np.inf),
+    ]
     if "z0" in inputs:
-        profile = np.log(zm / inputs["z0"]) - stability_correction(zm, ol)
-    else:
-        profile = inputs["umean"] / inputs["ustar"] * VON_KARMAN
-    streamwise = zm / (1 - zm / inputs["h"]) * profile
+        solved = Condition(
+            "z0",
+            "such that ln(zm / z0) - psi > 0 (Eq. 7): the wind profile has no solution at zm",
+            lambda v: _profile(v) > 0,
+            ("zm", "ol"),
+            "Check z0, or give umean instead",
+        )
+        own.append(solved)
+    return common(inputs, rslayer) + own
+
+
+def _profile(inputs: Inputs) -> Array:
+    """Wind speed at `zm` over ustar / k: the fourth of the paper's dimensionless groups (Eq. 4)."""
+    if "z0" in inputs:
+        return np.log(inputs["zm"] / inputs["z0"]) - stability_correction(inputs["zm"], inputs["ol"])
+    return inputs["umean"] / inputs["ustar"] * VON_KARMAN
+
+
+def scales(inputs: Inputs) -> tuple[Array, Array]:
+    """Streamwise length ``S`` and crosswind length ``T`` in m of valid inputs (Eqs. 6, 7 and 13)."""
+    zm, ol = inputs["zm"], inputs["ol"]
+    streamwise = zm / (1 - zm / inputs["h"]) * _profile(inputs)
     length = np.where(np.abs(ol) > NEUTRAL_LENGTH, NEUTRAL, ol)
     dispersion = np.minimum(1.0, 1e-5 * np.abs(length / zm) + np.where(length <= 0, 0.80, 0.55))
     return streamwise, zm * inputs["sigmav"] / inputs["ustar"] / dispersion
@@ -189,23 +215,25 @@ def footprint(
     >>> near.f_2d.shape
     (1001, 1501)
     """
-    inputs = gather(zm=zm, z0=z0, umean=umean, h=h, ol=ol, sigmav=sigmav, ustar=ustar, wind_dir=wind_dir)
-    _require_options(inputs, rs, nx)
-    require(inputs, rslayer)
+    inputs = one_halfhour(
+        REQUIRED, zm=zm, z0=z0, umean=umean, h=h, ol=ol, sigmav=sigmav, ustar=ustar, wind_dir=wind_dir
+    )
+    require_options(rs, nx)
+    require(inputs, conditions(inputs, rslayer), NAME)
     s, t = (float(v) for v in scales(inputs))
-    if not s > 0:
-        raise FootprintError(
-            "the wind profile has no solution at zm",
-            where="footprint",
-            found=f"zm = {zm:g} m, z0 = {z0:g} m, ol = {ol:g} m",
-            expected="ln(zm / z0) - psi > 0 (Eq. 7)",
-            remedy="Check z0, or give umean instead",
-        )
     x = np.linspace(D, FAR_END, nx + 2)[1:]
     return Footprint(PEAK * s, x * s, scaled_footprint(x) / s, wind_dir, tuple(rs), t * scaled_dispersion(x))
 
 
-def _require_options(inputs: Mapping[str, Array], rs: Sequence[float], nx: int) -> None:
+def one_halfhour(required: Sequence[str], **given: float | None) -> dict[str, Array]:
+    """The inputs of a single half-hour.
+
+    Raises
+    ------
+    FootprintError
+        If an input is absent, or holds more than one value.
+    """
+    inputs = gather(required, given)
     many = {name: v.shape for name, v in inputs.items() if v.ndim}
     if many:
         raise FootprintError(
@@ -215,6 +243,17 @@ def _require_options(inputs: Mapping[str, Array], rs: Sequence[float], nx: int) 
             expected="numbers",
             remedy="Use footprint_climatology for many half-hours",
         )
+    return inputs
+
+
+def require_options(rs: Sequence[float], nx: int) -> None:
+    """Refuse shares and numbers of intervals outside FFP's own range.
+
+    Raises
+    ------
+    FootprintError
+        Naming both.
+    """
     if any(not 0 < r <= 0.9 for r in rs):
         raise FootprintError("source-area share out of range", found=list(rs), expected="shares in (0, 0.9]")
     if nx < 600:

@@ -1,11 +1,12 @@
-"""The range in which the Kljun et al. (2015) parameterisation holds, stated once for one footprint and for many.
+"""The inputs of a footprint and the bounds they must keep, checked alike for one half-hour and for many.
 
-Source: Kljun et al. (2015), doi 10.5194/gmd-8-3695-2015, Eq. 27, as the authors' FFP code v1.42 checks it.
+What holds for both models stands here; each model adds its own bounds (:func:`ecoembed.footprints.kljun.conditions`,
+:func:`ecoembed.footprints.kormann.conditions`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,78 +27,94 @@ UNITS = {
     "ustar": "m s-1",
     "wind_dir": "degree",
 }
-#: Lowest wind-profile stability zm / ol, highest roughness sublayer zm / z0, lowest friction velocity (m s-1).
-LOWEST_STABILITY, ROUGHNESS_SUBLAYER, LOWEST_USTAR = -15.5, 12.5, 0.1
+#: Highest roughness sublayer zm / z0, and lowest friction velocity (m s-1): FFP's, and taken for every model, as all
+#: rest on developed turbulence above that layer.
+ROUGHNESS_SUBLAYER, LOWEST_USTAR = 12.5, 0.1
 
 
 class Condition(NamedTuple):
-    """One bound: which variable it is about, how it reads, and where it holds."""
+    """One bound: which variable it is about, how it reads, where it holds, and what helps to read the error."""
 
     variable: str
     bound: str
     holds: Callable[[Inputs], NDArray[np.bool_]]
+    beside: tuple[str, ...] = ()
+    remedy: str | None = None
+
+    @property
+    def reason(self) -> str:
+        """Under what a half-hour that breaks it is counted."""
+        return f"{self.variable} not {self.bound}"
 
 
 _ALWAYS = (
-    Condition("zm", "> 0 m", lambda v: v["zm"] > 0),
-    Condition("h", "> 10 m", lambda v: v["h"] > 10),
-    Condition("zm", "< h, the boundary-layer height", lambda v: v["zm"] < v["h"]),
-    Condition("ol", "other than 0 m", lambda v: v["ol"] != 0),
     Condition(
-        "ol",
-        f"such that zm / ol >= {LOWEST_STABILITY}",
-        lambda v: v["zm"] / np.where(v["ol"] == 0, np.nan, v["ol"]) >= LOWEST_STABILITY,
+        "zm", "> 0 m", lambda v: v["zm"] > 0, remedy="zm is the measurement height above the displacement height"
     ),
+    Condition("ol", "other than 0 m", lambda v: v["ol"] != 0),
     Condition("sigmav", "> 0 m s-1", lambda v: v["sigmav"] > 0),
     Condition("ustar", f"> {LOWEST_USTAR} m s-1", lambda v: v["ustar"] > LOWEST_USTAR),
 )
-_ROUGHNESS = (Condition("z0", "> 0 m", lambda v: v["z0"] > 0),)
-_SUBLAYER = (
-    Condition(
-        "z0",
-        f"< zm / {ROUGHNESS_SUBLAYER}, as zm must be above the roughness sublayer",
-        lambda v: v["zm"] > ROUGHNESS_SUBLAYER * v["z0"],
-    ),
+_ROUGHNESS = Condition("z0", "> 0 m", lambda v: v["z0"] > 0)
+_SUBLAYER = Condition(
+    "z0",
+    f"< zm / {ROUGHNESS_SUBLAYER}, as zm must be above the roughness sublayer",
+    lambda v: v["zm"] > ROUGHNESS_SUBLAYER * v["z0"],
+    ("zm",),
+    "Give umean instead of z0, or rslayer=True for a rough estimate",
 )
-_WIND = (Condition("umean", "> 0 m s-1", lambda v: v["umean"] > 0),)
-_DIRECTION = (Condition("wind_dir", "in 0 to 360 degree", lambda v: (v["wind_dir"] >= 0) & (v["wind_dir"] <= 360)),)
+_WIND = Condition("umean", "> 0 m s-1", lambda v: v["umean"] > 0)
+_DIRECTION = Condition("wind_dir", "in 0 to 360 degree", lambda v: (v["wind_dir"] >= 0) & (v["wind_dir"] <= 360))
 
 
-def gather(**given: Any) -> dict[str, Array]:
+def gather(required: Sequence[str], given: Mapping[str, Any]) -> dict[str, Array]:
     """The inputs that were given, as float64 arrays; `z0` replaces `umean` where both are (the rule of FFP).
 
     Raises
     ------
     FootprintError
-        If a required input is absent.
+        If one of `required`, or both `z0` and `umean`, are absent.
     """
-    required = [name for name in ("zm", "h", "ol", "sigmav", "ustar") if given.get(name) is None]
+    absent = [name for name in required if given.get(name) is None]
     if given.get("z0") is None and given.get("umean") is None:
-        required.append("z0 or umean")
-    if required:
+        absent.append("z0 or umean")
+    if absent:
         raise FootprintError(
-            f"required input absent: {', '.join(required)}",
+            f"required input absent: {', '.join(absent)}",
             where="footprint",
-            expected="zm, z0 or umean, h, ol, sigmav, ustar",
+            expected=f"z0 or umean, {', '.join(required)}",
         )
-    if given.get("z0") is not None:
-        given["umean"] = None
-    inputs = {name: np.asarray(value, dtype=np.float64) for name, value in given.items() if value is not None}
-    return dict(inputs)
+    unused = {"umean"} if given.get("z0") is not None else set()
+    return {
+        name: np.asarray(given[name], dtype=np.float64)
+        for name in UNITS
+        if given.get(name) is not None and name not in unused
+    }
 
 
-def conditions(inputs: Inputs, rslayer: bool) -> list[Condition]:
-    """The bounds that apply to these inputs; `rslayer` accepts heights inside the roughness sublayer, as in FFP."""
+def common(inputs: Inputs, rslayer: bool) -> list[Condition]:
+    """The bounds that every model keeps; `rslayer` accepts heights inside the roughness sublayer, as in FFP."""
     wanted = [Condition(name, "present", lambda v, name=name: ~np.isnan(v[name])) for name in inputs]  # type: ignore[misc]
     wanted += _ALWAYS
     if "z0" in inputs:
-        wanted += _ROUGHNESS + (() if rslayer else _SUBLAYER)
+        wanted += [_ROUGHNESS] if rslayer else [_ROUGHNESS, _SUBLAYER]
     else:
-        wanted += _WIND
-    return wanted + list(_DIRECTION if "wind_dir" in inputs else ())
+        wanted.append(_WIND)
+    return wanted + ([_DIRECTION] if "wind_dir" in inputs else [])
 
 
-def require(inputs: Inputs, rslayer: bool) -> None:
+def stability_between(lowest: float, highest: float) -> Condition:
+    """A range of zm / ol."""
+    bound = f">= {lowest:g}" if np.isinf(highest) else f"in {lowest:g} to {highest:g}"
+
+    def holds(v: Inputs) -> NDArray[np.bool_]:
+        stability = v["zm"] / np.where(v["ol"] == 0, np.nan, v["ol"])
+        return np.asarray((stability >= lowest) & (stability <= highest))
+
+    return Condition("ol", f"such that zm / ol {bound}", holds, ("zm",))
+
+
+def require(inputs: Inputs, conditions: Sequence[Condition], model: str) -> None:
     """Raise the error of the first bound that a single set of inputs breaks.
 
     Raises
@@ -105,52 +122,24 @@ def require(inputs: Inputs, rslayer: bool) -> None:
     FootprintError
         Naming the variable, its value, its unit and the bound.
     """
-    for condition in conditions(inputs, rslayer):
-        if not bool(condition.holds(inputs)):
-            name = condition.variable
-            raise FootprintError(
-                f"{name} is outside the range of the Kljun et al. (2015) footprint",
-                where="footprint",
-                found=f"{name} = {float(inputs[name]):g} {UNITS[name]}{_beside(condition, inputs)}",
-                expected=f"{name} {condition.bound}",
-                remedy=_remedy(condition),
-            )
+    broken = int(first_broken(inputs, conditions))
+    if broken < 0:
+        return
+    condition = conditions[broken]
+    found = [f"{name} = {float(inputs[name]):g} {UNITS[name]}" for name in (condition.variable, *condition.beside)]
+    raise FootprintError(
+        f"{condition.variable} is outside the range of the {model} footprint",
+        where="footprint",
+        found=found[0] + (f" with {', '.join(found[1:])}" if found[1:] else ""),
+        expected=f"{condition.variable} {condition.bound}",
+        remedy=condition.remedy,
+    )
 
 
-def _beside(condition: Condition, inputs: Inputs) -> str:
-    """The second variable of a bound that compares two."""
-    if condition in _SUBLAYER or "zm / ol" in condition.bound:
-        return f" with zm = {float(inputs['zm']):g} m"
-    return f" with h = {float(inputs['h']):g} m" if "< h" in condition.bound else ""
-
-
-def _remedy(condition: Condition) -> str | None:
-    if condition in _SUBLAYER:
-        return "Give umean instead of z0, or rslayer=True for a rough estimate"
-    if condition.variable == "zm":
-        return "zm is the measurement height above the displacement height"
-    return None
-
-
-def screen(inputs: Inputs, rslayer: bool) -> tuple[NDArray[np.bool_], dict[str, int]]:
-    """Which half-hours are valid, and how many are not, each counted once under the first bound that it breaks.
-
-    Parameters
-    ----------
-    inputs : mapping of str to array
-        Arrays of one shape (n,).
-
-    Returns
-    -------
-    valid : array of bool, shape (n,)
-    excluded : dict
-        Reason -> number of half-hours; reasons that do not occur are left out.
-    """
-    valid = np.ones(np.broadcast_shapes(*(v.shape for v in inputs.values())), dtype=bool)
-    excluded: dict[str, int] = {}
-    for condition in conditions(inputs, rslayer):
-        broken = valid & ~condition.holds(inputs)
-        if broken.any():
-            excluded[f"{condition.variable} not {condition.bound}"] = int(broken.sum())
-            valid &= ~broken
-    return valid, excluded
+def first_broken(inputs: Inputs, conditions: Sequence[Condition]) -> NDArray[np.intp]:
+    """Which of `conditions` each half-hour breaks first; -1 where it keeps them all."""
+    broken = np.full(np.broadcast_shapes(*(v.shape for v in inputs.values())), -1)
+    with np.errstate(all="ignore"):
+        for k, condition in enumerate(conditions):
+            broken = np.where((broken < 0) & ~condition.holds(inputs), k, broken)
+    return broken

@@ -11,8 +11,9 @@ import rioxarray  # noqa: F401
 import xarray as xr
 
 from ecoembed.errors import FootprintError, GridError
-from ecoembed.footprints.climatology import fixed_radius, footprint_climatology
+from ecoembed.footprints.climatology import footprint_climatology
 from ecoembed.footprints.density import END, summed_density
+from ecoembed.footprints.extents import fixed_radius
 from ecoembed.footprints.kljun import A, B, C, D, scales
 from tests.footprints.oracle import ffp_climatology, northerly_pixels
 
