@@ -2,7 +2,7 @@
 
 ======================  ====================================================================================
 `Sites`                 `geopandas.GeoDataFrame` indexed by ``site_id``; points in EPSG:4326
-`FluxTable`             `xr.Dataset(time)` of one site; daily; every variable has ``units``
+`FluxTable`             `xr.Dataset(time)` of one site; every variable has ``units``; daily unless it says so
 `Cube`                  `xr.DataArray(time, band, y, x)` float32, NaN = missing; CRS by rioxarray
 `EmbeddingCube`         a `Cube` whose bands are ``z1..zd``, with the weights' hash
 `SiteSeries`            `xr.Dataset(time, feature)`: ``value`` (time, feature) and ``coverage`` (time)
@@ -113,17 +113,26 @@ def check_sites(sites: Frame, where: object = "sites") -> Frame:
     return sites
 
 
-def check_flux(flux: xr.Dataset, where: object = None) -> xr.Dataset:
-    """`FluxTable`: a Dataset over daily, sorted, unique local ``time``; units on every variable; site, offset, rows."""
+def check_flux(flux: xr.Dataset, where: object = None, resolution: str = "DD") -> xr.Dataset:
+    """`FluxTable`: a Dataset over sorted, unique local ``time``; units on every variable; site, offset, rows.
+
+    Its resolution is daily, unless another is expected; ``attrs["resolution"]`` states it (``DD`` where absent).
+    """
     where = where or flux.attrs.get("site", "flux")
     if tuple(flux.sizes) != ("time",):
         raise VariableError("dimensions differ", where=where, found=tuple(flux.sizes), expected="('time',)")
     for key in ("site", "utc_offset", "target", "rows"):
         if key not in flux.attrs:
             raise VariableError("attribute absent from the flux table", where=where, expected=key)
+    stated = flux.attrs.get("resolution", "DD")
+    if stated != resolution:
+        remedy = f"Open it with resolution={resolution!r}"
+        raise VariableError("another resolution", where=where, found=stated, expected=resolution, remedy=remedy)
     index = flux.indexes["time"]
     if not (index.is_monotonic_increasing and index.is_unique):
-        raise VariableError("time is not sorted and unique", where=where, expected="increasing days")
+        raise VariableError("time is not sorted and unique", where=where, expected="increasing times")
+    if resolution == "DD" and not index.equals(index.normalize()):
+        raise VariableError("time is not whole days", where=where, expected="each day at 00:00")
     bare = [str(name) for name, variable in flux.data_vars.items() if "units" not in variable.attrs]
     if bare:
         raise VariableError("variables without units", where=where, found=", ".join(bare))

@@ -10,6 +10,7 @@ from typing import Any
 from ecoembed.errors import UnitError
 
 DAILY_CARBON_FLUX = "gC m-2 d-1"
+YEARLY_CARBON_FLUX = "gC m-2 y-1"
 CARBON_FLUX = "umol m-2 s-1"
 RADIATION = "W m-2"
 TEMPERATURE = "degC"
@@ -60,6 +61,24 @@ DAILY_BOUNDS: dict[str, tuple[float, float, str]] = {
     "TA": (-80.0, 60.0, TEMPERATURE),
     "VPD": (0.0, 100.0, PRESSURE_DEFICIT),
     "P": (0.0, 1000.0, PRECIPITATION),
+}
+
+#: Physical bounds of half-hourly values.
+HALF_HOURLY_BOUNDS: dict[str, tuple[float, float, str]] = {
+    "GPP": (-60.0, 120.0, CARBON_FLUX),
+    "RECO": (-60.0, 120.0, CARBON_FLUX),
+    "NEE": (-120.0, 120.0, CARBON_FLUX),
+    "SW_IN": (-50.0, 1600.0, RADIATION),
+    "TA": (-80.0, 60.0, TEMPERATURE),
+    "VPD": (-1.0, 120.0, PRESSURE_DEFICIT),
+    "P": (0.0, 200.0, "mm"),
+}
+
+#: Physical bounds of yearly carbon fluxes.
+YEARLY_BOUNDS: dict[str, tuple[float, float, str]] = {
+    "GPP": (-500.0, 6000.0, YEARLY_CARBON_FLUX),
+    "RECO": (-500.0, 6000.0, YEARLY_CARBON_FLUX),
+    "NEE": (-3000.0, 3000.0, YEARLY_CARBON_FLUX),
 }
 
 

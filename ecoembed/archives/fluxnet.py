@@ -1,82 +1,91 @@
-"""FLUXNET2015/ONEFlux tables: daily fluxes for the target, half-hours for the footprint."""
+"""The front doors to flux files: :func:`open_flux` for the target and its drivers, :func:`open_halfhours`.
+
+Every product that :mod:`ecoembed.archives.fluxfiles` knows goes through the same steps: find the table and the column,
+put the rows in order, make days, judge the quality, state the uncertainty, and account for every row.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
+import numpy as np
 import xarray as xr
 
 from ecoembed import schema, units
-from ecoembed.archives.fluxfiles import FluxFile, find_table, read_columns
-from ecoembed.archives.quality import filter_days, get_target, warn_outside_bounds
-from ecoembed.errors import FileError, ProductError, VariableError
+from ecoembed.archives import columns as names
+from ecoembed.archives import fluxtable
+from ecoembed.archives.fluxfiles import BASE, ONEFLUX, OWN, RAW, RESOLUTIONS, FluxFile, find_tables
+from ecoembed.archives.quality import check_share
+from ecoembed.archives.sun import Position
+from ecoembed.archives.targets import find_target
+from ecoembed.archives.times import MINUTES
+from ecoembed.errors import ProductError, VariableError, check_name
 
-#: Daily meteorological drivers, kept where present: our name -> (the file's column, unit).
-DRIVERS = {
-    "TA": ("TA_F", units.TEMPERATURE),
-    "SW_IN": ("SW_IN_F", units.RADIATION),
-    "VPD": ("VPD_F", units.PRESSURE_DEFICIT),
-    "P": ("P_F", units.PRECIPITATION),
-}
-
-#: Half-hourly variables that footprint models use, kept where present: our name -> (the file's column, unit).
-HALFHOURS = {
-    name: (column, units.HALF_HOURLY[name])
-    for name, column in {
-        "USTAR": "USTAR",
-        "WD": "WD",
-        "WS": "WS_F",
-        "H": "H_F_MDS",
-        "LE": "LE_F_MDS",
-        "TA": "TA_F",
-        "PA": "PA_F",
-        "SW_IN": "SW_IN_F",
-    }.items()
-}
+_FAMILIES = (ONEFLUX, OWN, BASE, RAW)
 
 
 def open_flux(
-    path: str | Path,
-    target: str = "GPP_NT_VUT_REF",
+    path: str | Path | Sequence[str | Path],
+    target: str | Sequence[str] = "GPP_NT_VUT_REF",
     min_qc: float = 0.75,
     *,
+    resolution: str = "DD",
     site: str | None = None,
     utc_offset: float | None = None,
+    agreement: float | None = None,
+    description: str | Path | None = None,
+    latitude: float | None = None,
+    longitude: float | None = None,
 ) -> xr.Dataset:
-    """Open the daily fluxes of one site: FLUXNET2015/ONEFlux FULLSET or SUBSET, ``.csv`` or the ``.zip`` that holds it.
+    """Open the carbon flux of one site, with its drivers, quality and uncertainty.
 
-    Days whose target fails the quality control keep their drivers; their target is NaN, and they are counted by reason.
-    Negative GPP is kept, since cutting it would bias the mean, and counted. Days out of order are sorted; a day that is
+    Rows whose target fails the quality control keep their drivers; their target is NaN, and they are counted by reason.
+    Negative GPP is kept, since cutting it would bias the mean, and counted. Rows out of order are sorted; a row that is
     repeated identically is counted and dropped, one repeated with other values is an error.
 
     Parameters
     ----------
-    path : path
-        The file as downloaded. What it is is judged by its content.
-    target : str
-        A daily carbon flux, by its FLUXNET name; its QC column follows from a fixed map (``quality.TARGETS``).
+    path : path, or several of one site
+        Files as downloaded: FLUXNET2015/ONEFlux of any resolution, AmeriFlux BASE, raw half-hours; plain, zipped, a
+        workbook, or an own table with its `description`. What it is is judged by its content.
+    target : str, or several in order of preference
+        A carbon flux by its name in the file: for ONEFlux any of ``targets.TARGETS``; for BASE ``GPP_PI_F``,
+        ``RECO_PI_F``, ``FC_PI_F``, ``NEE_PI_F``... (a position is found by the rule of ``columns``). ``GPP_NT``,
+        ``RECO_NT`` and ``NEE`` are made here from half-hourly net exchange where the file has no such column.
     min_qc : float
-        Least share (0 to 1) of the day's half-hours that were measured or gap-filled with good quality.
+        Least share (0 to 1) of the day's half-hours that were measured or gap-filled with good quality. Half-hours are
+        kept if measured or filled with good quality. 0 keeps all.
+    resolution : {"DD", "HH", "WW", "MM", "YY"}
+        Days come from a daily table if there is one, else from half-hours or hours. ``HH`` also reads hours.
     site : str, optional
-        Site ID, for a file whose name does not hold it.
+        Site ID, for a file whose name does not hold it, or to choose one of several.
     utc_offset : float, optional
         Local standard time minus UTC, in h. FLUXNET tables do not hold it; the site table does.
+    agreement : float, optional
+        Keep the rows whose NT - DT lies within this central share of the site's differences; FLUXCOM's filter is 0.95.
+    description : path, optional
+        The TOML that describes an own table.
+    latitude, longitude : float, optional
+        Degrees. They tell night from day where radiation is missing, and check the clock against the sun.
 
     Returns
     -------
     xr.Dataset
-        Over ``time`` (local calendar day): the target (gC m-2 d-1), its QC column (share), its uncertainty and the
-        drivers TA (degC), SW_IN (W m-2), VPD (hPa), P (mm d-1) where the file has them. ``attrs``: site,
-        utc_offset (NaN if not given), target, product, rows (days in, lost by reason, and out), negative (days kept
-        with a target below zero), source (file).
+        Over ``time``, the start of the period in local standard time: the target (gC m-2 d-1; half-hourly umol m-2 s-1,
+        yearly gC m-2 y-1) under its own name, ``quality`` (share, or ONEFlux's flag of a half-hour), and where the file
+        allows ``measured`` (share), ``random_uncertainty``, ``joint_uncertainty``, ``ustar_spread``, ``ntdt_spread``
+        (unit of the target), TA (degC), SW_IN (W m-2), VPD (hPa), P (mm d-1). Each has units and says from which column
+        or by which formula. ``attrs``: site, utc_offset (NaN if not known), target, resolution, product, source, rows
+        (in, lost by reason, out), negative (rows kept below zero), repairs, gaps, and where they apply aggregated,
+        halfhour_rows, closure, sun, partition.
 
     Raises
     ------
     FileError
-        Absent, truncated or corrupt file; contradictory days.
+        Absent, truncated or corrupt file; contradictory rows; stamps off their grid or in civil time.
     ProductError
-        Another product or resolution (half-hourly, AmeriFlux BASE, a workbook...).
+        Another product, resolution or site.
     VariableError
         Target or its QC column absent; close names are listed.
 
@@ -84,44 +93,45 @@ def open_flux(
     ------
     Pastorello et al. 2020, doi 10.1038/s41597-020-0534-3.
     """
-    table = find_table(path, ("DD",))
-    entry = get_target(target, table.columns, table.name)
+    check_share("min_qc", min_qc)
+    check_share("agreement", agreement)
+    check_name(resolution, [name for name in RESOLUTIONS if name != "HR"], "resolution")
+    table = _choose(find_tables(path, description), resolution, site, path)
     site = _site(table, site)
-    variables = {target: (target, entry.unit), entry.qc: (entry.qc, units.FRACTION)}
-    if entry.uncertainty is not None:
-        variables[entry.uncertainty] = (entry.uncertainty, entry.unit)
-    frame, repeated = _frame(table, {**variables, **DRIVERS})
-    for name in (target, *DRIVERS):
-        if name in frame:
-            warn_outside_bounds(name, frame[name].to_numpy(), site)
-    n = len(frame) + repeated
-    frame[target], counts = filter_days(frame[target], frame[entry.qc], min_qc)
-    flux = _dataset(frame, {**variables, **DRIVERS})
-    flux.attrs = {
-        "site": site,
-        "utc_offset": float("nan") if utc_offset is None else float(utc_offset),
-        "target": target,
-        "product": table.product,
-        "rows": {"in": n, "repeated day": repeated, **counts},
-        "negative": int((frame[target] < 0).sum()),
-        "source": table.name,
-    }
-    return schema.check_flux(flux)
+    offset = _offset(table, utc_offset)
+    position = _position(latitude, longitude, offset)
+    oneflux = table.family == ONEFLUX
+    chosen = find_target(target, table.columns, oneflux, table.name)
+    if chosen.column is None and table.resolution not in MINUTES:
+        raise VariableError(f"{chosen.name} is made from half-hours", where=table.name, found=table.describe())
+    series = fluxtable.read_series(table, fluxtable.wanted_columns(table, chosen))
+    fluxtable.add_closure(series, min_qc)
+    fluxtable.check_sun(series, site, position)
+    if table.resolution in MINUTES and not oneflux:
+        fluxtable.make_flux(series, chosen, position, site)
+    if table.resolution in MINUTES and resolution == "DD":
+        series = fluxtable.to_days(series, chosen, oneflux)
+    flux = fluxtable.finish(series, chosen, table, site, min_qc, agreement)
+    flux.attrs["utc_offset"] = offset
+    return schema.check_flux(flux, resolution=flux.attrs["resolution"])
 
 
-def open_halfhours(path: str | Path, *, site: str | None = None) -> xr.Dataset:
-    """Open the half-hours (or hours) of one site that footprint models need, from the FULLSET HH (or HR) table.
+def open_halfhours(
+    path: str | Path | Sequence[str | Path], *, site: str | None = None, description: str | Path | None = None
+) -> xr.Dataset:
+    """Open the half-hours (or hours) of one site that footprint models need.
 
     Parameters
     ----------
-    path, site
-        As in :func:`open_flux`.
+    path, site, description
+        As in :func:`open_flux`: the FULLSET HH (or HR) table, AmeriFlux BASE, raw half-hours, or an own table.
 
     Returns
     -------
     xr.Dataset
-        Over ``time``, the start of the half-hour in local standard time: USTAR (m s-1) and, where the file has them, WD
-        (degree), WS (m s-1), H (W m-2), TA (degC), PA (kPa), SW_IN (W m-2). Missing values are NaN.
+        Over ``time``, the start of the half-hour in local standard time: USTAR (m s-1) and, where the file has them,
+        the other variables of ``units.HALF_HOURLY``, in its units; ``attrs["column"]`` of each names the file's column,
+        chosen by the rule of :mod:`ecoembed.archives.columns`. Missing values are NaN.
 
     Raises
     ------
@@ -130,23 +140,71 @@ def open_halfhours(path: str | Path, *, site: str | None = None) -> xr.Dataset:
     VariableError
         No USTAR (SUBSET tables do not hold it at this resolution).
     """
-    table = find_table(path, ("HH", "HR"))
-    if "USTAR" not in table.columns:
+    table = _choose(find_tables(path, description), "HH", site, path)
+    site = _site(table, site)
+    found = {name: names.find_column(name, table.columns, table.family == ONEFLUX) for name in units.HALF_HOURLY}
+    wanted = {name: column for name, column in found.items() if column is not None}
+    if "USTAR" not in wanted:
         raise VariableError(
             "USTAR absent; footprints need it", where=table.name, remedy="Give the FULLSET HH file of the site"
         )
-    site = _site(table, site)
-    frame, repeated = _frame(table, HALFHOURS)
-    halfhours = _dataset(frame, HALFHOURS)
-    n = len(frame) + repeated
-    missing = int(frame["USTAR"].isna().sum())
-    halfhours.attrs = {
-        "site": site,
-        "product": table.product,
-        "rows": {"in": n, "repeated": repeated, "missing USTAR": missing, "out": len(frame) - missing},
-        "source": table.name,
+    series = fluxtable.read_series(table, wanted)
+    data = {
+        name: ("time", series.values[name], {"units": units.HALF_HOURLY[name], "column": wanted[name]})
+        for name in wanted
     }
-    return halfhours
+    rows = series.attrs["rows_read"]
+    missing = int(np.isnan(series.values["USTAR"]).sum())
+    rows |= {"missing USTAR": missing, "out": rows.pop("out") - missing}
+    halfhours = xr.Dataset(data, coords={"time": series.time.to_numpy(dtype="datetime64[ns]")})
+    return halfhours.assign_attrs(
+        site=site, product=table.product, resolution=table.resolution, utc_offset=_offset(table, None), rows=rows,
+        repairs=series.attrs["repairs"], gaps=series.attrs["gaps"], source=table.name,
+    )  # fmt: skip
+
+
+def _choose(tables: Sequence[FluxFile], resolution: str, site: str | None, path: object) -> FluxFile:
+    """The table that serves `resolution` best: of it, else, for days, of half-hours; ONEFlux before other families."""
+    where = Path(str(path)).name if isinstance(path, str | Path) else "the files"
+    tables = [table for table in tables if table.family in _FAMILIES] or list(tables)
+    sites = sorted({str(table.site) for table in tables if table.site})
+    if site is not None and sites and site not in sites:
+        raise ProductError(
+            "the file is of another site", where=where, found=", ".join(sites[:8]), expected=site,
+            remedy="Give that site's file, or its own name as site",
+        )  # fmt: skip
+    here = [table for table in tables if table.site in (site, None)] if site in sites else list(tables)
+    serving = {"DD": ("DD", "HH", "HR"), "HH": ("HH", "HR")}.get(resolution, (resolution,))
+    fit = [table for table in here if table.family in _FAMILIES and table.resolution in serving]
+    if not fit:
+        raise _nothing(here, resolution, serving, where)
+    rank = {id(table): (serving.index(table.resolution), _FAMILIES.index(table.family)) for table in fit}
+    best = [table for table in fit if rank[id(table)] == min(rank.values())]
+    if len({table.site for table in best}) > 1:
+        raise ProductError(
+            "several sites", where=where, found=", ".join(sites[:8]) + (" ..." if len(sites) > 8 else ""),
+            expected="one", remedy="Pass site=...",
+        )  # fmt: skip
+    if len(best) > 1:
+        found = ", ".join(sorted(table.name for table in best))
+        raise ProductError(
+            f"{len(best)} {RESOLUTIONS[best[0].resolution]} tables would do", where=where, found=found, expected="one",
+            remedy="Give the path of one of them",
+        )  # fmt: skip
+    return best[0]
+
+
+def _nothing(tables: Sequence[FluxFile], resolution: str, serving: Sequence[str], where: str) -> ProductError:
+    held = [table.resolution for table in tables if table.family in _FAMILIES and table.resolution in RESOLUTIONS]
+    wanted = " or ".join(RESOLUTIONS[name] for name in serving)
+    other = next((name for name in ("WW", "MM", "YY", "DD") if name in held), None)
+    return ProductError(
+        f"no {wanted} table of fluxes",
+        where=where,
+        found="; ".join(table.describe() for table in tables) or "no table",
+        expected="FLUXNET2015/ONEFlux, AmeriFlux BASE, raw half-hours or an own table with its description",
+        remedy=f"Pass resolution={other!r} to read this one" if other and resolution != "HH" else None,
+    )
 
 
 def _site(table: FluxFile, given: str | None) -> str:
@@ -161,31 +219,15 @@ def _site(table: FluxFile, given: str | None) -> str:
     return site
 
 
-def _frame(table: FluxFile, names: dict[str, tuple[str, str]]) -> tuple[pd.DataFrame, int]:
-    """The columns of `names` that the table has, indexed by sorted, unique time; and how many rows were repeated."""
-    present = {column: name for name, (column, _) in names.items() if column in table.columns}
-    frame = read_columns(table, list(present)).rename(columns=present)
-    unique = frame.reset_index().drop_duplicates()
-    _refuse_contradictions(unique["time"], table)
-    return unique.set_index("time").sort_index(), len(frame) - len(unique)
+def _offset(table: FluxFile, given: float | None) -> float:
+    known = [float(value) for value in (given, table.utc_offset) if value is not None]
+    if known and abs(known[0] - known[-1]) > 1e-6:
+        raise ProductError(
+            "another UTC offset than the table's own", where=table.name, found=f"{known[0]:+g} h",
+            expected=f"{known[1]:+g} h", remedy="Correct one of them",
+        )  # fmt: skip
+    return known[0] if known else float("nan")
 
 
-def _refuse_contradictions(time: pd.Series, table: FluxFile) -> None:
-    twice = time[time.duplicated()]
-    if len(twice):
-        raise FileError(
-            f"{len(twice)} time stamps repeated with different values",
-            where=table.name,
-            found=f"first at {twice.min():%Y-%m-%d %H:%M}",
-            expected="each once",
-            remedy="Keep the right row of each",
-        )
-
-
-def _dataset(frame: pd.DataFrame, names: dict[str, tuple[str, str]]) -> xr.Dataset:
-    data = {
-        name: ("time", frame[name].to_numpy(dtype="float64"), {"units": unit, "column": column})
-        for name, (column, unit) in names.items()
-        if name in frame
-    }
-    return xr.Dataset(data, coords={"time": frame.index.to_numpy(dtype="datetime64[ns]")})
+def _position(latitude: float | None, longitude: float | None, offset: float) -> Position | None:
+    return None if latitude is None or longitude is None or np.isnan(offset) else (latitude, longitude, offset)

@@ -1,130 +1,146 @@
-"""Which QC column, unit and uncertainty belong to a FLUXNET target, and which days pass.
-
-Source: Pastorello et al. 2020 (doi 10.1038/s41597-020-0534-3) and the FULLSET variable list of fluxnet.org: GPP and
-RECO have no QC column of their own; the share of measured and good-quality gap-filled half-hours is that of the NEE
-variant they were partitioned from.
-"""
+"""Which rows of a flux table pass, and why the others do not; what is suspicious is said with its unit."""
 
 from __future__ import annotations
 
-import difflib
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from ecoembed import units
-from ecoembed.errors import ConfigError, VariableError
+from ecoembed.errors import ConfigError
 
-#: USTAR-filtering method of a FLUXNET carbon flux (one threshold for all years, or one for each year).
-THRESHOLDS = ("VUT", "CUT")
-#: Choice among the versions that differ by USTAR threshold; ``SE`` is an uncertainty, not a choice.
-VARIANTS = ("REF", "USTAR50", "MEAN", "05", "16", "25", "50", "75", "84", "95")
+#: Half-hourly QC of ONEFlux: 0 measured, 1 filled with good quality, 2 medium, 3 poor.
+GOOD_FLAG = 1.0
 
-
-@dataclass(frozen=True)
-class Target:
-    """A daily target's QC column, its unit, and the column with its uncertainty, if the product has one."""
-
-    qc: str
-    unit: str
-    uncertainty: str | None
-
-
-def _targets() -> dict[str, Target]:
-    table = {}
-    for threshold in THRESHOLDS:
-        for variant in VARIANTS:
-            nee = f"NEE_{threshold}_{variant}"
-            randunc = f"{nee}_RANDUNC" if variant in ("REF", "USTAR50") else None
-            prefixes = ["NEE", *(f"{flux}_{method}" for flux in ("GPP", "RECO") for method in ("NT", "DT"))]
-            for prefix in prefixes:
-                spread = f"{prefix}_{threshold}_SE" if variant == "MEAN" else randunc
-                table[f"{prefix}_{threshold}_{variant}"] = Target(f"{nee}_QC", units.DAILY_CARBON_FLUX, spread)
-    return table
+#: What a value beyond its bounds most likely is, by the unit that it should have.
+_SUSPECTS = {
+    units.DAILY_CARBON_FLUX: units.CARBON_FLUX,
+    units.CARBON_FLUX: "mg m-2 s-1",
+    units.YEARLY_CARBON_FLUX: units.DAILY_CARBON_FLUX,
+    units.TEMPERATURE: "K",
+    units.PRESSURE_DEFICIT: "Pa",
+    units.RADIATION: "J m-2 d-1",
+}
 
 
-#: Every daily carbon flux that may be a target, with its QC column, unit and uncertainty.
-TARGETS: dict[str, Target] = _targets()
+def keep_rows(values: np.ndarray, filters: Sequence[tuple[str, np.ndarray]]) -> tuple[np.ndarray, dict[str, int]]:
+    """`values` with NaN on the rows that fail, and the count of rows by the first reason for which they fail.
 
+    Parameters
+    ----------
+    values : array, shape (n,)
+    filters : sequence of (reason, rows that fail (n,))
 
-def get_target(target: str, columns: Sequence[str], where: str) -> Target:
-    """The entry of `target`, once it and its QC column are known to be among `columns`.
+    Returns
+    -------
+    kept : array, shape (n,)
+    counts : dict
+        ``in`` = the sum of all reasons + ``out``.
 
     Examples
     --------
-    >>> get_target("GPP_DT_CUT_REF", ["GPP_DT_CUT_REF", "NEE_CUT_REF_QC"], "file").qc
-    'NEE_CUT_REF_QC'
+    >>> values, qc = np.array([1.0, 2.0, np.nan]), np.array([0.9, 0.5, 0.5])
+    >>> keep_rows(values, [("missing target", np.isnan(values)), ("qc below 0.75", qc < 0.75)])
+    (array([ 1., nan, nan]), {'in': 3, 'missing target': 1, 'qc below 0.75': 1, 'out': 1})
     """
-    entry = TARGETS.get(target)
-    if entry is None or target not in columns:
-        what = f"target {target} absent" if entry else f"{target} is not a daily carbon flux with a known QC column"
-        close = _closest(target, [column for column in columns if column in TARGETS])
-        raise VariableError(
-            what, where=where, expected="one of the file's targets", remedy=_candidates("targets", close)
-        )
-    if entry.qc not in columns:
-        close = difflib.get_close_matches(entry.qc, [c for c in columns if c.endswith("_QC")], n=5, cutoff=0.0)
-        raise VariableError(
-            f"QC column of {target} absent", where=where, expected=entry.qc, remedy=_candidates("QC columns", close)
-        )
-    return entry
+    left = np.ones(values.size, dtype=bool)
+    counts = {"in": int(values.size)}
+    for reason, fails in filters:
+        counts[reason] = counts.get(reason, 0) + int((left & fails).sum())
+        left &= ~fails
+    counts["out"] = int(left.sum())
+    return np.where(left, values, np.nan), counts
 
 
-def _closest(target: str, present: Sequence[str]) -> list[str]:
-    """Of the same flux, the reference versions first, those of one threshold for each year before the others."""
-    wanted = target.upper()
+def check_share(name: str, share: float | None) -> None:
+    """Refuse what is no share.
 
-    def rank(name: str) -> tuple[bool, bool, float, bool, bool]:
-        other = name.split("_")[0] != wanted.split("_")[0]
-        likeness = difflib.SequenceMatcher(None, wanted, name).ratio()
-        return other, not name.endswith("_REF"), -likeness, "_CUT_" in name, "_DT_" in name
-
-    return sorted(present, key=rank)[:5]
-
-
-def _candidates(kind: str, close: Sequence[str]) -> str:
-    return f"The closest {kind} here: {', '.join(close)}" if close else f"The file has no {kind}"
-
-
-def filter_days(values: pd.Series, qc: pd.Series, min_qc: float) -> tuple[pd.Series, dict[str, int]]:
-    """`values` with NaN on the days that fail, and the count of days by the first reason for which they fail.
-
-    Examples
-    --------
-    >>> kept, rows = filter_days(pd.Series([1.0, 2.0, np.nan]), pd.Series([0.9, 0.5, 1.0]), 0.75)
-    >>> kept.tolist(), rows
-    ([1.0, nan, nan], {'missing target': 1, 'missing qc': 0, 'qc below 0.75': 1, 'out': 1})
+    Raises
+    ------
+    ConfigError
+        Outside 0 to 1.
     """
-    if not 0.0 <= min_qc <= 1.0:
-        raise ConfigError("min_qc outside its range", found=min_qc, expected="a share of half-hours, 0 to 1")
-    absent = values.isna()
-    unknown = ~absent & qc.isna()
-    low = ~absent & ~unknown & (qc < min_qc)
-    kept = values.mask(unknown | low)
-    counts = {
-        "missing target": int(absent.sum()),
-        "missing qc": int(unknown.sum()),
-        f"qc below {min_qc:g}": int(low.sum()),
-        "out": int(kept.notna().sum()),
-    }
-    return kept, counts
+    if share is not None and not 0.0 <= share <= 1.0:
+        raise ConfigError(f"{name} outside its range", found=share, expected="a share, 0 to 1")
 
 
-def warn_outside_bounds(name: str, values: np.ndarray, site: str) -> None:
-    """Warn of daily values beyond ``units.DAILY_BOUNDS``, which mostly means another unit."""
-    quantity = next((q for q in units.DAILY_BOUNDS if name == q or name.startswith(f"{q}_")), None)
-    if quantity is None:
-        return
-    low, high, unit = units.DAILY_BOUNDS[quantity]
+def quality_filters(
+    values: np.ndarray, quality: np.ndarray, min_qc: float, flags: bool
+) -> list[tuple[str, np.ndarray]]:
+    """The filters by presence and by QC: a share of half-hours, or ONEFlux's flag of a half-hour (`flags`).
+
+    With ``min_qc=0`` nothing is dropped for its quality.
+    """
+    filters = [("missing target", np.isnan(values)), ("missing qc", np.isnan(quality))]
+    if flags:
+        low = quality > GOOD_FLAG if min_qc > 0 else np.zeros(values.size, dtype=bool)
+        return [*filters, ("neither measured nor well filled (qc above 1)", low)]
+    return [*filters, (f"qc below {min_qc:g}", quality < min_qc)]
+
+
+def agreement_filters(kept: np.ndarray, other: np.ndarray, agreement: float) -> list[tuple[str, np.ndarray]]:
+    """The filters by agreement of night-time and day-time partitioning.
+
+    Of the rows that are left, those stay whose difference NT - DT lies within the central share `agreement` of all
+    differences at the site. At 0.95 this is the filter of the FLUXCOM training data; a site with perfect agreement
+    loses 5 % of its days too, since the bound is the site's own.
+
+    Source
+    ------
+    Tramontana et al. 2016, doi 10.5194/bg-13-4291-2016, as applied in Stocker et al. 2020, doi
+    10.5194/gmd-13-1545-2020: the outer 2.5 % on either side are removed.
+    """
+    difference = kept - other
+    tail = (1.0 - agreement) / 2
+    low, high = np.nanquantile(difference, [tail, 1.0 - tail]) if np.isfinite(difference).any() else (0.0, 0.0)
+    return [
+        ("no value of the other partitioning", ~np.isnan(kept) & np.isnan(difference)),
+        (f"NT - DT outside its central {agreement:.0%}", (difference < low) | (difference > high)),
+    ]
+
+
+def warn_outside_bounds(name: str, values: np.ndarray, bounds: tuple[float, float, str], site: str) -> None:
+    """Warn of values beyond (low, high, unit), which mostly means another unit."""
+    low, high, unit = bounds
     beyond = values[(values < low) | (values > high)]
     if beyond.size:
-        carbon = f": is this {units.CARBON_FLUX}?" if unit == units.DAILY_CARBON_FLUX else ": check its unit"
+        worst = beyond[np.argmax(np.maximum(low - beyond, beyond - high))]
+        suspect = _SUSPECTS.get(unit)
+        question = f"is this {suspect}?" if suspect else "is its unit right?"
         warnings.warn(
-            f"{site}: {beyond.size} of {values.size} values of {name} lie outside {low:g} to {high:g} {unit} "
-            f"(from {beyond.min():g} to {beyond.max():g}){carbon}",
+            f"{site}: {name} {worst:g} {unit}: {question} {beyond.size} of {values.size} values lie outside {low:g} to "
+            f"{high:g} {unit}",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
+
+
+def describe_quality(attrs: Mapping[str, Any]) -> list[str]:
+    """The account of a flux table as lines: rows in, rows lost by reason, rows out; what was repaired; closure.
+
+    Parameters
+    ----------
+    attrs : mapping
+        Those of a `FluxTable`.
+
+    Examples
+    --------
+    >>> describe_quality({"site": "XX-T01", "target": "NEE", "rows": {"in": 3, "qc below 0.75": 1, "out": 2}})
+    ['XX-T01: NEE', '       3  in', '       1  qc below 0.75', '       2  out']
+    """
+    lines = [f"{attrs['site']}: {attrs['target']}"]
+    lines += [f"{count:8d}  {reason}" for reason, count in attrs["rows"].items()]
+    if attrs.get("negative"):
+        lines.append(f"{attrs['negative']:8d}  of these below zero, kept")
+    for title in ("halfhour_rows", "repairs"):
+        if attrs.get(title):
+            facts = ", ".join(f"{count} {reason}" for reason, count in attrs[title].items())
+            lines.append(f"  {'half-hours' if title == 'halfhour_rows' else 'repaired'}: {facts}")
+    if (gaps := attrs.get("gaps")) and gaps["missing"]:
+        lines.append(f"  gaps: {gaps['missing']} rows in {gaps['gaps']}, the longest {gaps['longest_days']:g} days")
+    if closure := attrs.get("closure"):
+        facts = " ".join(f"{name} {value:g}" for name, value in closure.items() if name != "of")
+        lines.append(f"  energy-balance closure {closure['of']}: {facts}")
+    return lines

