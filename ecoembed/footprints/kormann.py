@@ -129,7 +129,9 @@ def footprint(
     Notes
     -----
     Over all distances the footprint integrates to exactly 1. Its tail is long: in neutral stratification it falls with
-    the square of distance. Peaks lie about twice as far from the tower as those of Kljun et al. (2015).
+    the square of distance. Peaks lie one to four times, in the median twice, as far from the tower as those of Kljun et
+    al. (2015). Powers fitted at `zm` stand in for the whole profiles: against these, solved numerically, the peak lies
+    up to 1.6 times too far where unstable, the distance that holds 80 % up to 1.2 times.
 
     Source: Kormann and Meixner (2001), doi 10.1023/A:1018991015119.
 
