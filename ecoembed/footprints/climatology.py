@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,14 +13,10 @@ from numpy.typing import ArrayLike
 
 from ecoembed.errors import FootprintError, check_name
 from ecoembed.footprints import kljun, kormann
-from ecoembed.footprints.density import END, FRONT, summed_density
-from ecoembed.footprints.kljun import D, scaled_dispersion, scaled_footprint
+from ecoembed.footprints.kljun_density import kljun_weights
 from ecoembed.footprints.kormann_density import kormann_weights
-from ecoembed.footprints.pixels import Pixels, on_grid, pixel_means, pixels_around
+from ecoembed.footprints.pixels import Pixels, on_grid, pixels_around
 from ecoembed.footprints.validity import Array, Condition, Inputs, first_broken, gather
-
-#: Largest error of a sampled density, as a share of the footprint's peak, that the sampling step may leave.
-TOLERANCE = 1e-3
 
 
 def footprint_climatology(
@@ -169,18 +164,6 @@ class Model(NamedTuple):
     weights: Callable[[Pixels, Inputs], Array]
 
 
-def _mean_weights(pixels: Pixels, s: Array, t: Array, wind_dir: Array) -> Array:
-    """Mean over half-hours of each pixel's share, shape (y, x)."""
-    means = np.zeros((pixels.y.size, pixels.x.size))
-    per_octave = 1 if s.size < 2000 else 2  # a lattice costs about as much as a hundred half-hours
-    sizes = np.round(per_octave * np.log2(np.stack([s, t])))
-    for size in np.unique(sizes, axis=1).T:  # half-hours of similar size share their lattices
-        like = (sizes == size[:, None]).all(axis=0)
-        density = partial(summed_density, s=s[like], t=t[like], wind_dir=wind_dir[like])
-        means += pixel_means(pixels, density, _resolving_step(s[like], t[like]))
-    return means * (pixels.area / s.size)
-
-
 def _series(inputs: dict[str, Array]) -> dict[str, Array]:
     """All inputs as arrays of one length."""
     lengths = {name: v.shape for name, v in inputs.items() if v.ndim}
@@ -195,44 +178,8 @@ def _series(inputs: dict[str, Array]) -> dict[str, Array]:
     return {name: np.broadcast_to(v, shape) for name, v in inputs.items()}
 
 
-@cache
-def _curve() -> tuple[Array, Array, Array, Array]:
-    """Scaled distance, centre-line density, its fourth derivative and the crosswind spread, for error bounds."""
-    x = D + np.geomspace(FRONT, END, 3000)
-    centre = scaled_footprint(x) / scaled_dispersion(x)
-    fourth = centre
-    for _ in range(4):
-        fourth = np.gradient(fourth, x)
-    few = slice(None, None, 10)
-    return x[few], centre[few] / centre.max(), np.abs(fourth[few]) / centre.max(), scaled_dispersion(x[few])
-
-
-def _resolving_step(s: Array, t: Array) -> Callable[[Array], Array]:
-    """Distance from the tower (m) -> step (m) at which samples of these half-hours keep :data:`TOLERANCE`.
-
-    The pixel operator's leading error is 0.003 step**4 times the density's fourth derivatives along and across the
-    wind. The sharpest case among the half-hours is bounded by the smallest `t` with the smallest and the largest `s`;
-    at a distance, the sharpest point is any that is as far or farther, or beside the plume's axis nearer upwind.
-    """
-    x, centre, fourth, spread = _curve()
-    narrow, broad = t.min() * spread, t.max() * spread
-    distance = np.geomspace(0.01 * s.min(), END * s.max(), 200)[:, None]
-    step = np.full(distance.size, np.inf)
-    for length in (s.min(), s.max()):
-        sharpness = fourth / length**4 + 3 * centre / narrow**4
-        beside = np.exp(-np.maximum(distance**2 - (length * x) ** 2, 0) / (2 * broad**2))
-        sharpest = np.maximum((sharpness * beside).max(axis=1), np.finfo(float).tiny)
-        wide = (TOLERANCE / 0.003 / sharpest) ** 0.25
-        step = np.minimum(step, np.minimum(wide, 1.15 * np.interp(distance[:, 0] / length, x, narrow)))
-    return lambda d: np.interp(d, distance[:, 0], step)
-
-
-def _kljun_weights(pixels: Pixels, inputs: Inputs) -> Array:
-    return _mean_weights(pixels, *kljun.scales(inputs), inputs["wind_dir"])
-
-
 #: The models by the name under which they are asked for.
 MODELS = {
-    "kljun": Model(kljun.NAME, kljun.REQUIRED, kljun.conditions, _kljun_weights),
+    "kljun": Model(kljun.NAME, kljun.REQUIRED, kljun.conditions, kljun_weights),
     "kormann": Model(kormann.NAME, kormann.REQUIRED, kormann.conditions, kormann_weights),
 }

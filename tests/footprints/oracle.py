@@ -31,6 +31,22 @@ def ffp_climatology(inputs, east, north):
     return answer["fclim_2d"]
 
 
+def record(n, zm, seed=0):
+    """A plausible record of `n` half-hours."""
+    rng = np.random.default_rng(seed)
+    ustar = rng.uniform(0.15, 0.8, n)
+    ol = np.where(rng.random(n) < 0.7, -np.exp(rng.uniform(1.5, 6.5, n)) * zm / 10, np.exp(rng.uniform(2, 6, n)) * zm)
+    return {
+        "zm": zm,
+        "umean": ustar * rng.uniform(5, 12, n),
+        "h": rng.uniform(300, 2000, n),
+        "ol": ol,
+        "sigmav": ustar * rng.uniform(1.6, 3, n),
+        "ustar": ustar,
+        "wind_dir": rng.uniform(0, 360, n),
+    }
+
+
 def northerly_pixels(s, t, east_edges, north_edges):
     """Exact pixel integrals for wind from the north: erf across, Gauss-Legendre along (Eqs. 10, 14, 18)."""
     nodes, weights = np.polynomial.legendre.leggauss(20)

@@ -1,0 +1,121 @@
+"""Many footprints of Kljun et al. (2015): their sum at points, and its mean over pixels.
+
+Many half-hours are summed by :mod:`ecoembed.footprints.convolution`, few, or those of odd shape, one by one: what the
+convolution must equal.
+"""
+
+from __future__ import annotations
+
+from functools import cache, partial
+
+import numpy as np
+
+from ecoembed.footprints.convolution import Kernel, convolved_density
+from ecoembed.footprints.kljun import AC, BC, CC, A, B, C, D, scales
+from ecoembed.footprints.pixels import Pixels, pixel_means
+from ecoembed.footprints.resolution import Line, resolving_step
+from ecoembed.footprints.validity import Array, Inputs
+
+#: Scaled distance beyond D below which it counts as zero (below 1e-8 of the peak).
+FRONT = 0.055
+#: Scaled distance at which the curve has integrated to exactly 1. With its published coefficients the whole curve
+#: integrates to A C**(B + 1) Gamma(-B - 1) = 1.00157; what lies farther than this is left out, so that a share of a
+#: footprint never exceeds 1.
+END = 990.1347116031079
+#: From how many half-hours of like shape on a convolution is the faster.
+MANY = 200
+#: Half-hours within this factor of the median lengths share their lattices.
+ALIKE = 4.0
+
+
+def kljun_weights(pixels: Pixels, inputs: Inputs) -> Array:
+    """Mean over half-hours of each pixel's share, shape (y, x)."""
+    s, t = scales(inputs)
+    means = np.zeros((pixels.y.size, pixels.x.size))
+    sizes = np.round(np.log(np.stack([s / np.median(s), t / np.median(t)])) / np.log(ALIKE**2))
+    for size in np.unique(sizes, axis=1).T:
+        like = (sizes == size[:, None]).all(axis=0)
+        density = partial(summed_density, s=s[like], t=t[like], wind_dir=inputs["wind_dir"][like])
+        means += pixel_means(pixels, density, resolving_step(_lines(s[like], t[like])))
+    return means * (pixels.area / s.size)
+
+
+def summed_density(east: Array, north: Array, s: Array, t: Array, wind_dir: Array) -> Array:
+    """Sum over half-hours of the footprint at points around the tower, m-2.
+
+    Parameters
+    ----------
+    east, north : array, shape (points,)
+        Positions relative to the tower, m.
+    s, t : array, shape (half-hours,)
+        Streamwise and crosswind lengths, m (:func:`ecoembed.footprints.kljun.scales`).
+    wind_dir : array, shape (half-hours,)
+        Degrees clockwise from north.
+
+    Returns
+    -------
+    array, shape (points,)
+        The same, to the last bit, for every order of the half-hours; within 1e-7 of the peak of each.
+    """
+    wind_dir = wind_dir % 360
+    order = np.lexsort((wind_dir, t, s))
+    s, shape, wind_dir = s[order], (t / s)[order], wind_dir[order]
+    total = np.zeros(east.size)
+    for kernel in KERNELS:
+        like = (shape >= kernel.low) & (shape < kernel.high)
+        if np.count_nonzero(like) >= MANY:
+            total += convolved_density(east, north, s[like], shape[like], wind_dir[like], kernel)
+            s, shape, wind_dir = s[~like], shape[~like], wind_dir[~like]
+    for length, own_shape, angle in zip(s, shape, np.radians(wind_dir), strict=True):
+        sin, cos = np.sin(angle) / length, np.cos(angle) / length
+        upwind = east * sin + north * cos
+        ahead = np.flatnonzero((upwind > D + FRONT) & (upwind < END))
+        across = east[ahead] * cos - north[ahead] * sin
+        total[ahead] += _scaled_density(upwind[ahead], across, own_shape) / length**2
+    return total
+
+
+def _scaled_density(x: Array, y: Array, shape: float) -> Array:
+    """Eq. 10 with S = 1 and T = `shape`, at ``x > D`` upwind and `y` across, by one logarithm and one exponential."""
+    u = x - D
+    narrow = (1 + CC * x) / (x * x * (AC**2 * BC * shape**2))  # 1 over the variance across, Eq. 18
+    return A / np.sqrt(2 * np.pi) * np.sqrt(narrow) * np.exp(B * np.log(u) - C / u - y * y * narrow / 2)
+
+
+def _around(distance: Array, angle: Array, shape: float) -> Array:
+    """The same at a scaled distance and an angle from upwind."""
+    x, y = np.broadcast_arrays(distance * np.cos(angle), distance * np.sin(angle))
+    ahead = (x > D + FRONT) & (x < END)
+    density = np.zeros(x.shape)
+    density[ahead] = _scaled_density(x[ahead], y[ahead], shape)
+    return density
+
+
+#: Ranges of T / S with the directions that resolve them: narrow plumes are sharp in angle where they reach far, wide
+#: ones where they end, beside the tower.
+KERNELS = tuple(
+    Kernel(_around, D + FRONT, END, low, high, directions)
+    for low, high, directions in ((0.25, 2.25, 512), (0.125, 0.25, 1024), (2.25, 4.5, 1024), (4.5, 9.0, 2048))
+)
+
+
+@cache
+def _centre_line() -> tuple[Array, Array, Array, Array]:
+    """Scaled distance, density over its peak, the absolute fourth derivative of that, and the crosswind spread."""
+    x = D + np.geomspace(FRONT, END, 3000)
+    density = _scaled_density(x, np.zeros(x.size), 1.0)
+    density /= density.max()
+    fourth = density
+    for _ in range(4):
+        fourth = np.gradient(fourth, x)
+    few = slice(None, None, 10)
+    return x[few], density[few], np.abs(fourth[few]), AC * np.sqrt(BC * x**2 / (1 + CC * x))[few]
+
+
+def _lines(s: Array, t: Array) -> list[Line]:
+    """The sharpest cases among half-hours: the smallest `t`, with the smallest and the largest `s`."""
+    x, density, fourth, spread = _centre_line()
+    return [
+        Line(length * x, density, fourth / length**4, t.min() * spread, t.max() * spread)
+        for length in (s.min(), s.max())
+    ]
