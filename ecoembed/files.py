@@ -7,11 +7,19 @@ import json
 import os
 import shutil
 import sys
+import tomllib
 import uuid
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
+
+from ecoembed.errors import ConfigError, FileError, check_name
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    M = TypeVar("M", bound=BaseModel)
 
 T = TypeVar("T")
 
@@ -56,6 +64,42 @@ def write_json(path: str | Path, value: Any) -> None:
     """Write `value` as indented JSON, atomically, with sorted keys."""
     with atomic(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, sort_keys=True, default=str) + "\n", "utf-8", newline="\n")
+
+
+def read_toml(path: Path, model: type[M]) -> M:
+    """Read a TOML file into the pydantic `model`, which states what it may hold.
+
+    Raises
+    ------
+    FileError
+        If it is absent.
+    ConfigError
+        If it is not TOML, has a key that the model does not know (the nearest is named), or a value out of range.
+    """
+    from pydantic import ValidationError
+
+    if not path.is_file():
+        raise FileError("no such file", where=path, remedy="Check the path")
+    try:
+        return model.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"not valid TOML: {exc}", where=path) from None
+    except ValidationError as exc:
+        error = exc.errors()[0]
+        *sections, last = (str(part) for part in error["loc"])
+        if error["type"] == "extra_forbidden":
+            check_name(last, _keys(model, sections), "key", where=f"{path}: {'.'.join(sections) or 'top'}")
+        key = ".".join([*sections, last])
+        raise ConfigError(f"{key}: {error['msg']}", where=path, found=repr(error["input"])) from None
+
+
+def _keys(model: type[BaseModel], sections: Sequence[str]) -> list[str]:
+    """The keys of the section of `model` that is reached through `sections`."""
+    for section in sections:
+        field = model.model_fields.get(section)
+        kinds = [field.annotation, *get_args(field.annotation)] if field else []
+        model = next((kind for kind in kinds if isinstance(kind, type) and hasattr(kind, "model_fields")), model)
+    return list(model.model_fields)
 
 
 def digest(path: str | Path) -> str:

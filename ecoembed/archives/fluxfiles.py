@@ -1,58 +1,84 @@
-"""What a flux file is, from its content: product, resolution, site and columns; plain, gzipped, or members of a zip.
+"""The tables in the files that a user has, told from their content, and the columns wanted of them.
 
-Nothing is extracted to disk. Source of the names: Pastorello et al. 2020 (doi 10.1038/s41597-020-0534-3), Table 1; the
-FLUXNET shuttle's products, whose ``FLUXMET`` is the former ``FULLSET``; AmeriFlux's half-hourly data format.
+A table may be a text file (plain or gzipped), a workbook's sheet, a member of a zip, or several of these that continue
+each other; or what a user's own TOML describes (:mod:`ecoembed.archives.owntable`). Nothing is extracted to disk.
 """
 
 from __future__ import annotations
 
-import re
-import zipfile
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecoembed.archives.containers import Part, is_workbook, list_parts, readable, zipped
-from ecoembed.archives.layout import Layout, sniff
-from ecoembed.archives.stamps import parse_digits
-from ecoembed.archives.textcolumns import read_text
-from ecoembed.errors import FileError, ProductError, VariableError
+from ecoembed.archives.collection import CollectionSource, is_collection, open_collection
+from ecoembed.archives.containers import Part, list_parts
+from ecoembed.archives.layout import sniff
+from ecoembed.archives.owntable import Description, open_text, read_description
+from ecoembed.archives.products import (
+    BASE,
+    ONEFLUX,
+    OTHER,
+    OWN,
+    RAW,
+    REANALYSIS,
+    RESOLUTIONS,
+    find_clock,
+    find_family,
+    find_kind,
+    find_resolution,
+    find_site,
+)
+from ecoembed.archives.textcolumns import TextSource
+from ecoembed.archives.workbooks import is_workbook, list_sheets
+from ecoembed.errors import FileError, ProductError, check_name
 
 if TYPE_CHECKING:
     import pandas as pd
 
-ONEFLUX, BASE, RAW = "ONEFlux", "AmeriFlux BASE", "raw half-hours"
-OWN, REANALYSIS, OTHER = "own table", "reanalysis meteorology", "table of unknown origin"
+__all__ = [
+    "BASE",
+    "ONEFLUX",
+    "OTHER",
+    "OWN",
+    "RAW",
+    "REANALYSIS",
+    "RESOLUTIONS",
+    "FluxFile",
+    "find_tables",
+    "read_columns",
+]
 
-RESOLUTIONS = {"HH": "half-hourly", "HR": "hourly", "DD": "daily", "WW": "weekly", "MM": "monthly", "YY": "yearly"}
-
-_SITE = re.compile(r"(?<![A-Za-z0-9])([A-Z]{2}-[A-Za-z0-9]{3})(?![A-Za-z0-9])")
-_SET = re.compile(r"_(FULLSET|SUBSET|FLUXMET)_")
-_ONEFLUX_COLUMN = re.compile(r"(GPP|RECO)_(NT|DT)_|NEE_(VUT|CUT)_|\w+_F_MDS(_QC)?$|(TA|WS|PA|VPD|SW_IN|P)_F(_QC)?$")
 _TEXT = (".csv", ".txt", ".tsv", ".dat")
-_MISSING = -9999.0
 
 
 @dataclass(frozen=True)
 class FluxFile:
-    """One table of fluxes, in one or several parts (files, or members of a zip) that follow each other.
+    """One table of one site, in one or several parts.
 
-    ``family`` is the product (``ONEFLUX``, ``BASE``...), ``resolution`` a key of ``RESOLUTIONS`` or ``"?"``.
+    ``family`` is the product (``ONEFLUX``, ``BASE``...), ``resolution`` a key of ``RESOLUTIONS`` or ``"?"``. For a
+    table that a TOML describes, ``columns`` are the TOML's names and ``originals`` the file's own, ``units`` are the
+    TOML's (or a collection's own), ``sites`` are all sites of the file, and ``utc_offset`` is in h.
     """
 
-    parts: tuple[Part, ...]
-    layouts: tuple[Layout, ...] = field(repr=False)
+    sources: tuple[TextSource | CollectionSource, ...] = field(repr=False)
     columns: tuple[str, ...] = field(repr=False)
     family: str
     resolution: str
+    product: str
     site: str | None
-    sites: tuple[str, ...] = ()
+    sites: tuple[str, ...] = field(default=(), repr=False)
     utc_offset: float | None = None
     units: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    originals: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        return tuple(source.part for source in self.sources)
 
     @property
     def path(self) -> Path:
@@ -60,202 +86,129 @@ class FluxFile:
 
     @property
     def name(self) -> str:
-        more = f" and {len(self.parts) - 1} more" if len(self.parts) > 1 else ""
-        return self.parts[0].name + more
-
-    @property
-    def product(self) -> str:
-        """For example ``FLUXNET2015 FULLSET DD``."""
-        if self.family != ONEFLUX:
-            return f"{self.family} {self.resolution}"
-        release = "FLUXNET2015" if "FLUXNET2015" in self.name else "FLUXNET"
-        return f"{release} {_kind(self.parts[0].name, self.columns)} {self.resolution}"
+        return self.parts[0].name + (f" and {len(self.parts) - 1} more" if len(self.parts) > 1 else "")
 
     def describe(self) -> str:
         return f"{RESOLUTIONS.get(self.resolution, 'not a time series')} {self.family} ({self.name})"
 
 
 def find_tables(path: str | Path | Sequence[str | Path], description: str | Path | None = None) -> list[FluxFile]:
-    """Every table in a file, a zip, or several files; those of one site, product and resolution are one table.
+    """Every table in a file, a zip, a workbook, a collection, or several files.
+
+    What belongs to one site, product and resolution (yearly members, several files) is one table of several parts.
+
+    Parameters
+    ----------
+    path : path or sequence of paths
+    description : path, optional
+        The TOML that describes a user's own table or collection.
 
     Raises
     ------
     FileError
-        Absent, truncated, corrupt or empty file; a zip member whose name leaves the archive.
+        Absent, empty, truncated or corrupt; two sites in one name; an archive that is not to be trusted.
+    ProductError
+        No table at all; a collection without its description; a stamp that may mark start or end.
+    ConfigError
+        A description that is wrong, or does not fit.
     """
-    paths = [Path(path)] if isinstance(path, str | Path) else [Path(p) for p in path]
+    paths = [Path(path)] if isinstance(path, str | Path) else [Path(one) for one in path]
+    own = None if description is None else read_description(description)
+    found = [table for one in paths for table in (_described(one, own) if own else _networks(one))]
+    if not found:
+        names = ", ".join(one.name for one in paths) or "no file"
+        raise ProductError("no table of fluxes in it", where=names, expected="CSV, workbook, or a zip that holds them")
     groups: dict[tuple[str | None, ...], list[FluxFile]] = {}
-    for table in (table for p in paths for table in _tables(p)):
-        groups.setdefault((table.site, table.family, table.product), []).append(table)
+    for table in found:
+        groups.setdefault((table.site, table.family, table.product, table.resolution), []).append(table)
     return [_joined(group) for group in groups.values()]
 
 
-def _joined(tables: Sequence[FluxFile]) -> FluxFile:
-    first = tables[0]
-    if len(tables) == 1:
-        return first
-    ordered = sorted(
-        tables, key=lambda table: (table.layouts[0].rows[0][:1], table.name) if table.layouts[0].rows else ((), "")
-    )
-    columns = tuple(dict.fromkeys(name for table in ordered for name in table.columns))
-    parts, layouts = tuple(p for t in ordered for p in t.parts), tuple(y for t in ordered for y in t.layouts)
-    return FluxFile(parts, layouts, columns, first.family, first.resolution, first.site)
-
-
 def read_columns(table: FluxFile, columns: Sequence[str]) -> pd.DataFrame:
-    """The named columns as float64, missing values as NaN; nothing else is parsed.
+    """The named columns as float64, missing values as NaN; the others are not converted.
 
     Returns
     -------
     pd.DataFrame
-        Rows as in the file (unsorted, perhaps repeated), indexed by ``time``: the start of the averaging period in the
-        file's own local standard time. ``attrs["repairs"]`` counts what was repaired, by reason.
+        Rows as in the file (unsorted, perhaps repeated), indexed by ``time``: the start of the averaging period in
+        local standard time. ``attrs["repairs"]`` counts what was repaired, by reason.
 
     Raises
     ------
     FileError
-        A row with too few fields, text in a column of numbers, unreadable time stamps, or a damaged archive.
-    VariableError
-        A column that the table does not have.
+        A damaged table: a row with too few fields, text among numbers, a time stamp that cannot be read...
+    ProductError
+        No time stamps, or none that can be understood.
+    ConfigError
+        A column that the table does not have; the nearest is named.
     """
     import pandas as pd
 
-    absent = [name for name in columns if name not in table.columns]
-    if absent:
-        raise VariableError(f"{', '.join(absent)} absent", where=table.name)
-    repairs: dict[str, int] = {}
-    pieces = [
-        _read_part(p, y, columns, table.resolution, repairs) for p, y in zip(table.parts, table.layouts, strict=True)
-    ]
-    time = np.concatenate([piece[0] for piece in pieces])
-    data = {name: np.concatenate([piece[1][name] for piece in pieces]) for name in columns}
-    frame = pd.DataFrame(data, index=pd.DatetimeIndex(time, name="time"), copy=False)
-    frame.attrs["repairs"] = repairs
+    for name in columns:
+        check_name(name, table.columns, "column", where=table.name)
+    repairs: Counter[str] = Counter()
+    pieces = [source.read(columns, repairs) for source in table.sources]
+    for name in columns:
+        for piece in pieces:
+            if name not in piece:
+                piece[name] = np.full(len(piece["time"]), np.nan)
+                repairs[f"rows of parts without {name}"] += len(piece["time"])
+    arrays = {name: _concatenated([piece.pop(name) for piece in pieces]) for name in ("time", *dict.fromkeys(columns))}
+    index = pd.DatetimeIndex(arrays.pop("time"), name="time")
+    frame = pd.DataFrame(arrays, index=index, columns=list(columns), copy=False)
+    frame.attrs["repairs"] = dict(repairs)
     return frame
 
 
-def _read_part(
-    part: Part, layout: Layout, columns: Sequence[str], resolution: str, repairs: dict[str, int]
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    for note, count in layout.notes.items():
-        repairs[note] = repairs.get(note, 0) + count
-    stamp = next((n for n in ("TIMESTAMP_START", "TIMESTAMP", "TIMESTAMP_END") if n in layout.columns), None)
-    if stamp is None:
-        raise ProductError("no time stamps", where=part.name, expected="TIMESTAMP, TIMESTAMP_START or TIMESTAMP_END")
-    position = {name: layout.columns.index(name) for name in (stamp, *columns) if name in layout.columns}
-    twice = [name for name in position if layout.columns.count(name) > 1]
-    if twice:
-        raise FileError("a column stands twice in the header", where=part.name, found=", ".join(twice))
-    kinds = {i: "int64" if name == stamp else "float64" for name, i in position.items()}
-    data = read_text(part, layout, kinds, [_MISSING])
-    stamps = data[position[stamp]]
-    time = parse_digits(stamps, len(layout.rows[0][position[stamp]]))
-    bad = np.flatnonzero(np.isnat(time))
-    if bad.size:
-        raise FileError(f"{bad.size} time stamps unreadable", where=part.name, found=int(stamps[bad[0]]))
-    if stamp == "TIMESTAMP_END":
-        time -= np.timedelta64({"HH": 30, "HR": 60}[resolution], "m")
-    gap = np.full(len(time), np.nan)
-    return time, {name: data[position[name]] if name in position else gap for name in columns}
+def _concatenated(arrays: list[np.ndarray]) -> np.ndarray:
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
-def _tables(path: Path) -> Iterator[FluxFile]:
-    for part in list_parts(path):
-        if part.member is None or part.name.lower().endswith(_TEXT):
-            yield _identify(part)
-
-
-def _identify(part: Part) -> FluxFile:
-    layout = sniff(part)
-    family = _family(layout, part.name)
-    resolution = _resolution(layout)
-    stated = [m.group(1) for c in layout.comments if c.lower().startswith("# site:") and (m := _SITE.search(c))]
-    named = _SITE.search(part.name) or _SITE.search(part.path.name)
-    site = named.group(1) if named else (stated[0] if stated else None)
-    if stated and stated[0] != site:
-        raise FileError("the site in the file and in its name differ", where=part.name, found=stated[0], expected=site)
-    return FluxFile((part,), (layout,), layout.columns, family, resolution, site)
-
-
-def _kind(name: str, columns: Sequence[str]) -> str:
-    named = _SET.search(name)
-    return named.group(1) if named else ("FULLSET" if "TA_F_MDS" in columns else "SUBSET")
-
-
-def _family(layout: Layout, name: str) -> str:
-    data = [column for column in layout.columns if not column.startswith("TIMESTAMP")]
-    if len(data) == len(layout.columns):
-        return OTHER
-    if layout.comments or "_BASE_" in name:
-        return BASE
-    if any(_ONEFLUX_COLUMN.match(column) for column in data):
-        return ONEFLUX
-    if data and all(column.endswith("_ERA") for column in data):
-        return REANALYSIS
-    return RAW if _resolution(layout) in ("HH", "HR") else OTHER
-
-
-def _resolution(layout: Layout) -> str:
-    """From the first row's time stamps: 8 digits are a day, 12 the start of a half-hour or an hour."""
-    row = dict(zip(layout.columns, layout.rows[0], strict=False)) if layout.rows else {}
-    stamp = row.get("TIMESTAMP", "")
-    if stamp.isdigit():
-        return {4: "YY", 6: "MM", 8: "DD"}.get(len(stamp), "?")
-    start, end = row.get("TIMESTAMP_START", ""), row.get("TIMESTAMP_END", "")
-    if not (start.isdigit() and end.isdigit()):
-        return "?"
-    if len(start) == 8:
-        return "WW"
-    minutes = (int(end[-4:-2]) * 60 + int(end[-2:]) - int(start[-4:-2]) * 60 - int(start[-2:])) % 1440
-    return {30: "HH", 60: "HR"}.get(minutes, "?") if len(start) == 12 else "?"
-
-
-def find_table(path: str | Path, resolutions: Sequence[str]) -> FluxFile:
-    """The one ONEFlux table of the wanted resolution (kept until its callers use `find_tables`)."""
-    wanted = " or ".join(RESOLUTIONS[r] for r in resolutions)
-    expected = f"a {wanted} FLUXNET2015/ONEFlux FULLSET or SUBSET table (.csv, or the .zip that holds it)"
-    refuse_workbook(Path(path), expected)
-    tables = find_tables(path)
-    fit = [table for table in tables if table.family == ONEFLUX and table.resolution in resolutions]
-    if len(fit) > 1 or (fit and len(fit[0].parts) > 1):
-        names = ", ".join(sorted(part.name for table in fit for part in table.parts))
-        raise ProductError(f"2 {wanted} tables in one archive", where=Path(path).name, found=names, expected="one")
-    if not fit:
-        found = "; ".join(table.describe() for table in tables) or "no CSV file"
+def _networks(path: Path) -> Iterator[FluxFile]:
+    """The tables whose product is known by its own names."""
+    if is_collection(path):
         raise ProductError(
-            f"no {wanted} ONEFlux table",
-            where=Path(path).name,
-            found=found,
-            expected=expected,
-            remedy=_remedy(tables),
+            "a Zarr or NetCDF collection",
+            where=path.name,
+            expected="a table of fluxes, or a TOML that says which variable is which",
+            remedy="Give its description (ecoembed.archives.owntable)",
         )
-    return fit[0]
+    for part in _tables(path):
+        layout = sniff(part)
+        family, resolution = find_family(layout, part), find_resolution(layout)
+        if family != OTHER and not layout.rows:
+            raise FileError("a header without rows", where=part.name, remedy="Download the file again")
+        clock = None if family == OTHER else find_clock(layout, resolution, part)
+        product = f"{find_kind(layout, part) if family == ONEFLUX else family} {resolution}"
+        source = TextSource(part, layout, clock)
+        yield FluxFile((source,), layout.columns, family, resolution, product, find_site(layout, part))
 
 
-def _remedy(tables: Sequence[FluxFile]) -> str | None:
-    kinds = {(table.family, table.resolution) for table in tables}
-    if any(family == BASE for family, _ in kinds):
-        return "BASE files hold unpartitioned half-hours without QC: download the site's AmeriFlux FLUXNET product"
-    if kinds & {(ONEFLUX, "HH"), (ONEFLUX, "HR")}:
-        return "Give the DD file of the same product (open_halfhours reads this one)"
-    if (ONEFLUX, "DD") in kinds:
-        return "Give the HH file of the FULLSET product"
-    return None
+def _described(path: Path, own: Description) -> Iterator[FluxFile]:
+    """The sites' tables in a file that a user has described."""
+    found: list[tuple[TextSource | CollectionSource, str]]
+    units = {name: one.unit for name, one in own.columns.items() if one.unit}
+    if is_collection(path):
+        sources, resolution, units = open_collection(path, own)
+        found = [(source, resolution) for source in sources]
+    else:
+        found = [*open_text(_tables(path), own)]
+    originals = {name: one.column for name, one in own.columns.items()}
+    sites = tuple(dict.fromkeys(source.site for source, _ in found if source.site))
+    for source, resolution in found:
+        site, product, offset = source.site, f"{own.product} {resolution}", own.offset(source.site, source.part.name)
+        yield FluxFile((source,), tuple(units), OWN, resolution, product, site, sites, offset, units, originals)
 
 
-def refuse_workbook(path: Path, expected: str) -> None:
-    """Raise if `path` is absent, a folder or an Excel workbook, judged by its content."""
-    if path.is_dir():
-        raise FileError("this is a folder", where=path, expected=expected, remedy="Give the file itself")
-    if not path.is_file():
-        raise FileError("no such file", where=path, remedy="Check the path")
-    with path.open("rb") as stream:
-        magic = stream.read(8)
-    with readable(path.name):
-        workbook = magic.startswith(b"\xd0\xcf\x11\xe0") or (
-            zipped(path) and is_workbook(zipfile.ZipFile(path).namelist())
-        )
-    if workbook:
-        raise ProductError(
-            "the file is an Excel workbook", where=path.name, expected=expected, remedy="Save the sheet as CSV (UTF-8)"
-        )
+def _tables(path: Path) -> list[Part]:
+    """The parts that may be tables. A workbook in a zip counts only where there is no text (beside, it is a BIF)."""
+    parts = list_parts(path)
+    books = [part for part in parts if is_workbook(part)]
+    text = [part for part in parts if part not in books and (part.member is None or part.name.lower().endswith(_TEXT))]
+    return text or [sheet for book in books for sheet in list_sheets(book)]
+
+
+def _joined(tables: Sequence[FluxFile]) -> FluxFile:
+    sources = sorted((source for table in tables for source in table.sources), key=lambda source: source.part.name)
+    columns = dict.fromkeys(name for table in tables for name in table.columns)
+    return replace(tables[0], sources=tuple(sources), columns=tuple(columns))

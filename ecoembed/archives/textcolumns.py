@@ -1,72 +1,145 @@
-"""Numbers of some columns of a text table, without parsing the others."""
+"""Some columns of a text table as arrays, with the start of each averaging period; each number is copied once."""
 
 from __future__ import annotations
 
-import codecs
-import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecoembed.archives.containers import Part, opened
+from ecoembed.archives.blocks import DecimalCommaError, read_blocks
+from ecoembed.archives.containers import Part
 from ecoembed.archives.layout import Layout
-from ecoembed.errors import FileError
+from ecoembed.archives.stamps import Clock
+from ecoembed.errors import FileError, ProductError
 
-_BLOCK = 1 << 20
+if TYPE_CHECKING:
+    import pyarrow
 
 
-def read_text(part: Part, layout: Layout, kinds: Mapping[int, str], missing: Sequence[float]) -> dict[int, np.ndarray]:
-    """The columns at the positions `kinds`, each ``float64``, ``int64`` or ``str``.
+@dataclass(frozen=True)
+class TextSource:
+    """A text table as it can be read: where it lies, how it is laid out, and what its stamps and numbers mean.
 
-    Raises
-    ------
-    FileError
-        A row with too few or too many fields, text in a column of numbers, or a damaged archive.
+    ``decimal`` None: a point, or else a comma where that is not the separator. ``names`` gives columns other names;
+    rows are those of ``site`` in ``site_column``, if one is given.
     """
-    import pyarrow as arrow
-    from pyarrow import csv
 
-    names = [str(i) for i in range(len(layout.columns))]
-    types = {"float64": arrow.float64(), "int64": arrow.int64(), "str": arrow.string()}
-    convert = csv.ConvertOptions(
-        include_columns=[names[i] for i in kinds], column_types={names[i]: types[kind] for i, kind in kinds.items()}
-    )
-    read = csv.ReadOptions(column_names=names, use_threads=False, block_size=_BLOCK)
-    parse = csv.ParseOptions(delimiter=layout.separator)
-    chunks: dict[int, list[np.ndarray]] = {i: [] for i in kinds}
-    with opened(part) as stream:
+    part: Part
+    layout: Layout
+    clock: Clock | None
+    decimal: str | None = None
+    missing: tuple[float, ...] = (-9999.0,)
+    missing_text: tuple[str, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
+    site_column: str | None = None
+    site: str | None = None
+
+    def read(self, columns: Sequence[str], repairs: Counter[str]) -> dict[str, np.ndarray]:
+        """The wanted columns (float64, missing as NaN), and ``time``, the local start of each period.
+
+        Columns that this part lacks are left out. What was repaired is added to `repairs`.
+
+        Raises
+        ------
+        FileError
+            No rows, unreadable time stamps, a wanted name twice in the header, or as :func:`read_blocks`.
+        ProductError
+            No time stamps.
+        """
+        wanted = {name: self.names.get(name, name) for name in columns}
+        present = [column for column in dict.fromkeys(wanted.values()) if column in self.layout.columns]
         try:
-            _skip(stream, layout)
-            with csv.open_csv(_utf8(stream, layout), read, parse, convert) as reader:
-                for batch in reader:
-                    for position, column in zip(kinds, batch.columns, strict=True):
-                        values = column.to_numpy(zero_copy_only=False)
-                        if values.dtype == np.float64:
-                            values = np.where(np.isin(values, missing), np.nan, values)
-                        chunks[position].append(values)
-        except (arrow.ArrowInvalid, UnicodeDecodeError) as exc:
-            raise FileError(
-                "the table is damaged or truncated",
-                where=part.name,
-                found="not text in UTF-8" if "UTF8" in str(exc) else str(exc).split("\n")[0][:200],
-                expected=f"{len(layout.columns)} fields in every row, numbers below the header",
-                remedy="Download the file again",
-            ) from None
-    return {position: np.concatenate(chunks.pop(position)) for position in list(chunks)}
+            found = _read(self, present, self.decimal or ".")
+        except DecimalCommaError:
+            if self.decimal is not None or self.layout.separator == ",":
+                raise
+            found = _read(self, present, ",")
+            repairs["rows with decimal commas, read as points"] += len(found["time"])
+        repairs.update(self.layout.notes)
+        for column in present:
+            if (endless := np.isinf(found[column])).any():
+                found[column][endless] = np.nan
+                repairs["infinite values, taken as missing"] += int(endless.sum())
+        return {"time": found["time"]} | {name: found[column] for name, column in wanted.items() if column in found}
 
 
-def _skip(stream: io.BufferedReader, layout: Layout) -> None:
-    if layout.encoding == "utf-8":
-        mark = stream.peek(3)[:3] == codecs.BOM_UTF8
-        del mark
-        stream.read(layout.offset)
+class _Growing:
+    """Columns that grow together as blocks of rows come in."""
+
+    def __init__(self, missing: Sequence[float]) -> None:
+        self._missing, self._columns, self.rows = missing, dict[str, np.ndarray](), 0
+
+    def append(self, block: Mapping[str, np.ndarray]) -> None:
+        rows = slice(self.rows, self.rows + len(block["time"]))
+        for name, values in block.items():
+            column = self._columns.get(name)
+            if column is None or len(column) < rows.stop:
+                room = np.empty(max(1 << 14, 2 * rows.stop), dtype=values.dtype)  # what is not touched costs nothing
+                if column is not None:
+                    room[: self.rows] = column[: self.rows]
+                self._columns[name] = column = room
+            part = column[rows]
+            part[:] = values
+            if name != "time":
+                for value in self._missing:
+                    part[part == value] = np.nan
+        self.rows = rows.stop
+
+    def columns(self) -> dict[str, np.ndarray]:
+        return {name: column[: self.rows] for name, column in self._columns.items()}
 
 
-def _utf8(stream: io.BufferedReader, layout: Layout) -> Any:
-    if layout.encoding == "utf-8":
-        return stream
-    text = io.TextIOWrapper(stream, encoding=layout.encoding)
-    recoded = io.BytesIO(text.read().encode())
-    recoded.seek(layout.offset)
-    return recoded
+def find_sites(part: Part, layout: Layout, column: str) -> list[str]:
+    """The sites that stand in `column`, in the order in which they first do."""
+    blocks = read_blocks(part, layout, {_position(layout, column, part): "string"})
+    return list(dict.fromkeys(site for table in blocks for site in table.column(0).unique().to_pylist() if site))
+
+
+def _read(source: TextSource, numbers: Sequence[str], decimal: str) -> dict[str, np.ndarray]:
+    part, layout, clock = source.part, source.layout, source.clock
+    if clock is None:
+        raise ProductError("no time stamps", where=part.name, remedy="If this is your own table, describe it by a TOML")
+    kinds = dict.fromkeys(numbers, "double") | dict.fromkeys(clock.columns, "string" if clock.format else "int64")
+    if source.site_column:
+        kinds[source.site_column] = "string"
+    positions = {_position(layout, name, part): kind for name, kind in kinds.items()}
+    growing, row = _Growing(source.missing), 0
+    for table in read_blocks(part, layout, positions, decimal, source.missing_text):
+        cells = dict(zip(kinds, table.columns, strict=True))
+        block = {"time": _starts(cells, clock, part, row)} | {name: cells[name].to_numpy() for name in numbers}
+        if source.site_column:
+            here = cells[source.site_column].to_numpy() == source.site
+            block = {name: values[here] for name, values in block.items()}
+        growing.append(block)
+        row += table.num_rows
+    if not row:
+        raise FileError("a header without rows", where=part.name, remedy="Download the file again")
+    return growing.columns()
+
+
+def _starts(cells: Mapping[str, pyarrow.ChunkedArray], clock: Clock, part: Part, row: int) -> np.ndarray:
+    stamps = [cells[name] for name in clock.columns]
+    filled = [column.fill_null(0 if clock.format is None else "") for column in stamps]
+    times = clock.starts([column.to_numpy() for column in filled])
+    bad = np.flatnonzero(np.isnat(times))
+    if bad.size:
+        first = int(bad[0])
+        raise FileError(
+            "a time stamp that cannot be read",
+            where=f"{part.name}, row {row + first + 1} below the header, column {' and '.join(clock.columns)}",
+            found=" ".join(str(column[first].as_py()) for column in stamps),
+            expected=clock.format or "YYYYMMDDHHMM"[: clock.digits],
+            remedy="The file is damaged: download it again",
+        )
+    return times
+
+
+def _position(layout: Layout, name: str, part: Part) -> int:
+    if layout.columns.count(name) > 1:
+        raise FileError(
+            "a column stands twice in the header", where=part.name, found=name, remedy="Rename or delete one of them"
+        )
+    return layout.columns.index(name)
