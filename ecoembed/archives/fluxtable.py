@@ -199,10 +199,11 @@ def finish(
         kept, counts = quality.keep_rows(flux, [*filters, *checks, *last])
     found = uncertainties(target, flux, values, "halfhour_rows" in series.attrs)
     unit = FLUX_UNITS[resolution]
-    variables = {target.name: (kept, {"units": unit, "column": target.column or "made here"})}
+    made = {"formula": f"{target.flux} by night-time partitioning of {series.columns.get('NEE')}"}
+    variables = {target.name: (kept, {"units": unit, **({"column": target.column} if target.column else made)})}
     if share is not None:
         meaning = _quality_words(series, target)
-        origin = target.roles.get("quality") or target.roles.get("unfilled") or target.column or "NEE"
+        origin = target.roles.get("quality") or target.roles.get("unfilled") or target.column or series.columns["NEE"]
         variables["quality"] = share, {"units": units.FRACTION, "column": origin, "long_name": meaning}
     if "measured" in values:
         words = {"units": units.FRACTION, "long_name": "share of half-hours that were measured (QC 0)"}

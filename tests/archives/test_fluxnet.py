@@ -215,7 +215,7 @@ def test_halfhours(tmp_path: Path) -> None:
     assert "WD" not in open_halfhours(few)
     with pytest.raises(VariableError, match="USTAR absent"):
         open_halfhours(fakes.write_csv(tmp_path, table.drop(columns="USTAR"), fakes.name("HH", "SUBSET")))
-    with pytest.raises(ProductError, match="no half-hourly or hourly table.*daily ONEFlux"):
+    with pytest.raises(ProductError, match=r"no half-hourly or hourly table.*daily ONEFlux"):
         open_halfhours(fakes.write_csv(tmp_path, fakes.daily(), fakes.name("DD")))
 
 

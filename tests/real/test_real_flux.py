@@ -121,6 +121,6 @@ def test_partitioning_here_agrees_with_the_teams(real: Path, team: xr.Dataset) -
     assert abs((ours - theirs)[both].mean()) < 0.08 * theirs[both].mean()
     notes = made.attrs["partition"]
     assert set(notes["ustar_threshold"]) == set(range(2013, 2019))
-    assert all(0.02 < threshold < 0.4 for threshold in notes["ustar_threshold"].values())
+    assert all(0.1 < threshold < 0.5 for threshold in notes["ustar_threshold"].values())
     assert 0 < notes["ustar_filtered"] < 0.8
     assert "no storage" in notes["nee"]
