@@ -63,16 +63,17 @@ def badm_claims(table: Table) -> Source:
         for (site, kind, number), entry in entries.items():
             if kind != group or variable not in entry:
                 continue
+            if not _wanted(column, entry):
+                continue
+            text, date = entry[variable], entry.get(dated, "")
             try:
-                value = parse(column, entry[variable])
+                value = parse(column, text)
             except TableError as exc:
                 left_out[f"{variable} {exc.what}"] += 1
                 continue
-            date = entry.get(dated, "")
-            if (rank := _rank(column, entry, value, _digits(date))) is not None:
-                named = "; ".join((variable, *(entry[q] for q in _QUALIFIERS.get(column, ()) if q in entry)))
-                claim = Claim(site, column, value, entry[variable], table.name, named, number, date)
-                ranked.append(((*rank, number.zfill(20), entry[variable]), claim))
+            named = "; ".join((variable, *(entry[q] for q in _QUALIFIERS.get(column, ()) if q in entry)))
+            rank = (*_rank(column, entry, value, _digits(date)), number.zfill(20), text)
+            ranked.append((rank, Claim(site, column, value, text, table.name, named, number, date)))
         claims += [claim for _, claim in sorted(ranked, reverse=True)]
     columns = list(dict.fromkeys(claim.column for claim in claims))
     return Source(table.path, table.name, claims, columns, rows, strict=False, left_out=left_out)
@@ -110,17 +111,29 @@ def _entries(table: Table, left_out: Counter[str]) -> tuple[dict[Key, Entry], di
     return entries, rows
 
 
-def _rank(column: str, entry: Entry, value: float | str, date: str) -> tuple[float | str, ...] | None:
-    """Greater is better; None is no candidate."""
+def _wanted(column: str, entry: Entry) -> bool:
+    """Not every height is one of the whole canopy, or of the fluxes."""
     if column == "canopy_height":
-        statistic = entry.get("HEIGHTC_STATISTIC", "").lower()
-        if statistic not in _CENTRE and not _UPPER.fullmatch(statistic):
-            return None
-        return date[:4], statistic in _CENTRE, "HEIGHTC_SPP" not in entry, value, date
+        return _statistic(entry) in _CENTRE or _UPPER.fullmatch(_statistic(entry)) is not None
+    return column != "measurement_height" or _flux(entry) in _FLUXES
+
+
+def _rank(column: str, entry: Entry, value: float | str, date: str) -> tuple[float | str, ...]:
+    """Greater is better."""
+    if column == "canopy_height":
+        return date[:4], _statistic(entry) in _CENTRE, "HEIGHTC_SPP" not in entry, value, date
     if column == "measurement_height":
-        flux = entry.get("VAR_INFO_VARNAME", "").partition("_")[0]
-        return (-_FLUXES.index(flux), date, value) if flux in _FLUXES else None
+        return -_FLUXES.index(_flux(entry)), date, value
     return (date,)
+
+
+def _statistic(entry: Entry) -> str:
+    return entry.get("HEIGHTC_STATISTIC", "").lower()
+
+
+def _flux(entry: Entry) -> str:
+    """``NEE_VUT_REF`` is NEE, ``FC_1_1_1`` is FC; ``H2O`` is not H."""
+    return entry.get("VAR_INFO_VARNAME", "").partition("_")[0]
 
 
 def _digits(date: str) -> str:

@@ -105,7 +105,10 @@ def _disagreements(
     for difference, other, other_source in differences:
         if difference > max(widest.get(other_source, (0.0, ""))[0], _tolerance(column, value)):
             widest[other_source] = (difference, other)
-    return [(site, column, value, source, other, name, gap, unit) for name, (gap, other) in widest.items()]
+    return [
+        (site, column, value, source, other, name, gap if unit else math.nan, unit)
+        for name, (gap, other) in widest.items()
+    ]
 
 
 def _tolerance(column: str, value: float | str) -> float:

@@ -25,7 +25,7 @@ from ecoembed.archives.plain import no_coordinates, plain_claims
 from ecoembed.archives.sitedoubts import doubts
 from ecoembed.archives.sitemerge import choose, conflict_table, gather, origin_table
 from ecoembed.archives.sitetables import Table, read_tables
-from ecoembed.errors import ProductError
+from ecoembed.errors import ProductError, TableError
 from ecoembed.files import atomic
 
 if TYPE_CHECKING:
@@ -176,14 +176,16 @@ def _merged(sources: Sequence[Source]) -> SiteRecords:
     """Merge, warn, and make the table."""
     import geopandas
 
+    where = ", ".join(source.name for source in sources)
     claims, respelled = gather(sources)
     chosen = choose(claims)
     ids, left_out = _placed(sources, chosen)
+    if not ids:
+        raise TableError("no site", where=where, expected="at least one row below the header")
     columns = _columns(sources)
     chosen = {key: chosen[key] for key in itertools.product(ids, columns) if key in chosen}
     table = _table(chosen, ids, columns)
     conflicts = conflict_table(chosen, claims)
-    where = ", ".join(dict.fromkeys(source.name for source in sources))
     for text in doubts(table, chosen, conflicts, left_out, respelled):
         _warn_once(tuple(source.path for source in sources), f"{where}: {text}")
     points = geopandas.points_from_xy(table["longitude"], table["latitude"])

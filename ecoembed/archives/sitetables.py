@@ -8,21 +8,26 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from ecoembed.archives.claims import ALIASES
 from ecoembed.archives.containers import Part, list_parts, opened
-from ecoembed.archives.sheets import MAX_BYTES, Row, read_sheets
+from ecoembed.archives.workbooks import is_workbook, list_sheets, sheet_lines
 from ecoembed.errors import FileError, TableError
 
 #: The columns of BADM's interchange format: one row for each variable of a group of a site.
 BIF = ("SITE_ID", "GROUP_ID", "VARIABLE_GROUP", "VARIABLE", "DATAVALUE")
 
 _MISSING = {"", "NA", "NaN", "nan", "N/A", "-9999", "-9999.0"}
-_HEADER_LIMIT = 1 << 16
+#: All sites of AmeriFlux take less.
+MAX_BYTES = 128 << 20
+_HEADER_LIMIT = _BLOCK = 1 << 16
 _SITE = ("site_id", *ALIASES["site_id"])
+
+
+Row = tuple[str, ...]
 
 
 class Table(NamedTuple):
@@ -52,19 +57,25 @@ def read_tables(path: Path, name: str) -> list[Table]:
     ProductError
         An old or encrypted workbook.
     TableError
-        Another separator than the comma.
+        Another separator than the comma; a workbook without a site table.
     """
     parts = list_parts(path)
-    if [part.member for part in parts] != [None]:
-        members = [(part, f"{name}: {part.name}") for part in parts]
-        tables = [t for part, called in members if _may_be_bif(part) for t in _read_part(part, called) if t.bif]
-        return sorted(tables, key=lambda table: table.name)
-    return _read_part(parts[0], name)
+    if parts != [Part(path)]:
+        members = [(part, f"{name}: {part.name}") for part in parts if _may_be_bif(part)]
+        return [table for part, called in members for table in _read_part(part, called) if table.bif]
+    tables = _read_part(parts[0], name)
+    fit = [table for table in tables if table.bif or any(column.lower() in _SITE for column in table.columns)]
+    if not fit and is_workbook(parts[0]):
+        found = "; ".join(f"{table.name}: {', '.join(table.columns[:6])}" for table in tables) or "empty sheets"
+        raise TableError(
+            "no site table in the workbook", where=name, found=found, expected="a sheet with a column SITE_ID"
+        )
+    return fit or tables
 
 
 def _may_be_bif(part: Part) -> bool:
     """Flux tables lie in the same zip, and are large: their header decides."""
-    if part.name.lower().endswith(".xlsx"):
+    if is_workbook(part):
         return True
     if not part.name.lower().endswith(".csv"):
         return False
@@ -74,27 +85,12 @@ def _may_be_bif(part: Part) -> bool:
 
 
 def _read_part(part: Part, name: str) -> list[Table]:
+    if is_workbook(part):
+        sheets = list_sheets(part)
+        called = [name if len(sheets) == 1 else f"{name}[{sheet.sheet}]" for sheet in sheets]
+        return [_rows(_limited(sheet_lines(s), n), part.path, n, True) for s, n in zip(sheets, called, strict=True)]
     with opened(part) as stream:
-        raw = stream.read(MAX_BYTES + 1)
-    if len(raw) > MAX_BYTES:
-        raise FileError("too large for a site table", where=name, expected=f"at most {MAX_BYTES >> 20} MiB")
-    if raw.startswith((b"PK", b"\xd0\xcf\x11\xe0")):
-        return _sheets(raw, part.path, name)
-    return [_csv(raw, part.path, name)]
-
-
-def _sheets(raw: bytes, path: Path, name: str) -> list[Table]:
-    sheets = [(title, _table(path, name, rows)) for title, rows in read_sheets(io.BytesIO(raw), name)]
-    fit = [(title, t) for title, t in sheets if t.bif or any(c.lower() in _SITE for c in t.columns)]
-    if not fit:
-        found = "; ".join(f"{title}: {', '.join(table.columns[:6])}" for title, table in sheets) or "empty sheets"
-        raise TableError(
-            "no site table in the workbook", where=name, found=found, expected="a sheet with a column SITE_ID"
-        )
-    return [table if len(fit) == 1 else table._replace(name=f"{name}: {title}") for title, table in fit]
-
-
-def _csv(raw: bytes, path: Path, name: str) -> Table:
+        raw = _limited(iter(lambda: stream.read(_BLOCK), b""), name)
     header = raw[:_HEADER_LIMIT].partition(b"\n")[0]
     for separator, called in ((b";", "';'"), (b"\t", "a tab")):
         if header.count(separator) > header.count(b","):
@@ -104,13 +100,27 @@ def _csv(raw: bytes, path: Path, name: str) -> Table:
                 expected="','",
                 remedy="Save it with a comma between columns and a point in numbers",
             )
-    reader = csv.reader(io.StringIO(_decoded(raw, header, name), newline=""), strict=True)
+    return [_rows(raw, part.path, name, False)]
+
+
+def _limited(blocks: Iterable[bytes], name: str) -> bytes:
+    whole = io.BytesIO()
+    for block in blocks:
+        if whole.tell() + len(block) > MAX_BYTES:
+            raise FileError("too large for a site table", where=name, expected=f"at most {MAX_BYTES >> 20} MiB")
+        whole.write(block)
+    return whole.getvalue()
+
+
+def _rows(raw: bytes, path: Path, name: str, sheet: bool) -> Table:
+    """The records of a CSV with their line in the file, or their row in the `sheet`; the first is the header."""
+    reader = csv.reader(io.StringIO(_decoded(raw, name), newline=""), strict=True)
     rows: list[tuple[int, Row]] = []
     line = 1
     try:
-        for cells in reader:
+        for number, cells in enumerate(reader, 1):
             if any(cells):
-                rows.append((line, tuple(cells)))
+                rows.append((number if sheet else line, tuple(cells)))
             line = reader.line_num + 1
     except csv.Error as exc:
         found = "a quote that is never closed" if "end of data" in str(exc) else f"{exc}, row {line}"
@@ -120,10 +130,11 @@ def _csv(raw: bytes, path: Path, name: str) -> Table:
     return _table(path, name, rows)
 
 
-def _decoded(raw: bytes, header: bytes, name: str) -> str:
+def _decoded(raw: bytes, name: str) -> str:
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError:
+        header = raw[:_HEADER_LIMIT].partition(b"\n")[0]
         if is_bif(header.decode("latin-1").split(",")):  # the archives' own exports, with names of persons and units
             return raw.decode("cp1252", errors="replace")
         remedy = "In the spreadsheet program, save it as 'CSV UTF-8'; in an editor, save it with the encoding UTF-8"
