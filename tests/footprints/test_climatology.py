@@ -11,7 +11,6 @@ import xarray as xr
 
 from ecoembed.errors import FootprintError, GridError
 from ecoembed.footprints.climatology import footprint_climatology
-from ecoembed.footprints.extents import fixed_radius
 from ecoembed.footprints.kljun import scales
 from tests.footprints.oracle import ffp_climatology, northerly_pixels, record
 
@@ -128,24 +127,3 @@ def test_weights_keep_the_grids_coordinates_crs_and_notes():
     assert (weights.attrs["tower_x"], weights.attrs["tower_y"]) == (7.0, -3.0)
     assert json.loads(weights.attrs["notes"]) == {"h": "estimated"}
     assert weights.attrs["inside"] == pytest.approx(float(weights.sum()), abs=1e-12)
-
-
-@pytest.mark.parametrize("radius", [3.0, 40.0, 73.3, 200.0])
-def test_a_disc_is_weighted_by_exact_overlap(radius):
-    grid = square(12, 10)
-    weights = fixed_radius(grid, radius, x=2.0, y=-4.0)
-    fine = (np.arange(2500) + 0.5) / 10 - 125
-    inside = np.hypot(fine - 2, (fine + 4)[:, None]) <= radius
-    counted = inside.reshape(25, 100, 25, 100).sum((1, 3)) * 0.01
-    np.testing.assert_allclose(weights.values[::-1] * np.pi * radius**2, counted, atol=0.9)
-    assert weights.attrs["inside"] == pytest.approx(
-        1.0 if radius < 120 else counted.sum() / (np.pi * radius**2), abs=1e-3
-    )
-    assert f"{radius:g} m" in weights.attrs["method"]
-
-
-def test_a_disc_needs_a_radius_and_a_tower_inside():
-    with pytest.raises(FootprintError, match="radius"):
-        fixed_radius(square(5, 10), 0)
-    with pytest.raises(GridError, match="outside"):
-        fixed_radius(square(5, 10), 30, x=0, y=1000)

@@ -18,7 +18,8 @@ from ecoembed.errors import ConfigError, FootprintError
 from ecoembed.footprints import kljun, kormann
 from ecoembed.footprints.climatology import exclusions, footprint_climatology
 from ecoembed.footprints.kormann import footprint, shape
-from tests.footprints.test_climatology import record, square
+from tests.footprints.oracle import record
+from tests.footprints.test_climatology import square
 
 GOOD = {"zm": 20.0, "umean": 4.0, "ol": -100.0, "sigmav": 0.6, "ustar": 0.4, "wind_dir": 30.0}
 CASES = {
@@ -106,7 +107,7 @@ def test_power_laws_stand_in_for_the_whole_profiles(case):
 
 
 def test_crosswind_spread_is_sigma_v_over_the_wind_that_the_plume_meets(case):
-    """sigma_y = sigma_v x / u(x), where u(x) is the wind weighted by the concentration at x (Eqs. 9, 16 and 18)."""
+    """sigma_y = sigma_v x / u(x), where u(x) is the wind weighted by the concentration at x (Eqs. 9 and 18)."""
     wind, diffusivity, m, n = profiles(**case)
     zm, r = case["zm"], 2 + m - n
     u, k = float(wind(zm)), float(diffusivity(zm))
