@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from ecoembed.errors import ConfigError
-from ecoembed.files import track
 from ecoembed.gpp.regressors import make_regressor
 from ecoembed.gpp.rows import describe_rows
 from ecoembed.schema import check_predictions
 from ecoembed.validation.columns import read_table
 from ecoembed.validation.metrics import summarise, summarise_sites
+from ecoembed.validation.predict import predict_held_out
 from ecoembed.validation.result import NO_UNIT, Result
-from ecoembed.validation.samples import Samples, feature_sets, make_samples
+from ecoembed.validation.samples import feature_sets, make_samples
 from ecoembed.validation.save import save_benchmark
-from ecoembed.validation.splits import Fold, label_of, make_folds, name_of
+from ecoembed.validation.splits import label_of, make_folds, name_of
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -138,12 +136,7 @@ def benchmark(
                 print(describe_rows(rows, what), file=sys.stderr)
         for name, why in samples.sites_without_rows.items():
             print(f"{name} contributes no row: {why}", file=sys.stderr)
-    pairs = [(name, model) for name in samples.features for model in models]
-    parts = [
-        _predict(samples, name, model, models[model], folds, seed)
-        for name, model in (track(pairs, "benchmark") if progress else pairs)
-    ]
-    predictions = check_predictions(pd.concat(parts, ignore_index=True).assign(protocol=name_of(protocol)))
+    predictions = check_predictions(predict_held_out(samples, models, folds, name_of(protocol), seed, progress))
     label = label_of(folds, samples.site)
     scores = summarise(predictions).assign(protocol=name_of(protocol), label=label)
     record = {
@@ -162,29 +155,6 @@ def benchmark(
         "versions": _versions(),
     }
     return Benchmark(predictions, scores, summarise_sites(predictions), record)
-
-
-def _predict(samples: Samples, name: str, model: str, regressor: Any, folds: list[Fold], seed: int) -> pd.DataFrame:
-    """Predictions of one feature set and regressor for the test rows of all folds."""
-    X, y = samples.features[name], samples.observed
-    predicted, number = np.full(len(y), np.nan), np.zeros(len(y), dtype=int)
-    for k, (train, test) in enumerate(folds):
-        estimator = make_regressor(regressor, n_samples=len(train), seed=seed)
-        groups = {"groups": samples.site[train]} if _takes_groups(estimator) else {}
-        estimator.fit(X[train], y[train], **groups)
-        predicted[test], number[test] = np.asarray(estimator.predict(X[test]), dtype=float).ravel(), k
-    columns = {"site": samples.site, "date": samples.date, "fold": number, "protocol": "", "features": name}
-    nothing = np.full(len(y), np.nan)  # no interval: these regressors give none
-    return pd.DataFrame(
-        {**columns, "regressor": model, "observed": y, "predicted": predicted, "lower": nothing, "upper": nothing}
-    )
-
-
-def _takes_groups(estimator: Any) -> bool:
-    """Whether ``fit`` can route the training sites to inner folds."""
-    from sklearn.model_selection._search import BaseSearchCV
-
-    return isinstance(estimator, BaseSearchCV) or "groups" in inspect.signature(estimator.fit).parameters
 
 
 def _named(regressors: Sequence[Any] | Mapping[str, Any]) -> dict[str, Any]:

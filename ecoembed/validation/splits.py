@@ -13,6 +13,7 @@ __all__ = ["PROTOCOLS", "SEEN", "UNSEEN", "check_protocol", "label_of", "make_fo
 
 SEEN, UNSEEN = "seen-site", "unseen-site"
 
+#: Training rows as a mask (150 folds of 370 000 rows: 55 MB, an eighth of their numbers) and test rows as numbers.
 Fold = tuple[np.ndarray, np.ndarray]
 
 
@@ -38,7 +39,7 @@ def check_protocol(name: str) -> str:
 
 
 def make_folds(protocol: str | Any, sites: np.ndarray) -> list[Fold]:
-    """The folds of a protocol as (training rows, test rows).
+    """The folds of a protocol as (mask of the training rows, test rows).
 
     Parameters
     ----------
@@ -46,27 +47,34 @@ def make_folds(protocol: str | Any, sites: np.ndarray) -> list[Fold]:
         A splitter gets the sites as ``groups``.
     sites : numpy.ndarray of str, shape (n,)
 
+    Returns
+    -------
+    list of (numpy.ndarray of bool, shape (n,); numpy.ndarray of int)
+
     Raises
     ------
     ConfigError
         If the protocol is unknown.
     TableError
-        With fewer than two sites, or where the test folds do not hold every row exactly once.
+        With fewer than two sites, where the test folds do not hold every row exactly once, or where a fold trains
+        on a row twice.
 
     Notes
     -----
     ``leave-site-out`` holds one site out at a time, in the order of their names: which rows share a fold does not
     depend on the order of the rows.
     """
-    count = len(np.unique(sites))
-    if count < 2:
+    names, codes = np.unique(sites, return_inverse=True)
+    if len(names) < 2:
         raise TableError(
-            "too few sites: none can be left out", found=f"{count} site(s)", expected="2 or more",
+            "too few sites: none can be left out", found=f"{len(names)} site(s)", expected="2 or more",
             remedy="Add sites to the table",
         )  # fmt: skip
     splitter = _splitter(protocol)
+    groups = codes if isinstance(protocol, str) else sites  # numbers compare a hundred times faster than names
     try:
-        folds = [(np.asarray(a), np.asarray(b)) for a, b in splitter.split(np.zeros((len(sites), 1)), groups=sites)]
+        split = splitter.split(np.zeros((len(sites), 1)), groups=groups)
+        folds = [(_mask(train, len(sites), protocol), np.asarray(test)) for train, test in split]
     except ValueError as exc:  # e.g. more folds than sites
         raise TableError(f"the protocol does not fit the table: {exc}", where=name_of(protocol)) from None
     times = np.bincount(np.concatenate([test for _, test in folds]), minlength=len(sites))
@@ -78,6 +86,14 @@ def make_folds(protocol: str | Any, sites: np.ndarray) -> list[Fold]:
     return folds
 
 
+def _mask(rows: np.ndarray, count: int, protocol: str | Any) -> np.ndarray:
+    mask = np.zeros(count, dtype=bool)
+    mask[rows] = True
+    if mask.sum() != len(rows):
+        raise TableError("a fold trains on a row twice", where=name_of(protocol), expected="each row once at most")
+    return mask
+
+
 def name_of(protocol: str | Any) -> str:
     """A protocol's name: its own, or that of the splitter's class."""
     return protocol if isinstance(protocol, str) else type(protocol).__name__
@@ -85,7 +101,8 @@ def name_of(protocol: str | Any) -> str:
 
 def label_of(folds: list[Fold], sites: np.ndarray) -> str:
     """``unseen-site`` if no fold has a site on both sides, read from the folds themselves; else ``seen-site``."""
-    mixed = any(np.isin(sites[test], sites[train]).any() for train, test in folds)
+    names, codes = np.unique(sites, return_inverse=True)
+    mixed = any(np.any(np.bincount(codes[train], minlength=len(names))[codes[test]]) for train, test in folds)
     return SEEN if mixed else UNSEEN
 
 

@@ -13,7 +13,7 @@ def test_leave_site_out_holds_each_site_out_once_in_the_order_of_names():
     assert [set(SITES[test]) for _, test in folds] == [{"a"}, {"b"}, {"c"}]
     for train, test in folds:
         assert set(SITES[train]) == set("abc") - set(SITES[test])
-        assert len(train) + len(test) == len(SITES)
+        assert train.sum() + len(test) == len(SITES)
     assert label_of(folds, SITES) == UNSEEN
 
 
