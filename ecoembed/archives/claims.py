@@ -6,6 +6,7 @@ and the table of aerodynamic heights (``ZM_F``, ``ZM_QC``) that circulates besid
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -93,25 +94,31 @@ def parse(column: str, text: str) -> float | str:
     TableError
         Not a number, or not allowed; without a place, which the caller knows.
     """
-    value: float | str = text
     if column in NUMBERS:
-        try:
-            value = float(text)
-        except ValueError:
-            raise TableError(
-                "not a number", found=repr(text), expected="a number, or an empty cell where unknown"
-            ) from None
-    if column in schema.SITES.columns and (checks := schema.SITES.columns[column].checks):
-        facts = checks[0].statistics
-        fits = (
-            value in facts["allowed_values"]
-            if "allowed_values" in facts
-            else facts["min_value"] <= value <= facts["max_value"]
-        )
-        if not fits:
-            found = repr(value) if isinstance(value, str) else str(value)
-            raise TableError("impossible value", found=found, expected=allowed(column))
-    return value
+        return _number(column, text)
+    if column == "igbp" and text not in schema.IGBP:
+        remedy = f"Did you mean {text.upper()!r}?" if text.upper() in schema.IGBP else None
+        raise TableError("impossible value", found=repr(text), expected=allowed(column), remedy=remedy)
+    return text
+
+
+def _number(column: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        point = text.replace(",", ".")
+        remedy = f"Write it with a decimal point: {point}" if re.fullmatch(r"[+-]?\d+\.\d+", point) else None
+        raise TableError(
+            "not a number",
+            found=repr(text),
+            expected=f"a number in {_UNITS.get(column, 'm')}, or an empty cell where unknown",
+            remedy=remedy,
+        ) from None
+    facts = schema.SITES.columns[column].checks[0].statistics
+    if facts["min_value"] <= value <= facts["max_value"]:
+        return value
+    remedy = "Are latitude and longitude exchanged?" if column == "latitude" and abs(value) <= 180 else None
+    raise TableError("impossible value", found=value, expected=allowed(column), remedy=remedy)
 
 
 def allowed(column: str) -> str:

@@ -11,6 +11,7 @@ from ecoembed.errors import TableError
 
 _OURS = {alias: name for name, aliases in ALIASES.items() for alias in (name, *aliases)}
 _COORDINATES = ("latitude", "longitude")
+_NO_VALUES = ("site_id", "geometry")  # a table that geopandas wrote has its points once more, as text
 
 
 def plain_claims(table: Table, alone: bool) -> Source:
@@ -28,7 +29,7 @@ def plain_claims(table: Table, alone: bool) -> Source:
     for number, cells in table.rows:
         site = _site(cells[at], rows, f"{table.name}, row {number}, column site_id")
         rows[site] = number
-        given = {column: text for column, text in zip(columns, cells, strict=True) if text and column != "site_id"}
+        given = {c: text for c, text in zip(columns, cells, strict=True) if text and c not in _NO_VALUES}
         for column in _COORDINATES:
             if column not in given and (alone or given.keys() & _COORDINATES):
                 raise no_coordinates(table.name, number, site, column)
@@ -36,7 +37,8 @@ def plain_claims(table: Table, alone: bool) -> Source:
             if column in given:
                 value = _parsed(column, given[column], f"{table.name}, row {number} ({site}), column {column}")
                 claims.append(Claim(site, column, value, given[column], table.name, spelled))
-    return Source(table.path, table.name, claims, columns, rows, strict=True)
+    values = [column for column in columns if column not in _NO_VALUES]
+    return Source(table.path, table.name, claims, values, rows, strict=True)
 
 
 def no_coordinates(name: str, row: int, site: str, column: str, remedy: str | None = None) -> TableError:
@@ -78,4 +80,4 @@ def _parsed(column: str, text: str, where: str) -> float | str:
     try:
         return parse(column, text)
     except TableError as exc:
-        raise TableError(exc.what, where=where, found=exc.found, expected=exc.expected) from None
+        raise TableError(exc.what, where=where, **{k: v for k, v in exc.facts().items() if k != "where"}) from None

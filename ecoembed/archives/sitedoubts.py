@@ -38,6 +38,12 @@ def doubts(
             f"utc_offset of {len(odd)} of {len(table)} sites differs from longitude / 15 by more than "
             f"{MAX_OFFSET:g} h ({shown}): expected local standard time minus UTC, in h"
         )
+    below = table.index[table["measurement_height"] <= table["canopy_height"]]
+    if len(below):
+        yield (
+            f"measurement_height is not above canopy_height at {len(below)} of {len(table)} sites "
+            f"({_shown(below, ', ')}): both are in m above ground"
+        )
     if len(conflicts):
         counts = Counter(conflicts.drop_duplicates(["site", "column"])["column"])
         shown = ", ".join(f"{column} {number}" for column, number in counts.most_common())

@@ -72,8 +72,8 @@ def conflict_table(chosen: Chosen, claims: Claims) -> pd.DataFrame:
             pairs = _coordinates(claims, site)
             if (here := pairs.get((taken.source, taken.group))) is None:
                 continue
-            differences = [(_metres(here, there), _pair(there), key[0]) for key, there in pairs.items()]
-            rows += _disagreements(site, "coordinates", _pair(here), taken.source, differences, "m")
+            distances = [(_metres(here, there), _pair(there), source) for (source, _), there in pairs.items()]
+            rows += _disagreements(site, "coordinates", _pair(here), taken.source, distances, "m")
         elif column in TOLERANCES or column in HEIGHTS:
             differences = [
                 (_difference(taken.value, claim.value), claim.value, claim.source)

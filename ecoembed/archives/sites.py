@@ -104,10 +104,10 @@ def merge_sites(path: Paths) -> SiteRecords:
 
 
 def study_sites(folder: str | Path) -> SiteRecords:
-    """The sites of a study's ``sites.csv``, whose empty cells the files in ``sites/`` complete.
+    """The sites of a study's ``sites.csv``, whose empty cells the tables in ``sites/`` complete.
 
-    Those are read in the order of their names, and after them the BIF tables inside the zips of ``flux/``. None of them
-    adds a site; without them ``sites.csv`` is all there is.
+    Those (.csv, .xlsx, .zip) are read in the order of their names, and after them the BIF tables inside the zips of
+    ``flux/``. None of them adds a site; without them ``sites.csv`` is all there is.
     """
     folder = Path(folder)
     zips = [path for path in _files(folder / "flux") if path.suffix.lower() == ".zip"]
@@ -166,10 +166,11 @@ def _sources(paths: Sequence[Path], zips: Sequence[Path] = ()) -> list[Source]:
 
 
 def _files(folder: Path) -> list[Path]:
-    """The files of a folder by name; without what lies hidden, and without what `write_sites` wrote beside."""
+    """The tables and zips of a folder by name, without what `write_sites` wrote beside another."""
     own = tuple(f".{end}.csv" for end in _BESIDE)
     paths = sorted(folder.iterdir()) if folder.is_dir() else []
-    return [path for path in paths if path.is_file() and not path.name.startswith(".") and not path.name.endswith(own)]
+    tables = [path for path in paths if path.suffix.lower() in (".csv", ".xlsx", ".zip")]
+    return [path for path in tables if not path.name.startswith(".") and not path.name.endswith(own)]
 
 
 def _merged(sources: Sequence[Source]) -> SiteRecords:
@@ -213,7 +214,7 @@ def _placed(sources: Sequence[Source], chosen: Chosen) -> tuple[list[str], Count
 
 def _columns(sources: Sequence[Source]) -> list[str]:
     """The known ones first; then what else the sources have, in their order."""
-    given = dict.fromkeys(column for source in sources for column in source.columns if column != "site_id")
+    given = dict.fromkeys(column for source in sources for column in source.columns)
     known = [column for column in ALIASES if column != "site_id" and (column not in OPTIONAL or column in given)]
     return [*known, *(column for column in given if column not in known)]
 

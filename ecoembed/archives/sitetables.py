@@ -87,8 +87,8 @@ def _may_be_bif(part: Part) -> bool:
 def _read_part(part: Part, name: str) -> list[Table]:
     if is_workbook(part):
         sheets = list_sheets(part)
-        called = [name if len(sheets) == 1 else f"{name}[{sheet.sheet}]" for sheet in sheets]
-        return [_rows(_limited(sheet_lines(s), n), part.path, n, True) for s, n in zip(sheets, called, strict=True)]
+        names = [name if len(sheets) == 1 else f"{name}[{sheet.sheet}]" for sheet in sheets]
+        return [_rows(_limited(sheet_lines(s), n), part.path, n, True) for s, n in zip(sheets, names, strict=True)]
     with opened(part) as stream:
         raw = _limited(iter(lambda: stream.read(_BLOCK), b""), name)
     header = raw[:_HEADER_LIMIT].partition(b"\n")[0]

@@ -102,6 +102,14 @@ def test_another_separator_is_named(tmp_path: Path, separator: str, named: str) 
             "row 2 (XX-T01), column canopy_height: impossible value (found -1.0; expected between 0 and 150 m",
         ),
         ("GRA", "FOREST", "column igbp: impossible value (found 'FOREST'; expected one of ENF, EBF,"),
+        ("GRA", "gra", "Did you mean 'GRA'?"),
+        ("48.123456789", "-111.5", "between -90 and 90 degrees). Are latitude and longitude exchanged?"),
+        (
+            ",2.4,",
+            ',"2,4",',
+            "expected a number in m, or an empty cell where unknown). Write it with a decimal point: 2.4",
+        ),
+        (",2.4,", ",2.4 m,", "row 2 (XX-T01), column measurement_height: not a number (found '2.4 m'; expected"),
         (",1,CC", ",60,CC", "column utc_offset: impossible value (found 60.0; expected between -14 and 14 h"),
         (
             "48.123456789",
@@ -147,6 +155,11 @@ def test_warnings_come_once_and_without_a_source_line(tmp_path: Path) -> None:
         assert (
             len(warnings.formatwarning(str(each.message), each.category, each.filename, each.lineno).splitlines()) == 1
         )
+
+
+def test_a_sensor_below_the_canopy_is_doubted(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match=r"not above canopy_height at 1 of 1 sites \(XX-T01\): both are in m above"):
+        read_sites(write(tmp_path, OURS + ROW.replace(",0.3,2.4,", ",30,2.4,")))
 
 
 def test_civil_times_far_from_the_sun_are_accepted(tmp_path: Path) -> None:

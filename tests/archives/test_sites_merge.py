@@ -156,6 +156,7 @@ def test_a_study_is_completed_from_its_folder_but_never_grows(tmp_path: Path, ar
     write(tmp_path / "sites" / "b.csv", f"{PLACE},canopy_height\n{rows}")
     write(tmp_path / "sites" / "a.csv", f"{PLACE}\nXX-T01,48.77777,11.77777\n")
     write(tmp_path / "sites" / "a.origin.csv", "not,a,site,table\n")
+    write(tmp_path / "sites" / "README.md", "Where these tables come from\n")
     (tmp_path / "flux").mkdir()
     bif.write_zip(tmp_path / "flux" / "XX-T01.zip", **{"XX-T01_BIF.csv": archive.read_bytes()})
     bif.write_zip(tmp_path / "flux" / "XX-T02.zip", **{"XX-T02.csv": b"TIMESTAMP,GPP_NT_VUT_REF\n"})
@@ -315,3 +316,5 @@ def test_geopandas_goes_on_working_with_what_comes_back(own: Path, archive: Path
     assert len(sites.merge(sites, left_index=True, right_index=True)) == 2
     assert_geodataframe_equal(copy.deepcopy(sites), sites)
     sites.to_json()
+    sites.to_csv(own)
+    assert_geodataframe_equal(read_sites(own), sites)
