@@ -1,6 +1,6 @@
 """Pictures of a footprint: its 50 and 80 % source areas over the true-colour image of the place.
 
-Nothing is told apart by colour alone: the lines differ by their dashes, and are white on a black halo.
+Nothing is told apart by colour alone: the lines differ by their dashes, and stand on a halo.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ import xarray as xr
 
 from ecoembed.cubes.grid import true_north
 from ecoembed.errors import TableError
+from ecoembed.footprints.contours import source_area
 from ecoembed.footprints.extract import check_grids
 from ecoembed.footprints.pixels import crs_of
 
 if TYPE_CHECKING:
+    import geopandas as gpd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -26,7 +28,7 @@ TRUE_COLOUR = ("B04", "B03", "B02")
 #: Shares of the footprint whose source areas are outlined, and how.
 SHARES = {0.5: "solid", 0.8: "dashed"}
 _MISSING = 0.75  # grey of pixels without data
-_WHITE: dict[str, Any] = {"color": "white"}
+_SMALL: dict[str, Any] = {"textcoords": "offset points", "fontsize": 8}
 
 
 def footprint_map(weights: xr.DataArray, cube: xr.DataArray | None = None, title: str = "") -> bytes:
@@ -45,7 +47,7 @@ def footprint_map(weights: xr.DataArray, cube: xr.DataArray | None = None, title
     Returns
     -------
     bytes
-        A PNG, grid north up; its arrow points to true north.
+        A PNG, grid north up; its arrow points to true north. It reaches about twice as far as 80 % of the footprint.
 
     Raises
     ------
@@ -61,17 +63,20 @@ def footprint_map(weights: xr.DataArray, cube: xr.DataArray | None = None, title
         image = stretch(pixels_of(cube, date, TRUE_COLOUR), together=True)
         says.append(f"Sentinel-2 true colour, {np.datetime_as_string(date, 'D')}")
     tower = (float(weights.attrs["tower_x"]), float(weights.attrs["tower_y"]))
-    if weights.dims[0] == "month":
+    mean = weights.mean("time", keep_attrs=True) if weights.dims[0] == "time" else weights
+    panels = list(mean) if weights.dims[0] == "month" else [mean]
+    areas = [source_area(panel, list(SHARES)) for panel in panels]
+    reach = _reach(areas, tower)
+    if len(panels) > 1:
         figure = Figure(figsize=(10.5, 9.0), layout="constrained")
-        for axis, panel in zip(figure.subplots(3, 4).flat, weights, strict=False):
-            draw_place(axis, panel, tower, image, panel, labels=False)
+        for axis, panel, area in zip(figure.subplots(3, 4).flat, panels, areas, strict=True):
+            draw_place(axis, panel, tower, image, panel, area, reach, labels=False)
             axis.set_title(_month(panel), fontsize=9)
     else:
         figure = Figure(figsize=(6.4, 7.1), layout="constrained")
-        mean = weights.mean("time", keep_attrs=True) if "time" in weights.dims else weights
-        draw_place(figure.subplots(), mean, tower, image, mean)
+        draw_place(figure.subplots(), mean, tower, image, mean, areas[0], reach)
     figure.suptitle("\n".join(filter(None, says)), fontsize=11)
-    figure.supxlabel("\n".join(_caption(weights)), fontsize=9)
+    figure.supxlabel("\n".join(_caption(weights, areas)), fontsize=9)
     return figure_png(figure)
 
 
@@ -81,6 +86,8 @@ def draw_place(
     tower: tuple[float, float],
     image: np.ndarray | None = None,
     weights: xr.DataArray | None = None,
+    areas: gpd.GeoDataFrame | None = None,
+    reach: float = np.inf,
     labels: bool = True,
 ) -> None:
     """Draw a place with its tower, scale bar, north arrow and footprint.
@@ -93,9 +100,13 @@ def draw_place(
     tower : (x, y)
         In the grid's coordinates, m.
     image : array, shape (y, x, 3), optional
-        Colours 0 to 1; the footprint's shares where there is none.
+        Colours 0 to 1; the weights where there is none.
     weights : xr.DataArray, shape (y, x), optional
-        Outlined at 50 and 80 % of the whole footprint; a disc at its rim.
+        Outlined at 50 and 80 % of the whole footprint; weights without gradient (a disc) at their rim.
+    areas : GeoDataFrame, optional
+        Their source areas, where they have been computed already.
+    reach : float
+        Draw no farther than this from the tower, m.
     labels : bool
         Label the tower and the outlines.
     """
@@ -103,30 +114,22 @@ def draw_place(
 
     x, y = grid["x"].values - tower[0], grid["y"].values - tower[1]
     half = abs(float(x[1] - x[0])) / 2
-    left, right, bottom, top = x.min() - half, x.max() + half, y.min() - half, y.max() + half
-    halo = [patheffects.withStroke(linewidth=2.5, foreground="black")]
+    edges = (x.min() - half, x.max() + half, y.min() - half, y.max() + half)
+    left, right, bottom, top = np.clip(edges, -reach, reach)
+    ink, halo = ("black", "white") if image is None else ("white", "black")
+    style: dict[str, Any] = {"color": ink, "path_effects": [patheffects.withStroke(linewidth=2.5, foreground=halo)]}
     if image is not None:
-        axis.imshow(image, extent=(left, right, bottom, top), origin="upper", interpolation="nearest")
+        axis.imshow(image, extent=edges, origin="upper", interpolation="nearest")
     elif weights is not None:
-        share = np.where(weights.values > 0, 100 * footprint_share(weights.values), np.nan)
-        axis.pcolormesh(x, y, share, cmap="cividis", vmin=0, vmax=100)
+        axis.pcolormesh(x, y, np.sqrt(weights.values), cmap="Blues", vmin=0)
     if weights is not None:
-        _outlines(axis, x, y, weights.values, halo, labels)
-    axis.plot(0, 0, marker="+", markersize=12, markeredgewidth=1.8, path_effects=halo, **_WHITE)
+        _outlines(axis, weights, tower, source_area(weights, list(SHARES)) if areas is None else areas, style, labels)
+    axis.plot(0, 0, marker="+", markersize=12 if labels else 7, markeredgewidth=1.5, **style)
     if labels:
-        axis.annotate(
-            "tower", (0, 0), xytext=(6, 6), textcoords="offset points", fontsize=8, path_effects=halo, **_WHITE
-        )
-    _scale_bar(axis, left, right, bottom, halo)
-    _north_arrow(axis, _north(grid, tower), halo)
+        axis.annotate("tower", (0, 0), xytext=(6, -11), **_SMALL, **style)
+    _scale_bar(axis, left, right, bottom, style)
+    _north_arrow(axis, _north(grid, tower), style)
     axis.set(xlim=(left, right), ylim=(bottom, top), xticks=[], yticks=[], aspect="equal")
-
-
-def footprint_share(weights: np.ndarray) -> np.ndarray:
-    """For each pixel, the share of the footprint in all pixels that weigh at least as much; 1 where there is none."""
-    flat = np.sort(weights.ravel())[::-1]
-    share = np.cumsum(flat)[np.searchsorted(-flat, -weights.ravel(), side="right") - 1]
-    return np.where(weights > 0, share.reshape(weights.shape), 1.0)
 
 
 def clearest_date(*images: tuple[xr.DataArray, tuple[str, ...]]) -> np.datetime64:
@@ -171,40 +174,56 @@ def figure_png(figure: Figure, dpi: int = 130) -> bytes:
     return stream.getvalue()
 
 
-def _outlines(axis: Axes, x: np.ndarray, y: np.ndarray, weights: np.ndarray, halo: list[Any], labels: bool) -> None:
-    share = footprint_share(weights)
-    levels = [level for level in SHARES if share[weights > 0].min(initial=1) < level < weights.sum()]
-    style: dict[str, Any] = {"colors": "white", "linewidths": 1.3}
-    if not levels:
-        axis.contour(x, y, (weights > 0).astype(float), levels=[0.5], **style).set_path_effects(halo)
-        return
-    lines = axis.contour(x, y, share, levels=levels, linestyles=[SHARES[level] for level in levels], **style)
-    lines.set_path_effects(halo)
-    if labels:
-        for label in axis.clabel(lines, fmt=lambda level: f"{100 * level:.0f} %", fontsize=8, inline=False):
-            label.set_path_effects(halo)
+def _reach(areas: list[gpd.GeoDataFrame], tower: tuple[float, float]) -> float:
+    """Twice as far from the tower as the source areas lie; without end where one is not known."""
+    if any(area.geometry.isna().any() for area in areas):
+        return np.inf
+    bounds = np.abs(np.stack([area.total_bounds for area in areas]) - np.tile(tower, 2))
+    return max(100.0, 2 * float(bounds.max()))
 
 
-def _scale_bar(axis: Axes, left: float, right: float, bottom: float, halo: list[Any]) -> None:
+def _outlines(
+    axis: Axes,
+    weights: xr.DataArray,
+    tower: tuple[float, float],
+    areas: gpd.GeoDataFrame,
+    style: dict[str, Any],
+    labels: bool,
+) -> None:
+    if areas.geometry.isna().all() and weights.attrs.get("n", 0) == 0:  # a disc
+        x, y = weights["x"].values - tower[0], weights["y"].values - tower[1]
+        rim = axis.contour(x, y, (weights.values > 0).astype(float), levels=[0.5], colors=style["color"])
+        rim.set_path_effects(style["path_effects"])
+    for share, area in zip(areas["share"], areas.geometry, strict=True):
+        if area is None:
+            continue
+        rings = [np.array(ring.coords) - tower for part in area.geoms for ring in (part.exterior, *part.interiors)]
+        for ring in rings:
+            axis.plot(*ring.T, linewidth=1.3, linestyle=SHARES[share], **style)
+        if labels:  # at the northern end, off the line
+            north = max((tuple(ring[ring[:, 1].argmax()]) for ring in rings), key=lambda point: point[1])
+            axis.annotate(f"{100 * share:.0f} %", north, xytext=(0, 3), ha="center", **_SMALL, **style)
+
+
+def _scale_bar(axis: Axes, left: float, right: float, bottom: float, style: dict[str, Any]) -> None:
     """About a quarter of the width, of a round length."""
     quarter = (right - left) / 4
     power = 10.0 ** np.floor(np.log10(quarter))
     length = power * max(step for step in (1, 2, 5) if step * power <= quarter)
     margin = 0.06 * (right - left)
     at = [left + margin, left + margin + length]
-    axis.plot(at, [bottom + margin] * 2, linewidth=3, solid_capstyle="butt", path_effects=halo, **_WHITE)
-    axis.text(at[0], bottom + 1.4 * margin, f"{length:g} m", fontsize=8, path_effects=halo, **_WHITE)
+    axis.plot(at, [bottom + margin] * 2, linewidth=3, solid_capstyle="butt", **style)
+    axis.annotate(f"{length:g} m", (sum(at) / 2, bottom + margin), xytext=(0, 4), ha="center", **_SMALL, **style)
 
 
-def _north_arrow(axis: Axes, north: float, halo: list[Any]) -> None:
+def _north_arrow(axis: Axes, north: float, style: dict[str, Any]) -> None:
     """In the upper right corner, `north` degrees clockwise from up."""
     east, up = 0.07 * np.sin(np.radians(north)), 0.07 * np.cos(np.radians(north))
-    tail = (0.93, 0.83)
-    arrow = {"arrowstyle": "->", "linewidth": 1.5, "path_effects": halo, **_WHITE}
-    place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "axes fraction"}
-    axis.annotate("", (tail[0] + east, tail[1] + up), xytext=tail, arrowprops=arrow, **place)
+    tail, place = (0.93, 0.83), {"xycoords": "axes fraction", "textcoords": "axes fraction"}
+    arrow = {"arrowstyle": "->", "linewidth": 1.5, **style}
+    axis.annotate("", (tail[0] + east, tail[1] + up), xytext=tail, arrowprops=arrow, **place)  # type: ignore[arg-type]
     at = (tail[0] + 1.5 * east, tail[1] + 1.5 * up)
-    axis.annotate("N", at, xytext=at, ha="center", va="center", fontsize=9, path_effects=halo, **place, **_WHITE)
+    axis.annotate("N", at, xytext=at, ha="center", va="center", fontsize=9, **place, **style)  # type: ignore[arg-type]
 
 
 def _north(grid: xr.DataArray, tower: tuple[float, float]) -> float:
@@ -218,13 +237,23 @@ def _north(grid: xr.DataArray, tower: tuple[float, float]) -> float:
 
 
 def _month(panel: xr.DataArray) -> str:
-    name = f"{calendar.month_abbr[int(panel['month'])]}: {float(panel['inside']):.0%} inside"
-    return f"{name}, n = {int(panel['n'])}" if not bool(panel["stand_in"]) else f"{name}, of all months"
+    name = calendar.month_abbr[int(panel["month"])]
+    used = "that of all half-hours" if bool(panel["stand_in"]) else f"n = {int(panel['n'])}"
+    return f"{name}: {used}, {float(panel['inside']):.0%} inside".replace("%", " %")
 
 
-def _caption(weights: xr.DataArray) -> list[str]:
-    inside, attrs = weights.attrs["inside"], weights.attrs
-    halfhours = f" of {attrs['n']} half-hours" if attrs["n"] else ""
-    lines = [f"{attrs['method']}{halfhours}"]
-    lines.append(f"lines hold 50 % (solid) and 80 % (dashed) of the footprint; {1 - inside:.1%} of it lies outside")
-    return lines + ([attrs["stand_in"]] if "stand_in" in attrs else [])
+def _caption(weights: xr.DataArray, areas: list[gpd.GeoDataFrame]) -> list[str]:
+    attrs = weights.attrs
+    halfhours = f"; {attrs['n']} half-hours" if attrs["n"] else ""
+    outside = f"{1 - attrs['inside']:.1%}".replace("%", " %")
+    lines = [
+        f"{attrs['method']}{halfhours}",
+        f"lines hold 50 % (solid) and 80 % (dashed) of the footprint; {outside} of it lies beyond the grid",
+    ]
+    absent = [
+        f"no {100 * row.share:.0f} % line: {row.reason}"
+        for area in areas[:1]
+        for row in area.itertuples()
+        if row.reason
+    ]
+    return lines + absent + [attrs[name] for name in ("stand_in", "fallback") if name in attrs]

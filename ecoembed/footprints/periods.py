@@ -121,7 +121,11 @@ def weights_by(
         "inside": values.sum(axis=(1, 2)),
         "stand_in": few,
     }
-    coords = {**whole.coords, kind: np.array(list(slices)), **{name: (kind, v) for name, v in along.items()}}
+    coords: dict[Any, Any] = {
+        **whole.coords,
+        kind: np.array(list(slices)),
+        **{name: (kind, v) for name, v in along.items()},
+    }
     return xr.DataArray(values, coords, (kind, "y", "x"), name="weights", attrs=about)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from ecoembed.cubes.grid import tower_position, true_north
@@ -79,15 +80,16 @@ def tower_footprint(
         if radius is None:
             raise
         return fixed_radius(grid, radius, x=x, y=y).assign_attrs(fallback=reason.what)
-    how = {"grid": grid, "x": x, "y": y, "model": model}
+    how: dict[str, Any] = {"grid": grid, "x": x, "y": y, "model": model}
     whole = footprint_climatology(**inputs, **how)
     if period == "all":
         return whole
     if period == "month":
         return weights_by("month", months(chosen["time"].values), inputs, whole.assign_attrs(utc_offset=offset), **how)
     inputs["notes"]["period"] = f"half-hours within {hours:g} h of an overpass, on its local day"
-    middle = chosen["time"].values + np.timedelta64(30 * step_minutes(halfhours), "s")
-    return weights_by("time", overpasses(middle, grid["time"].values, offset, hours), inputs, whole, **how)
+    middle = chosen.indexes["time"] + pd.Timedelta(minutes=step_minutes(halfhours) / 2)
+    passes = overpasses(middle.to_numpy(), grid["time"].values, offset, hours)
+    return weights_by("time", passes, inputs, whole, **how)
 
 
 def _inputs(

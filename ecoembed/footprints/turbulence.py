@@ -127,9 +127,9 @@ def daytime(halfhours: xr.Dataset, site: Mapping[str, Any]) -> tuple[NDArray[np.
 
 
 def _sunless(halfhours: xr.Dataset, place: Mapping[str, float]) -> NDArray[np.bool_]:
-    from ecoembed.archives.sun import night
+    from ecoembed.archives.sun import below_horizon
 
-    return night(pd.DatetimeIndex(halfhours["time"].values), step_minutes(halfhours), **place)
+    return below_horizon(pd.DatetimeIndex(halfhours["time"].values), step_minutes(halfhours), **place)
 
 
 def step_minutes(halfhours: xr.Dataset) -> int:
@@ -189,7 +189,8 @@ def _obukhov(halfhours: xr.Dataset) -> tuple[Array, str]:
         return _values(halfhours, "MO_LENGTH"), "MO_LENGTH"
     latent = _values(halfhours, "LE") if "LE" in halfhours else np.full(halfhours.sizes["time"], np.nan)
     dry = np.isnan(latent)
-    estimate = obukhov_length(*(_values(halfhours, name) for name in inputs), np.where(dry, 0.0, latent))
+    ustar, sensible, temperature, pressure = (_values(halfhours, name) for name in inputs)
+    estimate = obukhov_length(ustar, sensible, temperature, pressure, np.where(dry, 0.0, latent))
     how = ", ".join(inputs) + ("" if dry.all() else ", LE") + (f" ({int(dry.sum())} without LE)" if dry.any() else "")
     return _measured(halfhours, "MO_LENGTH", estimate, how)
 

@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from ecoembed.footprints.maps import footprint_share
 from ecoembed.validation.metrics import bias, r2, rmse
 from ecoembed.validation.splits import make_folds
 from tests.validation.tables import flat, run
@@ -59,12 +58,3 @@ def test_scores_are_bound_to_each_other(pair):
     if np.std(observed) > 1e-6:
         assert score <= 1
         assert np.isclose(score, 1 - (error / np.std(observed)) ** 2)
-
-
-@given(hnp.arrays(float, (4, 5), elements=st.floats(0, 1)).filter(lambda w: w.sum() > 0))
-def test_footprint_share_rises_as_the_weight_falls(weights):
-    share = footprint_share(weights)
-    inside = weights > 0
-    order = np.argsort(-weights[inside])
-    assert np.all(np.diff(share[inside][order]) >= -1e-12)
-    assert np.isclose(share[inside].max(), weights.sum())

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ecoembed.errors import GridError, TableError
-from ecoembed.footprints.maps import TRUE_COLOUR, clearest_date, footprint_share, stretch
+from ecoembed.footprints.maps import TRUE_COLOUR, clearest_date, stretch
 from ecoembed.gpp.features import feature_table
 from ecoembed.validation.figures import value_limits
 from ecoembed.validation.pictures import picture_pair
@@ -175,12 +175,6 @@ def test_picture_refuses_another_grid_or_other_dates():
         picture_pair(cube, z.assign_coords(x=z["x"] + 10))
     with pytest.raises(TableError, match="no date in common"):
         picture_pair(cube, z.assign_coords(time=z["time"] + np.timedelta64(1, "h")))
-
-
-def test_footprint_share_by_hand():
-    weights = np.array([[0.4, 0.3], [0.2, 0.0]])
-    np.testing.assert_allclose(footprint_share(weights), [[0.4, 0.7], [0.9, 1.0]])
-    np.testing.assert_allclose(footprint_share(np.array([[0.25, 0.25], [0.25, 0.0]])), [[0.75, 0.75], [0.75, 1.0]])
 
 
 def test_stretch():
