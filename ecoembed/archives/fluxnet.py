@@ -13,8 +13,8 @@ import numpy as np
 import xarray as xr
 
 from ecoembed import schema, units
+from ecoembed.archives import aggregate, fluxtable
 from ecoembed.archives import columns as names
-from ecoembed.archives import fluxtable
 from ecoembed.archives.fluxfiles import BASE, ONEFLUX, OWN, RAW, RESOLUTIONS, FluxFile, find_tables
 from ecoembed.archives.quality import check_share
 from ecoembed.archives.sun import Position
@@ -108,9 +108,9 @@ def open_flux(
     fluxtable.add_closure(series, min_qc)
     fluxtable.check_sun(series, site, position)
     if table.resolution in MINUTES and not oneflux:
-        fluxtable.make_flux(series, chosen, position, site)
+        aggregate.make_flux(series, chosen, position, site)
     if table.resolution in MINUTES and resolution == "DD":
-        series = fluxtable.to_days(series, chosen, oneflux)
+        series = aggregate.to_days(series, chosen, oneflux)
     flux = fluxtable.finish(series, chosen, table, site, min_qc, agreement)
     flux.attrs["utc_offset"] = offset
     return schema.check_flux(flux, resolution=flux.attrs["resolution"])
@@ -150,7 +150,7 @@ def open_halfhours(
         )
     series = fluxtable.read_series(table, wanted)
     data = {
-        name: ("time", series.values[name], {"units": units.HALF_HOURLY[name], "column": wanted[name]})
+        name: ("time", series.values[name], {"units": units.HALF_HOURLY[name], "column": series.columns[name]})
         for name in wanted
     }
     rows = series.attrs["rows_read"]

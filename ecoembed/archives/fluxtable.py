@@ -1,4 +1,4 @@
-"""From the columns of a flux file to a `FluxTable`: days out of half-hours, quality, uncertainty, units, account."""
+"""From the columns of a flux file to a `FluxTable`: read in order, with units, quality, uncertainty and account."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from ecoembed import units
 from ecoembed.archives import columns as names
 from ecoembed.archives import partition, quality
 from ecoembed.archives.closure import TERMS, energy_balance
-from ecoembed.archives.days import LEAST_PRESENT, Days, group_days
 from ecoembed.archives.fluxfiles import ONEFLUX, FluxFile, read_columns
-from ecoembed.archives.sun import DARK, Position, check_clock, tell_night
+from ecoembed.archives.sun import Position, check_clock
 from ecoembed.archives.targets import Target
 from ecoembed.archives.times import MINUTES, gaps, put_in_order
 from ecoembed.archives.uncertainty import LONG_NAMES, uncertainties
@@ -29,7 +28,8 @@ FLUX_UNITS = {
     "YY": units.YEARLY_CARBON_FLUX,
 }
 _RAIN_UNITS = {"HH": "mm", "HR": "mm", "YY": "mm y-1"}
-_FLUXES = ("target", "low", "high", "other", "random_uncertainty", "joint_uncertainty")
+#: Roles that are carbon fluxes.
+FLUXES = ("target", "low", "high", "other", "random_uncertainty", "joint_uncertainty")
 
 
 @dataclass
@@ -71,22 +71,24 @@ def read_series(table: FluxFile, wanted: Mapping[str, str]) -> Series:
     rows = {"in": len(frame), "repeated": counts.pop("repeated", 0), "out": len(ordered)}
     values = {name: ordered[column].to_numpy(dtype="float64") for name, column in wanted.items()}
     for name, column in wanted.items():
-        if (unit := table.units.get(column)) and (own := unit_of(name, table.resolution)):
+        own, unit = unit_of(name, table.resolution), table.units.get(column)
+        if own and unit and not (name == "P" and unit == "mm"):
             values[name] = units.convert(values[name], unit, own)
     time = pd.DatetimeIndex(ordered.index.to_numpy(dtype="datetime64[ns]"))
     attrs: dict[str, Any] = {"rows_read": rows, "repairs": {**repairs, **counts}}
     if table.resolution in (*MINUTES, "DD"):
         attrs["gaps"] = gaps(time, minutes or 1440)
-    return Series(time, values, table.resolution, dict(wanted), table.family == ONEFLUX and bool(minutes), attrs=attrs)
+    original = {name: table.originals.get(column, column) for name, column in wanted.items()}
+    return Series(time, values, table.resolution, original, table.family == ONEFLUX and bool(minutes), attrs=attrs)
 
 
 def unit_of(name: str, resolution: str) -> str | None:
     """The networks' unit of a role or quantity at a resolution."""
-    if name in (*_FLUXES, "NEE", "SC", "unfilled"):
+    if name in (*FLUXES, "NEE", "SC", "unfilled"):
         return FLUX_UNITS[resolution]
     if name == "P":
         return _RAIN_UNITS.get(resolution, units.PRECIPITATION)
-    return names.DRIVERS.get(name) or units.HALF_HOURLY.get(name)
+    return units.FRACTION if name == "quality" else names.DRIVERS.get(name) or units.HALF_HOURLY.get(name)
 
 
 def add_closure(series: Series, min_qc: float) -> None:
@@ -101,128 +103,77 @@ def add_closure(series: Series, min_qc: float) -> None:
     series.attrs["closure"] = energy_balance(terms, "days" if series.resolution == "DD" else "measured half-hours")
 
 
-def make_flux(series: Series, target: Target, position: Position | None, where: str) -> None:
-    """For a half-hourly table without ONEFlux's columns: the flux itself, partitioned where the file has none.
-
-    Leaves ``quality`` as a flag: 0 measured, 2 filled by the site's team.
-    """
-    minutes = MINUTES[series.resolution]
-    light = {name: series.values[name] for name in DARK if name in series.values}
-    night = tell_night(light, series.time, minutes, position)
-    series.values["night"], series.values["known"] = night.dark, night.known
-    if target.column is None:
-        if not night.known.any():
-            raise VariableError(
-                "night cannot be told from day", where=where, expected="SW_IN or PPFD_IN in the file",
-                remedy="Pass latitude, longitude and utc_offset",
-            )  # fmt: skip
-        parts = {name: series.values[name] for name in ("NEE", "SC", "TA", "USTAR") if name in series.values}
-        fluxes, series.attrs["partition"] = partition.partition(pd.DataFrame(parts, series.time), night, where)
-        series.values["target"] = fluxes[target.flux]
-        series.values["quality"] = np.where(np.isnan(fluxes["NEE"]), 2.0, 0.0)
-    elif "quality" not in series.values:
-        measured = series.values.get("unfilled", None if "_F" in target.name else series.values["target"])
-        if measured is not None:
-            series.values["quality"] = np.where(np.isnan(measured), 2.0, 0.0)
-    series.flags = True
-
-
-def to_days(series: Series, target: Target, oneflux: bool) -> Series:
-    """Half-hours to days, in daily units; ``quality`` becomes a share.
-
-    Filled fluxes and drivers are means of the half-hours; a flux with gaps is the mean of day-time and of night, each
-    weighted by its length. GPP's quality is then the share of the **day-time** half-hours that were measured.
-    """
-    days = group_days(series.time, MINUTES[series.resolution])
-    old, new = series.values, {}
-    gappy = target.column is None or (not oneflux and "_F" not in target.name)
-    for name in _FLUXES:
-        if name in old:
-            new[name] = _mean_flux(days, name, old, gappy, oneflux)
-            new[name] = units.convert(new[name], units.CARBON_FLUX, units.DAILY_CARBON_FLUX)
-    for name in names.DRIVERS:
-        if name in old:
-            new[name] = days.mean(old[name], LEAST_PRESENT) * (days.steps if name == "P" else 1)
-    if "quality" in old:
-        new["quality"] = _share(days, old, old["quality"] <= quality.GOOD_FLAG, target)
-        if oneflux:
-            new["measured"] = days.share(old["quality"] == 0)
-    how = "means of day-time and night weighted by their length" if gappy else "means"
-    least = "all" if oneflux else f"at least {LEAST_PRESENT:.0%}"
-    attrs = series.attrs | {
-        "aggregated": f"{how} of {series.resolution} rows" + ("" if gappy else f", of which {least} are there"),
-        "halfhour_rows": series.attrs["rows_read"],
-        "rows_read": {"in": days.time.size, "repeated": 0, "out": days.time.size},
-    }
-    some = days.count(~np.isnan(old["target"])) > 0
-    incomplete = some & np.isnan(new["target"])
-    return Series(pd.DatetimeIndex(days.time), new, "DD", series.columns, False, incomplete, attrs)
-
-
-def _mean_flux(days: Days, name: str, old: Mapping[str, np.ndarray], gappy: bool, oneflux: bool) -> np.ndarray:
-    if name == "random_uncertainty":
-        return days.random_uncertainty(old[name])
-    if gappy:
-        return np.where(days.count(~old["known"]) == 0, days.mean_of_parts(old[name], old["night"]), np.nan)
-    return days.mean(old[name], 1.0 if oneflux else LEAST_PRESENT)
-
-
-def _share(days: Days, old: Mapping[str, np.ndarray], good: np.ndarray, target: Target) -> np.ndarray:
-    if target.column is not None or target.flux != "GPP":
-        return days.share(good)
-    light = days.count(~old["night"])
-    with np.errstate(invalid="ignore"):
-        return np.where(light > 0, days.count(good & ~old["night"]) / light, 1.0)  # a polar night has no GPP to measure
+def check_sun(series: Series, site: str, position: Position | None) -> None:
+    """Compare the stamps with the sun, as ``attrs["sun"]``."""
+    if "SW_IN" in series.values and series.resolution in MINUTES:
+        light = pd.Series(series.values["SW_IN"], series.time)
+        _, longitude, offset = position or (None, None, None)
+        series.attrs["sun"] = check_clock(light, MINUTES[series.resolution], site, longitude, offset)
 
 
 def finish(
     series: Series, target: Target, table: FluxFile, site: str, min_qc: float, agreement: float | None
 ) -> xr.Dataset:
     """Filter, and hand over as a Dataset with units and account."""
-    values, resolution = series.values, series.resolution
     _warn(series, target, site)
-    share = values.get("quality")
-    if share is None and min_qc > 0:
+    if "quality" not in series.values and min_qc > 0:
         raise VariableError(
             f"no column tells measured from filled {target.name}", where=table.name,
             expected=f"{target.name}_QC, or the flux before its gaps were filled",
             remedy="Pass min_qc=0 to take it all",
         )  # fmt: skip
-    flux = values["target"]
+    if agreement is not None and "other" not in series.values:
+        raise VariableError("no other partitioning to agree with", where=table.name, found=target.name)
+    kept, counts = _filtered(series, min_qc, agreement)
+    read = series.attrs.pop("rows_read")
+    repeated = {"repeated": read["repeated"]} if read["repeated"] else {}
+    rows = {**counts, "in": read["in"], **repeated}
+    variables = _flux_variables(series, target, kept) | _driver_variables(series)
+    data = {name: ("time", array, attrs) for name, (array, attrs) in variables.items()}
+    flux = xr.Dataset(data, coords={"time": series.time.to_numpy(dtype="datetime64[ns]")})
+    return flux.assign_attrs(
+        site=site, target=target.name, resolution=series.resolution, product=table.product, source=table.name,
+        rows={name: rows[name] for name in dict.fromkeys(["in", *repeated, *counts])}, negative=int((kept < 0).sum()),
+        **series.attrs,
+    )  # fmt: skip
+
+
+def _filtered(series: Series, min_qc: float, agreement: float | None) -> tuple[np.ndarray, dict[str, int]]:
+    flux = series.values["target"]
+    share = series.values.get("quality", np.zeros(flux.size))
     filters = [("incomplete day", series.incomplete)] if series.incomplete is not None else []
-    checks = quality.quality_filters(flux, np.zeros(flux.size) if share is None else share, min_qc, series.flags)
-    kept, counts = quality.keep_rows(flux, [*filters, *checks])
-    if agreement is not None:
-        if "other" not in values:
-            raise VariableError("no other partitioning to agree with", where=table.name, found=target.name)
-        last = quality.agreement_filters(kept, values["other"], agreement)
-        kept, counts = quality.keep_rows(flux, [*filters, *checks, *last])
-    found = uncertainties(target, flux, values, "halfhour_rows" in series.attrs)
-    unit = FLUX_UNITS[resolution]
-    made = {"formula": f"{target.flux} by night-time partitioning of {series.columns.get('NEE')}"}
-    variables = {target.name: (kept, {"units": unit, **({"column": target.column} if target.column else made)})}
-    if share is not None:
-        meaning = _quality_words(series, target)
-        origin = target.roles.get("quality") or target.roles.get("unfilled") or target.column or series.columns["NEE"]
-        variables["quality"] = share, {"units": units.FRACTION, "column": origin, "long_name": meaning}
+    filters += quality.quality_filters(flux, share, min_qc, series.flags)
+    kept, counts = quality.keep_rows(flux, filters)
+    if agreement is None:
+        return kept, counts
+    return quality.keep_rows(flux, filters + quality.agreement_filters(kept, series.values["other"], agreement))
+
+
+def _flux_variables(series: Series, target: Target, kept: np.ndarray) -> dict[str, tuple[np.ndarray, dict[str, str]]]:
+    """The target, its quality and its uncertainty: name -> (values, attributes)."""
+    values, columns, unit = series.values, series.columns, FLUX_UNITS[series.resolution]
+    made = {"formula": f"{target.flux} by night-time partitioning of {columns.get('NEE')}"}
+    origin = {"column": columns["target"]} if target.column else made
+    found = {target.name: (kept, {"units": unit, **origin})}
+    if "quality" in values:
+        column = next(columns[role] for role in ("quality", "unfilled", "target", "NEE") if role in columns)
+        words = {"units": units.FRACTION, "column": column, "long_name": _quality_words(series, target)}
+        found["quality"] = values["quality"], words
     if "measured" in values:
         words = {"units": units.FRACTION, "long_name": "share of half-hours that were measured (QC 0)"}
-        variables["measured"] = values["measured"], words
-    for name, (array, attrs) in found.items():
-        variables[name] = array, {"units": unit, "long_name": LONG_NAMES[name], **attrs}
-    for name in names.DRIVERS:
-        if name in values:
-            words = {"units": str(unit_of(name, resolution)), "long_name": names.LONG_NAMES[name]}
-            variables[name] = values[name], {**words, "column": series.columns[name]}
-    read = series.attrs.pop("rows_read")
-    rows = {"in": read["in"], **({"repeated": read["repeated"]} if read["repeated"] else {})}
-    rows |= {reason: count for reason, count in counts.items() if reason != "in"}
-    data = {name: ("time", array, attrs) for name, (array, attrs) in variables.items()}
-    flux_table = xr.Dataset(data, coords={"time": series.time.to_numpy(dtype="datetime64[ns]")})
-    return flux_table.assign_attrs(
-        site=site, target=target.name, resolution=resolution, product=table.product, source=table.name,
-        rows=rows, negative=int((kept < 0).sum()), **series.attrs,
-    )  # fmt: skip
+        found["measured"] = values["measured"], words
+    spreads = uncertainties(target, values["target"], values, "halfhour_rows" in series.attrs)
+    for name, (array, attrs) in spreads.items():
+        found[name] = array, {"units": unit, "long_name": LONG_NAMES[name], **attrs}
+    return found
+
+
+def _driver_variables(series: Series) -> dict[str, tuple[np.ndarray, dict[str, str]]]:
+    found = {}
+    for name in (name for name in names.DRIVERS if name in series.values):
+        words = {"units": str(unit_of(name, series.resolution)), "long_name": names.LONG_NAMES[name]}
+        found[name] = series.values[name], {**words, "column": series.columns[name]}
+    return found
 
 
 def _warn(series: Series, target: Target, site: str) -> None:
@@ -243,11 +194,3 @@ def _quality_words(series: Series, target: Target) -> str:
         return "share of half-hours that were measured or filled with good quality"
     part = "day-time half-hours" if target.column is None and target.flux == "GPP" else "half-hours"
     return f"share of {part} whose net exchange was measured" + ("" if target.column else " and kept by the u* filter")
-
-
-def check_sun(series: Series, site: str, position: Position | None) -> None:
-    """Compare the stamps with the sun, as ``attrs["sun"]``."""
-    if "SW_IN" in series.values and series.resolution in MINUTES:
-        light = pd.Series(series.values["SW_IN"], series.time)
-        _, longitude, offset = position or (None, None, None)
-        series.attrs["sun"] = check_clock(light, MINUTES[series.resolution], site, longitude, offset)

@@ -127,6 +127,7 @@ def test_night_needs_light_or_a_place(tmp_path: Path, measured: pd.DataFrame) ->
     assert "the sun's height in 100.0%" in open_flux(path, "GPP_NT", **PLACE).attrs["partition"]["night"]
 
 
+@pytest.mark.filterwarnings("ignore:invalid value")
 def test_a_record_too_short_for_a_fit(tmp_path: Path, measured: pd.DataFrame) -> None:
     path = towers.write_base(tmp_path, measured.assign(TA=12.0))
     with pytest.raises(FileError, match=r"cannot be partitioned.*GPP_PI"):
@@ -152,3 +153,26 @@ def test_half_hours_at_positions(tmp_path: Path, truth: pd.DataFrame) -> None:
     columns = {name: halfhours[name].attrs["column"] for name in halfhours.data_vars}
     assert columns == {"USTAR": "USTAR_1_1_1", "WD": "WD", "TA": "TA_1_1_1", "SW_IN": "SW_IN_1_1_1"}
     np.testing.assert_allclose(halfhours["TA"], truth["TA"], rtol=1e-9)
+
+
+def test_an_own_table_is_read_through_the_same_door(tmp_path: Path, truth: pd.DataFrame) -> None:
+    """In umol m-2 s-1 and K, UTC stamps at the end of each half-hour."""
+    end = truth.index + pd.Timedelta(minutes=30) - pd.Timedelta(hours=1)
+    own = pd.DataFrame({"when": end.strftime("%d/%m/%Y %H:%M"), "uptake": truth["GPP"].to_numpy()})
+    own["air"], own["sun"], own["flag"] = truth["TA"].to_numpy() + 273.15, truth["SW_IN"].to_numpy(), 0
+    own.loc[48:71, "flag"] = 3
+    own.to_csv(tmp_path / "mine.csv", index=False, float_format="%.10g")
+    (tmp_path / "mine.toml").write_text(
+        'site = "XX-Own"\nutc_offset = 1.0\n[time]\ncolumn = "when"\nformat = "%d/%m/%Y %H:%M"\nstamp = "end"\n'
+        'zone = "UTC"\n[columns]\nGPP = {column = "uptake", unit = "umol m-2 s-1"}\n'
+        'TA = {column = "air", unit = "K"}\nSW_IN = {column = "sun", unit = "W m-2"}\n'
+        'GPP_QC = {column = "flag", unit = "1"}\n'
+    )
+    flux = open_flux(tmp_path / "mine.csv", "GPP", description=tmp_path / "mine.toml")
+    expected = _day(truth["GPP"])
+    expected[1] = np.nan  # half of the day is poor
+    np.testing.assert_allclose(flux["GPP"], expected, rtol=1e-8)
+    np.testing.assert_allclose(flux["TA"], truth["TA"].to_numpy().reshape(-1, 48).mean(axis=1), rtol=1e-6)
+    assert (flux.attrs["site"], flux.attrs["utc_offset"]) == ("XX-Own", 1.0)
+    assert (flux["GPP"].attrs["column"], flux["TA"].attrs["units"]) == ("uptake", "degC")
+    assert flux.attrs["rows"]["qc below 0.75"] == 1

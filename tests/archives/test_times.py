@@ -43,6 +43,7 @@ def test_a_day_of_23_and_one_of_25_hours_are_civil_time(tmp_path: Path) -> None:
         open_flux(path)
 
 
+@pytest.mark.filterwarnings("ignore:.*the sun stands")
 def test_an_hour_missing_each_spring_is_asked_about(tmp_path: Path) -> None:
     path = towers.write(tmp_path, _civil(_year("2018-01-01", 730), keep_autumn=False))
     with pytest.warns(UserWarning, match=r"hour is missing after 2018-03-25 01:30 .* 1 more years: are these.*civil"):

@@ -1,0 +1,93 @@
+"""Half-hours that become a flux, and half-hourly series that become days."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from ecoembed import units
+from ecoembed.archives import columns as names
+from ecoembed.archives import partition, quality
+from ecoembed.archives.days import LEAST_PRESENT, Days, group_days
+from ecoembed.archives.fluxtable import FLUXES, Series
+from ecoembed.archives.sun import DARK, Position, tell_night
+from ecoembed.archives.targets import Target
+from ecoembed.archives.times import MINUTES
+from ecoembed.errors import VariableError
+
+
+def make_flux(series: Series, target: Target, position: Position | None, where: str) -> None:
+    """For a half-hourly table without ONEFlux's columns: the flux itself, partitioned where the file has none.
+
+    Leaves ``quality`` as a flag: 0 measured, 2 filled by the site's team.
+    """
+    minutes = MINUTES[series.resolution]
+    light = {name: series.values[name] for name in DARK if name in series.values}
+    night = tell_night(light, series.time, minutes, position)
+    series.values["night"], series.values["known"] = night.dark, night.known
+    if target.column is None:
+        if not night.known.any():
+            raise VariableError(
+                "night cannot be told from day", where=where, expected="SW_IN or PPFD_IN in the file",
+                remedy="Pass latitude, longitude and utc_offset",
+            )  # fmt: skip
+        parts = {name: series.values[name] for name in ("NEE", "SC", "TA", "USTAR") if name in series.values}
+        fluxes, series.attrs["partition"] = partition.partition(pd.DataFrame(parts, series.time), night, where)
+        series.values["target"] = fluxes[target.flux]
+        series.values["quality"] = np.where(np.isnan(fluxes["NEE"]), 2.0, 0.0)
+    elif "quality" not in series.values:
+        measured = series.values.get("unfilled", None if "_F" in target.name else series.values["target"])
+        if measured is not None:
+            series.values["quality"] = np.where(np.isnan(measured), 2.0, 0.0)
+    series.flags = True
+
+
+def to_days(series: Series, target: Target, oneflux: bool) -> Series:
+    """Half-hours to days, in daily units; ``quality`` becomes a share.
+
+    Filled fluxes and drivers are means of the half-hours; a flux with gaps is the mean of day-time and of night, each
+    weighted by its length. GPP's quality is then the share of the **day-time** half-hours that were measured.
+    """
+    days = group_days(series.time, MINUTES[series.resolution])
+    old, new = series.values, {}
+    gappy = target.column is None or (not oneflux and "_F" not in target.name)
+    for name in FLUXES:
+        if name in old:
+            new[name] = _mean_flux(days, name, old, gappy, oneflux)
+            new[name] = units.convert(new[name], units.CARBON_FLUX, units.DAILY_CARBON_FLUX)
+    for name in names.DRIVERS:
+        if name in old:
+            new[name] = days.mean(old[name], LEAST_PRESENT) * (days.steps if name == "P" else 1)
+    if "quality" in old:
+        new["quality"] = _share(days, old, old["quality"] <= quality.GOOD_FLAG, target)
+        if oneflux:
+            new["measured"] = days.share(old["quality"] == 0)
+    how = "means of day-time and night weighted by their length" if gappy else "means"
+    least = "all" if oneflux else f"at least {LEAST_PRESENT:.0%}"
+    attrs = series.attrs | {
+        "aggregated": f"{how} of {series.resolution} rows" + ("" if gappy else f", of which {least} are there"),
+        "halfhour_rows": series.attrs["rows_read"],
+        "rows_read": {"in": days.time.size, "repeated": 0, "out": days.time.size},
+    }
+    some = days.count(~np.isnan(old["target"])) > 0
+    incomplete = some & np.isnan(new["target"])
+    return Series(pd.DatetimeIndex(days.time), new, "DD", series.columns, False, incomplete, attrs)
+
+
+def _mean_flux(days: Days, name: str, old: Mapping[str, np.ndarray], gappy: bool, oneflux: bool) -> np.ndarray:
+    if name == "random_uncertainty":
+        return days.random_uncertainty(old[name])
+    if gappy:
+        parted = days.count(~old["known"]) == 0
+        return np.where(parted, days.mean_of_parts(old[name], old["night"]), days.mean(old[name], LEAST_PRESENT))
+    return days.mean(old[name], 1.0 if oneflux else LEAST_PRESENT)
+
+
+def _share(days: Days, old: Mapping[str, np.ndarray], good: np.ndarray, target: Target) -> np.ndarray:
+    if target.column is not None or target.flux != "GPP":
+        return days.share(good)
+    light = days.count(~old["night"])
+    with np.errstate(invalid="ignore"):
+        return np.where(light > 0, days.count(good & ~old["night"]) / light, 1.0)  # a polar night has no GPP to measure
