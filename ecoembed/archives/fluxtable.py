@@ -28,6 +28,7 @@ FLUX_UNITS = {
     "YY": units.YEARLY_CARBON_FLUX,
 }
 _RAIN_UNITS = {"HH": "mm", "HR": "mm", "YY": "mm y-1"}
+_ROWS = {"HH": "measured half-hours", "HR": "measured hours", "DD": "days"}
 #: Roles that are carbon fluxes.
 FLUXES = ("target", "low", "high", "other", "random_uncertainty", "joint_uncertainty")
 
@@ -93,14 +94,14 @@ def unit_of(name: str, resolution: str) -> str | None:
 
 def add_closure(series: Series, min_qc: float) -> None:
     """Energy-balance closure of the rows whose turbulent fluxes were measured, as ``attrs["closure"]``."""
-    if series.resolution not in (*MINUTES, "DD"):
+    if series.resolution not in _ROWS:
         return
     terms = {name: series.values[name] for name in TERMS if name in series.values}
     for name in ("H", "LE"):
         if f"{name}_QC" in series.values:
             share = series.values[f"{name}_QC"]
             terms[name] = np.where(share == 0 if series.flags else share >= min_qc, terms[name], np.nan)
-    series.attrs["closure"] = energy_balance(terms, "days" if series.resolution == "DD" else "measured half-hours")
+    series.attrs["closure"] = energy_balance(terms, _ROWS[series.resolution])
 
 
 def check_sun(series: Series, site: str, position: Position | None) -> None:

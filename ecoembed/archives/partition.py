@@ -87,7 +87,7 @@ def partition(frame: pd.DataFrame, night: Night, where: str) -> tuple[dict[str, 
             remedy="Give a longer record, or take the flux that the site's team partitioned (GPP_PI)",
         ) from None  # fmt: skip
     for line in filter(None, said.getvalue().splitlines()):
-        warnings.warn(f"{where}: {line.removeprefix('WARNING: ')}", UserWarning, stacklevel=3)
+        warnings.warn(f"{where}: {line.removeprefix('WARNING: ')}", UserWarning, stacklevel=4)
     threshold = yearly["ustar_threshold"].reindex(frame.index.year).to_numpy()
     measured = night.dark & nee.notna().to_numpy()
     calm = measured & ~(np.isnan(threshold) | (frame["USTAR"].to_numpy() >= threshold))

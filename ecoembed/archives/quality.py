@@ -113,7 +113,7 @@ def warn_outside_bounds(name: str, values: np.ndarray, bounds: tuple[float, floa
             f"{site}: {name} {worst:g} {unit}: {question} {beyond.size} of {values.size} values lie outside {low:g} to "
             f"{high:g} {unit}",
             UserWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
 
@@ -132,7 +132,7 @@ def describe_quality(attrs: Mapping[str, Any]) -> list[str]:
     """
     lines = [f"{attrs['site']}: {attrs['target']}"]
     lines += [f"{count:8d}  {reason}" for reason, count in attrs["rows"].items()]
-    if attrs.get("negative"):
+    if attrs.get("negative") and attrs["target"].startswith(("GPP", "RECO")):
         lines.append(f"{attrs['negative']:8d}  of these below zero, kept")
     for title in ("halfhour_rows", "repairs"):
         if attrs.get(title):

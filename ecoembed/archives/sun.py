@@ -76,7 +76,7 @@ def check_clock(
                 f"at longitude {longitude:g} with UTC offset {utc_offset:+g} h: a wrong offset, or stamps that are "
                 "neither local standard time nor the start of their period",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
     month = time.month
     parts = [error[month.isin(months)] for months in ((5, 6, 7, 8), (11, 12, 1, 2))]
@@ -89,7 +89,7 @@ def check_clock(
                 "August than from November to February: the stamps look like civil time with daylight saving; expected "
                 "local standard time all year",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
     return found
 

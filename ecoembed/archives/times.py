@@ -109,7 +109,7 @@ def _refuse_civil_time(time: np.ndarray, minutes: int, where: str) -> None:
             f"{where}: an hour is missing after {_text(skipped[0])} and on such a Sunday of {years.size - 1} more "
             "years: are these stamps civil time with daylight saving? Expected local standard time",
             UserWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
 

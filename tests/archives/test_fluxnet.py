@@ -4,6 +4,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from ecoembed import open_flux
@@ -222,3 +223,22 @@ def test_halfhours(tmp_path: Path) -> None:
 def test_hourly_sites_are_read_too(tmp_path: Path) -> None:
     path = fakes.write_csv(tmp_path, fakes.halfhourly(minutes=60), fakes.name("HR"))
     assert open_halfhours(path).attrs["product"] == "FLUXNET2015 FULLSET HR"
+
+
+def test_two_offsets_and_two_sites_are_refused(tmp_path: Path) -> None:
+    days = fakes.daily(days=5)[["TIMESTAMP", TARGET]]
+    both = pd.concat([days.assign(station=site) for site in ("XX-T01", "XX-T02")])
+    both.to_csv(tmp_path / "all.csv", index=False)
+    toml = tmp_path / "all.toml"
+    toml.write_text(
+        'site_column = "station"\nutc_offset = 1.0\n[time]\ncolumn = "TIMESTAMP"\nstamp = "start"\nzone = "local"\n'
+        f'[columns]\nGPP = {{column = "{TARGET}", unit = "gC m-2 d-1"}}\n'
+    )
+    with pytest.raises(ProductError, match=r"several sites \(found XX-T01, XX-T02.*Pass site="):
+        open_flux(tmp_path / "all.csv", "GPP", 0.0, description=toml)
+    one = open_flux(tmp_path / "all.csv", "GPP", 0.0, description=toml, site="XX-T02")
+    assert (one.attrs["site"], one.attrs["utc_offset"], one.sizes["time"]) == ("XX-T02", 1.0, 5)
+    with pytest.raises(ProductError, match=r"another UTC offset.*\+2 h; expected \+1 h"):
+        open_flux(tmp_path / "all.csv", "GPP", 0.0, description=toml, site="XX-T02", utc_offset=2.0)
+    with pytest.raises(ConfigError, match="resolution"):
+        open_flux(tmp_path / "all.csv", "GPP", resolution="daily")
