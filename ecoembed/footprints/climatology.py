@@ -151,7 +151,7 @@ def _screened(given: Mapping[str, Any], model: str, rslayer: bool) -> tuple[dict
     chosen = MODELS[check_name(model, MODELS, "footprint model", where="footprint climatology")]
     inputs = _series(gather((*chosen.required, "wind_dir"), given))
     conditions = chosen.conditions(inputs, rslayer)
-    reasons = list(dict.fromkeys(condition.reason for condition in conditions))
+    reasons = [condition.reason for condition in conditions]
     return inputs, pd.Categorical.from_codes(first_broken(inputs, conditions), reasons)
 
 

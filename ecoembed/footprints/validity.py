@@ -68,7 +68,7 @@ _DIRECTION = Condition("wind_dir", "in 0 to 360 degree", lambda v: (v["wind_dir"
 
 
 def gather(required: Sequence[str], given: Mapping[str, Any]) -> dict[str, Array]:
-    """The inputs that were given, as float64 arrays; `z0` replaces `umean` where both are (the rule of FFP).
+    """The inputs that a model uses, as float64 arrays; `z0` replaces `umean` where both are (the rule of FFP).
 
     Raises
     ------
@@ -84,12 +84,9 @@ def gather(required: Sequence[str], given: Mapping[str, Any]) -> dict[str, Array
             where="footprint",
             expected=f"z0 or umean, {', '.join(required)}",
         )
-    unused = {"umean"} if given.get("z0") is not None else set()
-    return {
-        name: np.asarray(given[name], dtype=np.float64)
-        for name in UNITS
-        if given.get(name) is not None and name not in unused
-    }
+    wind = "umean" if given.get("z0") is None else "z0"
+    used = [name for name in UNITS if name in {*required, wind, "wind_dir"}]
+    return {name: np.asarray(given[name], dtype=np.float64) for name in used if given.get(name) is not None}
 
 
 def common(inputs: Inputs, rslayer: bool) -> list[Condition]:

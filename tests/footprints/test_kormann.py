@@ -250,7 +250,7 @@ def test_a_climatology_needs_no_boundary_layer_and_counts_what_it_leaves_out():
     assert json.loads(weights.attrs["excluded"])["ol not such that zm / ol in -2 to 1"] == 2
     assert str(reasons[2]) == "ol not present"
     assert "power m" in str(reasons[3])
-    with_h = footprint_climatology(**inputs, grid=square(20, 20), model="kormann")
+    with_h = footprint_climatology(**inputs | {"h": np.full(40, np.nan)}, grid=square(20, 20), model="kormann")
     np.testing.assert_array_equal(with_h, weights)
 
 
