@@ -271,7 +271,7 @@ def open_study(path: str | Path) -> Study:
 
 def _check_names(config: StudyConfig, where: Path) -> None:
     """Refuse a misspelt name before any work is done for it."""
-    from ecoembed.archives.quality import TARGETS
+    from ecoembed.archives.targets import check_target
     from ecoembed.gpp.regressors import check_regressor
     from ecoembed.validation.splits import check_protocol
 
@@ -281,4 +281,4 @@ def _check_names(config: StudyConfig, where: Path) -> None:
     known = {part: None for name in FEATURES for part in name.split("+")}
     for part in (part for name in config.benchmark.features for part in name.split("+")):
         check_name(part, known, "feature set", where)
-    check_name(config.flux.target, TARGETS, "target", where)
+    check_target(config.flux.target, where)

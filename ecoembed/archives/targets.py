@@ -8,11 +8,12 @@ variant that they were partitioned from, and so is the random uncertainty.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ecoembed.archives.columns import at_position, find_column
-from ecoembed.errors import VariableError
+from ecoembed.errors import VariableError, check_name
 
 #: USTAR-filtering method of a FLUXNET carbon flux (one threshold for all years, or one for each year).
 THRESHOLDS = ("VUT", "CUT")
@@ -22,6 +23,9 @@ VARIANTS = ("REF", "USTAR50", "MEAN", "05", "16", "25", "50", "75", "84", "95")
 FLUXES = ("GPP", "RECO", "NEE")
 #: Made here from half-hourly NEE where a file carries no partitioned flux.
 PARTITIONED = ("GPP_NT", "RECO_NT", "NEE")
+
+#: Targets of other products than ONEFlux.
+_PLAIN = re.compile(r"(GPP|RECO|NEE|FC)(_NT|_DT)?(_PI)?(_F)?(_\d+(_\d+_(\d+|A))?)?")
 
 #: Half of the distance between the 16th and the 84th percentile is one standard deviation of a normal variable, and so
 #: is the distance between the quartiles over 1.349.
@@ -62,6 +66,22 @@ def _names() -> dict[str, str]:
 
 #: Every carbon flux of ONEFlux that may be a target, and the NEE that it comes from.
 TARGETS: dict[str, str] = _names()
+
+
+def check_target(name: str, where: object = None) -> str:
+    """`name`, unchanged, if a file of some product may have such a target.
+
+    Raises
+    ------
+    ConfigError
+        If it is misspelt; suggests the nearest.
+
+    Examples
+    --------
+    >>> check_target("GPP_PI_F_1_1_1"), check_target("RECO_DT_CUT_75")
+    ('GPP_PI_F_1_1_1', 'RECO_DT_CUT_75')
+    """
+    return name if _PLAIN.fullmatch(name) else check_name(name, [*TARGETS, *PARTITIONED], "target", where)
 
 
 def find_target(names: str | Sequence[str], columns: Sequence[str], oneflux: bool, where: str) -> Target:

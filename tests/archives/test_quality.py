@@ -11,8 +11,8 @@ from hypothesis.extra.numpy import arrays
 from ecoembed import units
 from ecoembed.archives.closure import energy_balance
 from ecoembed.archives.quality import agreement_filters, keep_rows, warn_outside_bounds
-from ecoembed.archives.targets import TARGETS, find_target
-from ecoembed.errors import VariableError
+from ecoembed.archives.targets import TARGETS, check_target, find_target
+from ecoembed.errors import ConfigError, VariableError
 
 FLUX = arrays(float, 40, elements=st.floats(-5, 30) | st.just(np.nan))
 
@@ -83,6 +83,13 @@ def test_every_target_has_the_columns_of_its_own_variant() -> None:
         assert target.roles["low"].startswith(name.rsplit("_", 1)[0])
     with pytest.raises(VariableError, match=r"none of the targets GPP_NT_VUT_SE, NEE is there"):
         find_target(["GPP_NT_VUT_SE", "NEE"], columns, True, "file")
+
+
+def test_a_misspelt_target_is_told_before_any_file_is_opened() -> None:
+    for name in ("GPP_NT_VUT_REF", "GPP_PI_F", "NEE", "GPP_NT", "FC_PI_F", "GPP", "RECO_PI_F_1_1_1"):
+        assert check_target(name) == name
+    with pytest.raises(ConfigError, match="Did you mean 'GPP_NT_VUT_REF'"):
+        check_target("GPP_NT_VUT_RFE")
 
 
 def test_quartiles_serve_where_a_product_has_no_16th_percentile() -> None:
