@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import pandas as pd
 
 from ecoembed.errors import FileError, TableError
 
-__all__ = ["as_dates", "as_numbers", "as_sites", "read_table", "require"]
+__all__ = ["as_dates", "as_numbers", "as_sites", "factors", "read_table", "require"]
 
 #: How FLUXNET writes a missing value; in a user's table it is a missing value that was not declared as one.
 _FILL = -9999.0
@@ -24,23 +24,48 @@ _ZONE = r"(?:Z|[+-]\d{2}:?\d{2})"
 _YEARS = (1900, 2100)
 
 
-def read_table(table: pd.DataFrame | str | Path) -> pd.DataFrame:
-    """A table given as a frame, or as the path of a CSV or Parquet file."""
+def read_table(table: pd.DataFrame | str | Path, columns: Sequence[str] = ()) -> pd.DataFrame:
+    """A table given as a frame, or as the path of a CSV or Parquet file.
+
+    Of a Parquet file that has all of `columns` no other is read. A CSV is parsed in whole: pandas would accept rows
+    that are too long if it were asked for some columns alone.
+    """
     if isinstance(table, pd.DataFrame):
         return table
     path = Path(table)
     if not path.is_file():
         raise FileError("no such table", where=path, expected="a CSV or Parquet file")
-    readers = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
+    readers: dict[str, Callable[[Path], pd.DataFrame]] = {
+        ".csv": pd.read_csv, ".parquet": lambda p: pd.read_parquet(p, columns=_stored(p, columns)),
+    }  # fmt: skip
     if path.suffix.lower() not in readers:
         raise FileError("not a table that can be read", where=path, expected=" or ".join(readers))
     if path.suffix.lower() == ".csv":
         _refuse_separator(path)
     try:
-        frame: pd.DataFrame = readers[path.suffix.lower()](path)
+        return readers[path.suffix.lower()](path)
     except (ValueError, OSError) as exc:  # pandas' parser errors and Arrow's are ValueErrors
         raise FileError(f"the table cannot be read: {exc}", where=path, remedy="Write it again") from None
-    return frame
+
+
+def _stored(path: Path, columns: Sequence[str]) -> list[str] | None:
+    """The columns to read of a Parquet file; all of them if one is absent, so that the error can name close ones."""
+    from pyarrow.parquet import read_schema
+
+    names = read_schema(path).names
+    wanted = list(dict.fromkeys(part for column in columns for part in factors(column, names)))
+    return wanted if wanted and set(wanted) <= set(names) else None
+
+
+def factors(column: str, names: Collection[str]) -> list[str]:
+    """The columns that a feature is made of: itself, or the two factors of ``A * B``.
+
+    Examples
+    --------
+    >>> factors("NIRv * SW", ["NIRv", "SW"])
+    ['NIRv', 'SW']
+    """
+    return [column] if column in names or column.count(" * ") != 1 else column.split(" * ")
 
 
 def _refuse_separator(path: Path) -> None:

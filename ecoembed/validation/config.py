@@ -23,6 +23,15 @@ class ClimatologyConfig(BaseModel):
     latitude: str | float
 
 
+class QualityConfig(BaseModel):
+    """``[quality]``: the column, and the least of it with which a row is used."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    column: str
+    min: float
+
+
 class BenchmarkConfig(BaseModel):
     """The keys of the TOML; all but `table` are the arguments of :func:`ecoembed.benchmark`."""
 
@@ -36,6 +45,7 @@ class BenchmarkConfig(BaseModel):
     units: str | None = None
     features: dict[str, list[str]]
     climatology: ClimatologyConfig | None = None
+    quality: QualityConfig | None = None
     regressors: list[str] = ["ridge", "lightgbm"]
     protocol: str = "leave-site-out"
     seed: int = 0
@@ -55,6 +65,10 @@ def read_benchmark_config(path: str | Path) -> dict[str, Any]:
         [climatology]
         type = "PFT"
         latitude = "LAT"
+
+        [quality]
+        column = "NEE_VUT_REF_QC"              # rows with less than this are left out, and counted
+        min = 0.75
 
     Returns
     -------
@@ -88,7 +102,8 @@ def _explained(exc: ValidationError, path: Path) -> ConfigError:
         return ConfigError("key absent", where=path, expected=key)
     if first["type"] != "extra_forbidden":
         return ConfigError(f"{key}: {first['msg']}", where=path, found=repr(first["input"]))
-    model = ClimatologyConfig if first["loc"][0] == "climatology" else BenchmarkConfig
+    parts: dict[object, type[BaseModel]] = {"climatology": ClimatologyConfig, "quality": QualityConfig}
+    model = parts.get(first["loc"][0], BenchmarkConfig)
     known = list(model.model_fields)
     near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
     return ConfigError(

@@ -17,7 +17,7 @@ from ecoembed.validation.columns import read_table
 from ecoembed.validation.metrics import summarise, summarise_sites
 from ecoembed.validation.predict import predict_held_out
 from ecoembed.validation.result import NO_UNIT, Result
-from ecoembed.validation.samples import feature_sets, make_samples
+from ecoembed.validation.samples import check_sets, feature_sets, make_samples
 from ecoembed.validation.save import save_benchmark
 from ecoembed.validation.splits import label_of, make_folds, name_of
 
@@ -69,6 +69,7 @@ def benchmark(
     protocol: Any = "leave-site-out",
     seed: int = 0,
     climatology: Mapping[str, str | float] | None = None,
+    quality: Mapping[str, Any] | None = None,
     units: str | None = None,
     progress: bool = True,
 ) -> Benchmark:
@@ -94,6 +95,9 @@ def benchmark(
     climatology : mapping, optional
         For a flat table: ``{"type": column of vegetation types, "latitude": column or one number}`` adds the set
         ``climatology``, the mean seasonal cycle of each type.
+    quality : mapping, optional
+        ``{"column": name, "min": number}``: rows with less in that column (the share of measured half-hours, say) are
+        neither fitted on nor scored; they are counted, site by site.
     units : str, optional
         Unit of the target; by default that of the `FeatureTable`. Of another table it is not guessed.
     progress : bool, default True
@@ -123,12 +127,15 @@ def benchmark(
     >>> result.scores[["features", "regressor", "n", "sites", "label"]].values.tolist()
     [['nirv', 'ridge', 6, 3, 'unseen-site']]
     """
-    frame = read_table(table)
+    check_sets(features)
+    frame = read_table(table, _named_columns(target, site, date, features, climatology, quality))
     sets = feature_sets(frame, features)
     if climatology is not None:
         _check_climatology(climatology, frame, sets)
+    if quality is not None:
+        _check_quality(quality)
     models = _named(regressors)
-    samples = make_samples(frame, target, site, date, sets, climatology)
+    samples = make_samples(frame, target, site, date, sets, climatology, quality)
     folds = make_folds(protocol, samples.site)
     if progress:
         for rows, what in ((frame.attrs.get("rows"), "acquisitions"), (samples.rows, "rows")):
@@ -148,7 +155,9 @@ def benchmark(
         "seed": seed,
         "features": sets | ({"climatology": dict(climatology)} if climatology else {}),
         "regressors": {name: model if isinstance(model, str) else repr(model) for name, model in models.items()},
+        "quality": dict(quality) if quality else None,
         "rows": samples.rows,
+        "site_rows": samples.site_rows,
         "sites_without_rows": samples.sites_without_rows,
         "feature_table": {key: frame.attrs[key] for key in _FROM_TABLE if key in frame.attrs},
         "samples": samples.digest,
@@ -182,6 +191,27 @@ def _check_climatology(climatology: Mapping[str, Any], table: pd.DataFrame, sets
         raise ConfigError("the table has a feature set named climatology already", remedy="Leave out climatology=...")
     if set(climatology) != {"type", "latitude"}:
         raise ConfigError("climatology", found=sorted(climatology), expected="the keys type and latitude")
+
+
+def _check_quality(quality: Mapping[str, Any]) -> None:
+    if set(quality) != {"column", "min"} or not isinstance(quality["column"], str):
+        raise ConfigError("quality", found=dict(quality), expected='{"column": a column, "min": a number}')
+    if not isinstance(quality["min"], int | float):
+        raise ConfigError("quality: the least value is not a number", found=repr(quality["min"]), expected="0.75, say")
+
+
+def _named_columns(
+    target: str,
+    site: str,
+    date: str,
+    features: Mapping[str, Sequence[str]] | None,
+    climatology: Mapping[str, str | float] | None,
+    quality: Mapping[str, Any] | None,
+) -> list[str]:
+    """Every column that the request names."""
+    sets = [column for columns in (features or {}).values() for column in columns]
+    others = [*(climatology or {}).values(), (quality or {}).get("column")]
+    return [target, site, date, *sets, *(name for name in others if isinstance(name, str))]
 
 
 def _versions() -> dict[str, str]:

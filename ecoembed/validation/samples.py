@@ -14,9 +14,10 @@ from ecoembed.errors import ConfigError, TableError
 from ecoembed.gpp.baselines import seasonal_cycle
 from ecoembed.gpp.rows import describe_rows
 from ecoembed.schema import check_feature_table
-from ecoembed.validation.columns import as_dates, as_numbers, as_sites, require
+from ecoembed.validation.columns import as_dates, as_numbers, as_sites, factors, require
+from ecoembed.validation.kept import Reason, keep_rows
 
-__all__ = ["Samples", "feature_sets", "make_samples"]
+__all__ = ["Samples", "check_sets", "feature_sets", "make_samples"]
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,8 @@ class Samples:
     features : dict of numpy.ndarray of float, each of shape (n, columns)
     rows : dict of int
         Rows in, rows dropped by reason, rows out.
-    sites_without_rows : dict of str
-        Of each site of the table that lost all its rows: how, in words.
+    site_rows : dict of dict
+        The same of each site of the table.
     digest : str
         SHA-256 (first 16 hex digits) of sites, dates, target and the columns used.
     """
@@ -42,13 +43,17 @@ class Samples:
     observed: np.ndarray
     features: dict[str, np.ndarray]
     rows: dict[str, int]
-    sites_without_rows: dict[str, str]
+    site_rows: dict[str, dict[str, int]]
     digest: str
+
+    @property
+    def sites_without_rows(self) -> dict[str, str]:
+        """Of each site of the table that lost all its rows: how, in words."""
+        return {name: describe_rows(rows) for name, rows in self.site_rows.items() if not rows["out"]}
 
 
 def feature_sets(table: pd.DataFrame, features: Mapping[str, Sequence[str]] | None) -> dict[str, list[str]]:
     """Set name -> columns. In a `FeatureTable` a set may be named by the sets that it unites; all sets by default."""
-    _check_names(features)
     if table.columns.nlevels == 1:
         if not features:
             raise ConfigError("no feature set named", expected='features={"name": ["column", ...]}')
@@ -68,7 +73,7 @@ def feature_sets(table: pd.DataFrame, features: Mapping[str, Sequence[str]] | No
     return sets
 
 
-def _check_names(features: Any) -> None:
+def check_sets(features: Any) -> None:
     """Refuse text where a mapping or a list of names belongs: iterating over it would name its letters."""
     if features is not None and not isinstance(features, Mapping):
         raise ConfigError(
@@ -89,8 +94,9 @@ def make_samples(
     date: str,
     sets: Mapping[str, Sequence[str]],
     climatology: Mapping[str, str | float] | None = None,
+    quality: Mapping[str, Any] | None = None,
 ) -> Samples:
-    """Check the columns, drop incomplete rows (counted by reason), sort by site and date.
+    """Check the columns, drop incomplete and doubtful rows (counted by reason), sort by site and date.
 
     Parameters
     ----------
@@ -101,6 +107,8 @@ def make_samples(
         ``"A * B"`` is the product of two columns.
     climatology : mapping, optional
         ``{"type": column, "latitude": column or number}``: adds the set ``climatology``.
+    quality : mapping, optional
+        ``{"column": column, "min": number}``: only rows with at least so much in that column are kept.
 
     Raises
     ------
@@ -114,19 +122,20 @@ def make_samples(
     frame = table
     if table.columns.nlevels == 2:
         frame, target = _flat(table, site, date), f"observed.{target}"
-    factors = {name: [part for c in columns for part in _factors(c, frame)] for name, columns in sets.items()}
-    names = list(dict.fromkeys(part for parts in factors.values() for part in parts))
+    parts = {name: [p for c in columns for p in factors(c, frame.columns)] for name, columns in sets.items()}
+    names = list(dict.fromkeys(part for listed in parts.values() for part in listed))
     cycle = {key: value for key, value in (climatology or {}).items() if isinstance(value, str)}
-    require(frame, [site, date, target, *names, *cycle.values()])
+    measure = [quality["column"]] if quality else []
+    require(frame, [site, date, target, *names, *cycle.values(), *measure])
     if target in names:
         raise TableError("the target is among the features", where=target)
-    frame = frame[list(dict.fromkeys([site, date, target, *names, *cycle.values()]))].copy()
+    frame = frame[list(dict.fromkeys([site, date, target, *names, *cycle.values(), *measure]))].copy()
     frame[site], frame[date] = as_sites(frame[site]), as_dates(frame[date])
-    for name in dict.fromkeys((target, *names, *(v for k, v in cycle.items() if k == "latitude"))):
+    for name in dict.fromkeys((target, *names, *measure, *(v for k, v in cycle.items() if k == "latitude"))):
         frame[name] = as_numbers(frame[name])
     if "latitude" in cycle:
-        factors["climatology"] = [cycle["latitude"]]
-    frame, rows, without = _complete(frame, target, site, date, factors)
+        parts["climatology"] = [cycle["latitude"]]
+    frame, rows, site_rows = keep_rows(frame, site, date, _reasons(frame, [site, date], target, quality, parts))
     features = {name: np.column_stack([_values(frame, c) for c in columns]) for name, columns in sets.items()}
     if climatology is not None:
         features["climatology"] = _seasonal(frame, date, climatology)
@@ -137,7 +146,26 @@ def make_samples(
         )
     _refuse_leaks(values[:, 0], values[:, 1:], names, sites)
     dates = pd.DatetimeIndex(frame[date])
-    return Samples(sites, dates, values[:, 0], features, rows, without, _digest(sites, dates, values))
+    return Samples(sites, dates, values[:, 0], features, rows, site_rows, _digest(sites, dates, values))
+
+
+def _reasons(
+    frame: pd.DataFrame,
+    index: list[str],
+    target: str,
+    quality: Mapping[str, Any] | None,
+    sets: Mapping[str, Sequence[str]],
+) -> list[Reason]:
+    """What makes a row useless, in the order in which it is asked."""
+    reasons = [("site or date missing", _incomplete(frame, index)), (f"{target} missing", frame[target].isna())]
+    if quality:
+        column, least = quality["column"], quality["min"]
+        reasons += [(f"{column} missing", frame[column].isna()), (f"{column} below {least:g}", frame[column] < least)]
+    return [*reasons, *((f"{name} missing", _incomplete(frame, columns)) for name, columns in sets.items())]
+
+
+def _incomplete(frame: pd.DataFrame, columns: Sequence[str]) -> pd.Series:
+    return frame[list(dict.fromkeys(columns))].isna().any(axis=1)
 
 
 def _left_out(table: pd.DataFrame, name: str) -> str | None:
@@ -157,51 +185,14 @@ def _flat(table: pd.DataFrame, site: str, date: str) -> pd.DataFrame:
     return frame.reset_index()
 
 
-def _factors(column: str, frame: pd.DataFrame) -> list[str]:
-    """The columns that a feature is made of: itself, or the two factors of ``A * B``."""
-    return [column] if column in frame.columns or column.count(" * ") != 1 else column.split(" * ")
-
-
 def _values(frame: pd.DataFrame, column: str) -> np.ndarray:
-    return np.prod([frame[part].to_numpy(dtype=float) for part in _factors(column, frame)], axis=0)
+    return np.prod([frame[part].to_numpy(dtype=float) for part in factors(column, frame.columns)], axis=0)
 
 
 def _seasonal(frame: pd.DataFrame, date: str, climatology: Mapping[str, str | float]) -> np.ndarray:
     place = climatology["latitude"]
     latitude = frame[place].to_numpy() if isinstance(place, str) else np.full(len(frame), float(place))
     return seasonal_cycle(pd.DatetimeIndex(frame[date]), latitude, frame[str(climatology["type"])].tolist()).to_numpy()
-
-
-def _complete(
-    frame: pd.DataFrame, target: str, site: str, date: str, sets: Mapping[str, Sequence[str]]
-) -> tuple[pd.DataFrame, dict[str, int], dict[str, str]]:
-    """The rows without a gap, sorted; the rows in, dropped by reason, and out; and which sites have no row, and why."""
-    rows, lost = {"in": len(frame)}, dict[str, dict[str, int]]()
-    reasons = {"site or date missing": [site, date], f"{target} missing": [target]}
-    for reason, columns in {**reasons, **{f"{name} missing": list(cs) for name, cs in sets.items()}}.items():
-        whole = frame[list(dict.fromkeys(columns))].notna().all(axis=1)
-        rows[reason] = rows.get(reason, 0) + int((~whole).sum())
-        for name, count in frame.loc[~whole, site].dropna().astype(str).value_counts(sort=False).items():
-            lost.setdefault(str(name), {})[reason] = int(count)
-        frame = frame[whole]
-    frame = frame.assign(**{site: frame[site].astype(str)})
-    repeated = frame.duplicated()
-    rows["row repeated"] = int(repeated.sum())
-    frame = frame[~repeated].sort_values([site, date], kind="stable", ignore_index=True)
-    twice = frame.duplicated([site, date], keep=False)
-    if twice.any():
-        first = frame[twice].iloc[0]
-        raise TableError(
-            "different rows of one site and date", where=f"{first[site]}, {first[date]:%Y-%m-%d}",
-            found=f"{int(twice.sum())} such rows", expected="one row for each site and date",
-            remedy="Choose or average them before",
-        )  # fmt: skip
-    rows = {reason: count for reason, count in rows.items() if count or reason == "in"} | {"out": len(frame)}
-    if frame.empty:
-        raise TableError("no row has the target and every feature", found=rows)
-    gone = {name: lost[name] for name in sorted(lost.keys() - set(frame[site]))}
-    without = {name: describe_rows({"in": sum(why.values()), **why, "out": 0}) for name, why in gone.items()}
-    return frame, rows, without
 
 
 def _refuse_leaks(observed: np.ndarray, values: np.ndarray, names: Sequence[str], sites: np.ndarray) -> None:

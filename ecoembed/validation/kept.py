@@ -1,0 +1,54 @@
+"""Which rows of a table are scored, and the one reason for which each of the others is not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from ecoembed.errors import TableError
+
+__all__ = ["keep_rows"]
+
+#: A reason and the rows that meet it.
+Reason = tuple[str, pd.Series]
+
+
+def keep_rows(
+    frame: pd.DataFrame, site: str, date: str, reasons: Sequence[Reason]
+) -> tuple[pd.DataFrame, dict[str, int], dict[str, dict[str, int]]]:
+    """The rows that meet no reason, once each, sorted; rows in, dropped by reason, and out; and the same of each site.
+
+    A row counts under the first reason that it meets. Rows without a site are in the first count alone.
+
+    Raises
+    ------
+    TableError
+        If no row is left, or different rows of one site and date are.
+    """
+    names = [*dict.fromkeys(name for name, _ in reasons), "row repeated", "out"]
+    repeated, out = len(names) - 2, len(names) - 1
+    why = np.full(len(frame), out)
+    for name, rows in reversed(reasons):
+        why[rows.to_numpy()] = names.index(name)
+    why[np.flatnonzero(why == out)[frame[why == out].duplicated().to_numpy()]] = repeated
+    counts = _counted(why, names)
+    by_site = {str(key): _counted(why[rows], names) for key, rows in frame.groupby(site).indices.items()}
+    kept = frame[why == out].sort_values([site, date], kind="stable", ignore_index=True)
+    if kept.empty:
+        raise TableError("no row has the target and every feature", found=counts)
+    twice = kept.duplicated([site, date], keep=False)
+    if twice.any():
+        first = kept[twice].iloc[0]
+        raise TableError(
+            "different rows of one site and date", where=f"{first[site]}, {first[date]:%Y-%m-%d}",
+            found=f"{int(twice.sum())} such rows", expected="one row for each site and date",
+            remedy="Choose or average them before",
+        )  # fmt: skip
+    return kept, counts, by_site
+
+
+def _counted(why: np.ndarray, names: Sequence[str]) -> dict[str, int]:
+    counts = dict(zip(names, np.bincount(why, minlength=len(names)).tolist(), strict=True))
+    return {"in": len(why), **{name: count for name, count in counts.items() if count or name == "out"}}
