@@ -250,10 +250,6 @@ def _caption(weights: xr.DataArray, areas: list[gpd.GeoDataFrame]) -> list[str]:
         f"{attrs['method']}{halfhours}",
         f"lines hold 50 % (solid) and 80 % (dashed) of the footprint; {outside} of it lies beyond the grid",
     ]
-    absent = [
-        f"no {100 * row.share:.0f} % line: {row.reason}"
-        for area in areas[:1]
-        for row in area.itertuples()
-        if row.reason
-    ]
+    rows = [row for row in areas[0].itertuples() if row.geometry is None]
+    absent = [f"no {100 * row.share:.0f} % line: {row.reason}" for row in rows]
     return lines + absent + [attrs[name] for name in ("stand_in", "fallback") if name in attrs]

@@ -59,8 +59,7 @@ def footprint_weights(place: Place, land: Landscape, weather: pd.DataFrame) -> n
     weights = []
     for month in months.unique():
         halfhours = thinned[months == month].to_xarray()
-        inputs = turbulence(halfhours, site)
-        inputs["wind_dir"] = (inputs["wind_dir"] + north) % 360.0
+        inputs = turbulence(halfhours, site, north=north)
         field = footprint_climatology(**inputs, grid={"x": land.x, "y": land.y}, x=place.easting, y=place.northing)
         weights.append(field.to_numpy() / field.to_numpy().sum())
     return np.stack(weights)

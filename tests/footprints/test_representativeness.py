@@ -10,7 +10,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecoembed import open_study
+from ecoembed import open_cube, read_sites
 from ecoembed.archives.fluxnet import open_halfhours
 from ecoembed.errors import VariableError
 from ecoembed.footprints.climatology import footprint_climatology
@@ -149,11 +149,10 @@ def test_jitter_by_hand():
     np.testing.assert_allclose(jitter(scene, disc, distance=0.0)["max_change"], 0, atol=1e-12)
 
 
-def test_thirty_metres_on_a_virtual_site(finished):
+def test_thirty_metres_on_a_virtual_site(network):
     """Moved by its weights, a footprint gives what the tower would that stands there; and the series moves."""
-    study = open_study(finished)
-    site, scene = study.sites.loc["XX-V01"], study.cube("XX-V01")
-    halfhours = open_halfhours(next((finished / "flux").glob("*XX-V01*.zip")))
+    site, scene = read_sites(network / "sites.csv").loc["XX-V01"], open_cube(network / "satellite" / "XX-V01")
+    halfhours = open_halfhours(next((network / "flux").glob("*XX-V01*.zip")))
     weights = tower_footprint(site, halfhours, scene)
     found = jitter(scene, weights)
     base = extract(scene, weights)["value"]
