@@ -7,6 +7,7 @@ and converts the wanted ones. So the memory is that of two blocks, whatever the 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -32,9 +33,16 @@ class DecimalCommaError(FileError):
 
 
 def read_blocks(
-    part: Part, layout: Layout, kinds: Mapping[int, str], decimal: str = ".", missing: Sequence[str] = ()
+    part: Part,
+    layout: Layout,
+    kinds: Mapping[int, str],
+    repairs: Counter[str],
+    decimal: str = ".",
+    missing: Sequence[str] = (),
 ) -> Iterator[pyarrow.Table]:
     """The columns at the positions `kinds` (``double``, ``int64`` or ``string``), some hundred rows at a time.
+
+    A last row without a line end may be cut within its last number, which nobody can see: it is counted in `repairs`.
 
     Yields
     ------
@@ -66,8 +74,10 @@ def read_blocks(
         except arrow.ArrowInvalid as exc:
             if not block.tobytes().strip():  # blank lines only
                 continue
-            raise _damage(str(exc), part, layout, rows, open_end=block[-1:] != b"\n") from None
+            raise _damage(str(exc), part, layout, rows, block.tobytes()) from None
         rows += table.num_rows
+        if block[-1:] != b"\n":
+            repairs["last row without a line end, perhaps cut"] += 1
         yield table
 
 
@@ -91,11 +101,12 @@ def _blocks(part: Part, layout: Layout) -> Iterator[memoryview]:
         yield view[:held]
 
 
-def _damage(message: str, part: Part, layout: Layout, rows: int, *, open_end: bool) -> FileError:
+def _damage(message: str, part: Part, layout: Layout, rows: int, block: bytes) -> FileError:
     if skewed := _SKEWED.search(message):
         row, expected, got = (int(number) for number in skewed.groups())
+        last = block[-1:] != b"\n" and row == sum(1 for line in block.splitlines() if line)
         return FileError(
-            "the last row is cut off" if open_end and got < expected else "a row has another number of fields",
+            "the last row is cut off" if last and got < expected else "a row has another number of fields",
             where=f"{part.name}, row {rows + row} below the header",
             found=f"{got} fields",
             expected=f"{expected}, as in the header",

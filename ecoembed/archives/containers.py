@@ -21,8 +21,8 @@ from ecoembed.errors import FileError, ProductError
 
 #: 60 years of FULLSET half-hours take about 2 GiB as text.
 MAX_BYTES = 8 << 30
-#: Even a table of missing values only, zipped, stays below; deflate itself ends at 1032.
-MAX_RATIO = 400
+#: FULLSET half-hours of missing values only shrink by 187; deflate itself ends at 1032.
+MAX_RATIO = 250
 _RATIO_FROM = 64 << 20  # a small part may shrink as it likes
 
 _STEP = 1 << 17  # unpacked at once: stays in the processor's cache

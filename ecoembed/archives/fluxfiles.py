@@ -120,7 +120,8 @@ def find_tables(path: str | Path | Sequence[str | Path], description: str | Path
         raise ProductError("no table of fluxes in it", where=names, expected="CSV, workbook, or a zip that holds them")
     groups: dict[tuple[str | None, ...], list[FluxFile]] = {}
     for table in found:
-        groups.setdefault((table.site, table.family, table.product, table.resolution), []).append(table)
+        alone = table.name if table.family == OTHER else None
+        groups.setdefault((table.site, table.family, table.product, alone), []).append(table)
     return [_joined(group) for group in groups.values()]
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
 
@@ -83,9 +82,7 @@ def find_resolution(layout: Layout) -> str:
     digits = _digits(stamps)
     if digits == 12:
         ends = _stamps(layout, "TIMESTAMP_END") if name == "TIMESTAMP_START" else []
-        pairs = list(zip(stamps, ends, strict=False)) or list(pairwise(stamps))
-        found = Counter(find_step(parse_digits(np.array(pair), 12))[1] for pair in pairs).most_common(1)
-        return found[0][0] if found else "?"
+        return find_step(parse_digits(np.array(stamps), 12), parse_digits(np.array(ends), 12) if ends else None)[1]
     if digits == 8:
         return "WW" if name == "TIMESTAMP_START" and "TIMESTAMP_END" in layout.columns else "DD"
     return {4: "YY", 6: "MM"}.get(digits, "?")
@@ -112,7 +109,7 @@ def find_clock(layout: Layout, resolution: str, part: Part) -> Clock:
     digits = _digits(cells)
     convention: Convention = "end" if stamps[0] == "TIMESTAMP_END" else "start"
     if stamps[0] == "TIMESTAMP" and digits == 12:
-        convention = _told(str(cells[0]), MINUTES[resolution], part)
+        convention = _told(next(str(cell) for cell in cells if len(str(cell)) == 12), MINUTES[resolution], part)
     return Clock((stamps[0],), digits, None, convention, MINUTES.get(resolution, 0.0))
 
 
@@ -132,14 +129,14 @@ def _told(first: str, step: float, part: Part) -> Convention:
 
 
 def _stamps(layout: Layout, name: str) -> list[int]:
-    """The first rows' stamps, as far as they are whole numbers."""
+    """The first rows' stamps; 0 where it is not a whole number."""
     if name not in layout.columns:
         return []
     position = layout.columns.index(name)
-    cells = [row[position] for row in layout.rows if len(row) > position]
-    return [int(cell) for cell in cells if cell.isascii() and cell.isdigit() and len(cell) <= 12]
+    cells = [row[position] if len(row) > position else "" for row in layout.rows]
+    return [int(cell) if cell.isascii() and cell.isdigit() and len(cell) <= 12 else 0 for cell in cells]
 
 
 def _digits(stamps: Sequence[int]) -> int:
-    found = Counter(len(str(stamp)) for stamp in stamps).most_common(1)
+    found = Counter(len(str(stamp)) for stamp in stamps if stamp).most_common(1)
     return found[0][0] if found else 0

@@ -58,7 +58,7 @@ def parse_digits(stamps: np.ndarray, digits: int) -> np.ndarray:
     Examples
     --------
     >>> parse_digits(np.array([201301012400, 201302300000]), 12).astype("datetime64[m]")
-    array(['2013-01-02T00:00',            'NaT'], dtype='datetime64[m]')
+    array(['2013-01-02T00:00',              'NaT'], dtype='datetime64[m]')
     """
     rest = np.asarray(stamps, dtype="int64")
     minutes = np.zeros_like(rest)
@@ -88,7 +88,7 @@ def parse_text(stamps: Sequence[str] | np.ndarray, pattern: str) -> np.ndarray:
     Examples
     --------
     >>> parse_text(["31.12.2013 24:00", "noon"], "%d.%m.%Y %H:%M").astype("datetime64[m]")
-    array(['2014-01-01T00:00',            'NaT'], dtype='datetime64[m]')
+    array(['2014-01-01T00:00',              'NaT'], dtype='datetime64[m]')
     """
     text = pd.Series(stamps, dtype="object")
     times = _parsed(text, pattern)
@@ -110,23 +110,25 @@ def _regex(pattern: str) -> str:
     return re.sub(r"%([A-Za-z])", lambda found: digits.get(found[1], r"\d{1,2}"), re.escape(pattern))
 
 
-def find_step(times: np.ndarray) -> tuple[float, str]:
-    """The commonest step between times that follow each other, in minutes, and the resolution that it means.
+def find_step(times: np.ndarray, ends: np.ndarray | None = None) -> tuple[float, str]:
+    """The commonest length of a period in minutes, and the resolution that it means.
 
-    A step that is none of a half-hour, an hour, a day or a week is 0: months and years differ in length.
+    Lengths are from `times` to `ends`, or else to the next of `times`. One that is none of a half-hour, an hour, a day
+    or a week is 0: months and years differ in length.
 
     Examples
     --------
     >>> find_step(np.array(["2019-01-01T00:00", "2019-01-01T00:30", "2019-01-01T02:00"], dtype="datetime64[ns]"))
     (30.0, 'HH')
     """
-    steps = np.diff(times[~np.isnat(times)]) / np.timedelta64(1, "m")
-    later, counts = np.unique(steps[steps > 0], return_counts=True)
-    if not len(later):
+    steps = (np.diff(times) if ends is None else ends - times) / np.timedelta64(1, "m")
+    lengths, counts = np.unique(steps[steps > 0], return_counts=True)  # comparison leaves NaT out
+    if not lengths.size:
         return 0.0, "?"
-    step = float(later[np.argmax(counts)])
+    step = float(lengths[np.argmax(counts)])
     for resolution, minutes in MINUTES.items():
         if step == minutes:
             return step, resolution
-    months, years = 28 * 1440 <= step <= 31 * 1440, 365 * 1440 <= step <= 366 * 1440
-    return 0.0, "MM" if months else "YY" if years else "?"
+    if 28 * 1440 <= step <= 31 * 1440:
+        return 0.0, "MM"
+    return 0.0, "YY" if 365 * 1440 <= step <= 366 * 1440 else "?"

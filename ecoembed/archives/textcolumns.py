@@ -52,11 +52,11 @@ class TextSource:
         wanted = {name: self.names.get(name, name) for name in columns}
         present = [column for column in dict.fromkeys(wanted.values()) if column in self.layout.columns]
         try:
-            found = _read(self, present, self.decimal or ".")
+            found = _read(self, present, self.decimal or ".", repairs)
         except DecimalCommaError:
             if self.decimal is not None or self.layout.separator == ",":
                 raise
-            found = _read(self, present, ",")
+            found = _read(self, present, ",", repairs)
             repairs["rows with decimal commas, read as points"] += len(found["time"])
         repairs.update(self.layout.notes)
         for column in present:
@@ -94,11 +94,11 @@ class _Growing:
 
 def find_sites(part: Part, layout: Layout, column: str) -> list[str]:
     """The sites that stand in `column`, in the order in which they first do."""
-    blocks = read_blocks(part, layout, {_position(layout, column, part): "string"})
+    blocks = read_blocks(part, layout, {_position(layout, column, part): "string"}, Counter())
     return list(dict.fromkeys(site for table in blocks for site in table.column(0).unique().to_pylist() if site))
 
 
-def _read(source: TextSource, numbers: Sequence[str], decimal: str) -> dict[str, np.ndarray]:
+def _read(source: TextSource, numbers: Sequence[str], decimal: str, repairs: Counter[str]) -> dict[str, np.ndarray]:
     part, layout, clock = source.part, source.layout, source.clock
     if clock is None:
         raise ProductError("no time stamps", where=part.name, remedy="If this is your own table, describe it by a TOML")
@@ -107,7 +107,7 @@ def _read(source: TextSource, numbers: Sequence[str], decimal: str) -> dict[str,
         kinds[source.site_column] = "string"
     positions = {_position(layout, name, part): kind for name, kind in kinds.items()}
     growing, row = _Growing(source.missing), 0
-    for table in read_blocks(part, layout, positions, decimal, source.missing_text):
+    for table in read_blocks(part, layout, positions, repairs, decimal, source.missing_text):
         cells = dict(zip(kinds, table.columns, strict=True))
         block = {"time": _starts(cells, clock, part, row)} | {name: cells[name].to_numpy() for name in numbers}
         if source.site_column:

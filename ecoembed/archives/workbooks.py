@@ -52,8 +52,11 @@ def sheet_lines(part: Part) -> Iterator[bytes]:
     with _workbook(part) as book:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
+        width = 0
         for row in _rows(book[part.sheet], part.name):
-            writer.writerow([_cell(value) for value in row])
+            width = max(width, len(row))  # empty cells at a row's end are not stored
+            filled = any(value is not None for value in row)
+            writer.writerow([*map(_cell, row), *[None] * (width - len(row))] if filled else [])
             if text.tell() > _BLOCK:
                 yield text.getvalue().encode()
                 text.seek(0)
