@@ -116,7 +116,7 @@ def test_bad_input_is_refused_and_changes_nothing(network, tower, finished, tmp_
     before = snapshot(tmp_path)
 
     refused(run_cli("flux", half), "FileError", half.name)
-    refused(run_cli("flux", other), "ProductError", "BASE")
+    refused(run_cli("flux", other), "VariableError", "GPP_NT_VUT_REF absent", "made here")
     refused(run_cli("flux", tower, "--target", "GPP_NT_VUT_REFF"), "VariableError", "GPP_NT_VUT_REF")
     refused(run_cli("flux", tmp_path / "absent.zip"), "FileError", "absent.zip")
     refused(run_cli("cube", place, "--out", tmp_path / "c.zarr"), "VariableError", "bands absent")

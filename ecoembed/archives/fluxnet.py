@@ -78,7 +78,8 @@ def open_flux(
         (unit of the target), TA (degC), SW_IN (W m-2), VPD (hPa), P (mm d-1). Each has units and says from which column
         or by which formula. ``attrs``: site, utc_offset (NaN if not known), target, resolution, product, source, rows
         (in, lost by reason, out), negative (rows kept below zero), repairs, gaps, and where they apply aggregated,
-        halfhour_rows, closure, sun, partition.
+        halfhour_rows, coverage (mean quality by year), closure, sun,
+        partition.
 
     Raises
     ------

@@ -130,6 +130,9 @@ def finish(
     repeated = {"repeated": read["repeated"]} if read["repeated"] else {}
     rows = {**counts, "in": read["in"], **repeated}
     variables = _flux_variables(series, target, kept) | _driver_variables(series)
+    if "quality" in variables and not series.flags:
+        share = pd.Series(series.values["quality"]).groupby(series.time.year).mean().round(4)
+        series.attrs["coverage"] = {int(year): float(value) for year, value in share.items()}
     data = {name: ("time", array, attrs) for name, (array, attrs) in variables.items()}
     flux = xr.Dataset(data, coords={"time": series.time.to_numpy(dtype="datetime64[ns]")})
     return flux.assign_attrs(

@@ -118,7 +118,7 @@ def warn_outside_bounds(name: str, values: np.ndarray, bounds: tuple[float, floa
 
 
 def describe_quality(attrs: Mapping[str, Any]) -> list[str]:
-    """The account of a flux table as lines: rows in, rows lost by reason, rows out; what was repaired; closure.
+    """The account of a flux table as lines: rows in, rows lost by reason, rows out; repairs, coverage, u*, closure.
 
     Parameters
     ----------
@@ -140,6 +140,14 @@ def describe_quality(attrs: Mapping[str, Any]) -> list[str]:
             lines.append(f"  {'half-hours' if title == 'halfhour_rows' else 'repaired'}: {facts}")
     if (gaps := attrs.get("gaps")) and gaps["missing"]:
         lines.append(f"  gaps: {gaps['missing']} rows in {gaps['gaps']}, the longest {gaps['longest_days']:g} days")
+    if coverage := attrs.get("coverage"):
+        lines.append("  mean quality: " + ", ".join(f"{year} {share:.2f}" for year, share in coverage.items()))
+    if made := attrs.get("partition"):
+        years = ", ".join(f"{year} {threshold:.2f}" for year, threshold in made["ustar_threshold"].items())
+        lines.append(f"  u* thresholds, m s-1: {years}; below: {made['ustar_filtered']:.0%} of the measured nights")
+        lines.append(f"  net exchange: {made['nee']}; night: {made['night']}")
+    if "noon_error" in (sun := attrs.get("sun", {})):
+        lines.append(f"  centre of the radiation {sun['noon_error']:+.0f} minutes from solar noon")
     if closure := attrs.get("closure"):
         facts = " ".join(f"{name} {value:g}" for name, value in closure.items() if name != "of")
         lines.append(f"  energy-balance closure {closure['of']}: {facts}")

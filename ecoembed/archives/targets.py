@@ -155,8 +155,9 @@ def _absent(names: Sequence[str], columns: Sequence[str], oneflux: bool, where: 
         close = _closest(name, [column for column in columns if column in TARGETS])
     else:
         what = f"target {name} absent"
-        made = PARTITIONED if find_nee(columns) else ()
-        close = [c for c in columns if c.split("_")[0] in FLUXES or c.startswith("FC_PI")][:5] + list(made)
+        close = [c for c in columns if c.split("_")[0] in FLUXES or c.startswith("FC_PI")][:5]
+        if find_nee(columns):
+            close += [*PARTITIONED[:-1], f"{PARTITIONED[-1]} (the last {len(PARTITIONED)} made here from net exchange)"]
     if len(names) > 1:
         what = f"none of the targets {', '.join(names)} is there"
     return VariableError(

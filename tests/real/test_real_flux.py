@@ -12,6 +12,7 @@ import xarray as xr
 
 from ecoembed import open_flux
 from ecoembed.archives.fluxnet import open_halfhours
+from ecoembed.archives.quality import describe_quality
 from ecoembed.archives.targets import TARGETS
 from ecoembed.errors import VariableError
 
@@ -124,3 +125,7 @@ def test_partitioning_here_agrees_with_the_teams(real: Path, team: xr.Dataset) -
     assert all(0.1 < threshold < 0.5 for threshold in notes["ustar_threshold"].values())
     assert 0 < notes["ustar_filtered"] < 0.8
     assert "no storage" in notes["nee"]
+    assert set(made.attrs["coverage"]) == set(range(2013, 2019))
+    lines = describe_quality(made.attrs)
+    assert any(line.startswith("  u* thresholds, m s-1: 2013 0.") for line in lines)
+    assert any(line.startswith("  mean quality: 2013 0.") for line in lines)
