@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from scipy import sparse
 
 from ecoembed.errors import GridError
 from ecoembed.footprints.validity import Array
@@ -157,8 +158,8 @@ class _Ring(NamedTuple):
 
     box: tuple[slice, slice]
     pixels: NDArray[np.bool_]
-    to_rows: Array
-    to_columns: Array
+    to_rows: sparse.csr_array
+    to_columns: sparse.csr_array
     needed: NDArray[np.bool_]
     east: Array
     north: Array
@@ -169,7 +170,7 @@ def _ring(pixels: Pixels, chosen: NDArray[np.bool_], level: int) -> _Ring:
     chosen = chosen[rows, columns]
     north, to_rows = _lattice(pixels.y.part(rows.start, rows.stop), level)
     east, to_columns = _lattice(pixels.x.part(columns.start, columns.stop), level)
-    needed = (to_rows.T != 0).astype(float) @ chosen @ (to_columns != 0) > 0
+    needed = abs(to_rows).T @ chosen @ abs(to_columns) > 0
     j, i = np.nonzero(needed)
     return _Ring((rows, columns), chosen, to_rows, to_columns, needed, east[i], north[j])
 
@@ -179,9 +180,13 @@ def _extent(some: Any) -> slice:
     return slice(int(at[0]), int(at[-1]) + 1)
 
 
-def _lattice(axis: Axis, level: int) -> tuple[Array, Array]:
-    """Lattice points along an axis, and the matrix (pixels, points) that turns samples there into pixel means."""
-    return _fine(axis, 2**-level) if level <= 0 else _coarse(axis, 2**level)
+def _lattice(axis: Axis, level: int) -> tuple[Array, sparse.csr_array]:
+    """Lattice points along an axis, and the matrix (pixels, points) that turns samples there into pixel means.
+
+    Sparse, also because threads of BLAS cost far more than products of this size.
+    """
+    points, matrix = _fine(axis, 2**-level) if level <= 0 else _coarse(axis, 2**level)
+    return points, sparse.csr_array(matrix)
 
 
 def _fine(axis: Axis, n: int) -> tuple[Array, Array]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +15,7 @@ from hypothesis import strategies as st
 
 from ecoembed.footprints.climatology import footprint_climatology
 from ecoembed.footprints.kljun import A, B, C, D, scales
-from ecoembed.footprints.kljun_density import END, KERNELS, MANY, summed_density
+from ecoembed.footprints.kljun_density import CONVOLUTION, END, KERNELS, READING, summed_density
 from tests.footprints.oracle import ffp_climatology, halfhour, northerly_pixels, record
 
 CENTRES = np.arange(-50, 51) * 10.0
@@ -24,7 +28,15 @@ def lengths(inputs):
     return scales({k: np.broadcast_to(np.asarray(v, float), n) for k, v in inputs.items()})
 
 
-def around(s, direction, n=3000):
+def many(points):
+    """As many half-hours as are convolved at so many points."""
+    return READING + CONVOLUTION // points + 1
+
+
+MANY = many(EAST.size)
+
+
+def around(s, direction, n=9999):
     """Points from the tower to far away, most of them near the plume's axis; the first is where density peaks."""
     rng = np.random.default_rng(0)
     r = s * np.concatenate([[0.75], np.exp(rng.uniform(np.log(0.1), np.log(900), n))])
@@ -36,7 +48,7 @@ def copies(n, *one):
     return [np.full(n, v) for v in one]
 
 
-@pytest.mark.parametrize("n", [60, 600])
+@pytest.mark.parametrize("n", [60, 2 * MANY])
 @pytest.mark.parametrize("zm", [2.5, 10, 40])
 def test_the_sum_equals_the_authors_climatology(zm, n):
     inputs = record(n, zm)
@@ -50,9 +62,9 @@ def test_the_sum_equals_the_authors_climatology(zm, n):
 def test_a_convolution_equals_the_sum_one_by_one_at_every_point(s, shape, direction):
     """The same half-hour, often enough to be convolved."""
     one, points = (s, s * shape, direction), around(s, direction)
-    alone, many = (summed_density(*points, *copies(n, *one)) / n for n in (1, MANY))
+    alone, often = (summed_density(*points, *copies(n, *one)) / n for n in (1, many(10_000)))
     assert alone.max() == pytest.approx(alone[0], rel=0.1)
-    np.testing.assert_allclose(many, alone, rtol=0, atol=2e-7 * alone.max())
+    np.testing.assert_allclose(often, alone, rtol=0, atol=2e-7 * alone.max())
 
 
 @settings(max_examples=20, deadline=None)
@@ -68,12 +80,12 @@ def test_half_hours_of_any_two_kinds_add_up(this, that):
 
 def test_shapes_beyond_every_kernel_are_summed_one_by_one():
     for shape in (0.01, 300.0):
-        once, many = (summed_density(EAST, NORTH, *copies(n, 8.0, 8.0 * shape, 20.0)) / n for n in (1, 3 * MANY))
-        np.testing.assert_allclose(many, once, rtol=1e-12)
+        once, often = (summed_density(EAST, NORTH, *copies(n, 8.0, 8.0 * shape, 20.0)) / n for n in (1, 2 * MANY))
+        np.testing.assert_allclose(often, once, rtol=1e-12)
 
 
 def test_nothing_is_negative_or_at_the_tower():
-    inputs = record(3 * MANY, 5.0)
+    inputs = record(2 * MANY, 5.0)
     assert (summed_density(EAST, NORTH, *lengths(inputs), inputs["wind_dir"]) >= 0).all()
     with np.errstate(all="raise", under="ignore"):
         assert summed_density(np.zeros(1), np.zeros(1), *lengths(inputs), inputs["wind_dir"])[0] == 0
@@ -87,8 +99,30 @@ def test_the_order_of_half_hours_does_not_change_a_bit():
     np.testing.assert_array_equal(*sums)
 
 
+def test_the_number_of_threads_does_not_change_a_bit():
+    """Of the libraries that could take more than one."""
+    code = (
+        "import numpy as np, hashlib; from tests.footprints.oracle import record;"
+        "from ecoembed.footprints.climatology import footprint_climatology as climatology;"
+        "c = np.arange(-50, 51) * 10.0; w = climatology(**record(2000, 5.0), grid={'x': c, 'y': c});"
+        "print(hashlib.sha256(w.values.tobytes()).hexdigest())"
+    )
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    prints = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | dict.fromkeys(names, threads),
+            cwd=Path(__file__).parents[2],
+            check=True,
+            capture_output=True,
+        ).stdout
+        for threads in ("1", "2")
+    }
+    assert len(prints) == 1
+
+
 def test_turning_the_wind_turns_the_sum():
-    inputs = record(3 * MANY, 5.0)
+    inputs = record(2 * MANY, 5.0)
     still = summed_density(EAST, NORTH, *lengths(inputs), inputs["wind_dir"])
     for turn in (37.0, 90.0, 300.0):
         sin, cos = np.sin(np.radians(turn)), np.cos(np.radians(turn))
@@ -102,7 +136,7 @@ def test_weights_of_many_half_hours_are_pixel_integrals(zm):
     inputs = record(12, zm) | {"wind_dir": np.zeros(12)}
     edges = np.arange(-40.5, 41) * 10.0
     exact = np.mean([northerly_pixels(*st, edges, edges) for st in zip(*lengths(inputs), strict=True)], axis=0)
-    often = {k: np.repeat(v, 2 * MANY) if np.ndim(v) else v for k, v in inputs.items()}
+    often = {k: np.repeat(v, MANY) if np.ndim(v) else v for k, v in inputs.items()}
     weights = footprint_climatology(**often, grid={"x": CENTRES[10:91], "y": CENTRES[10:91]}).values
     assert np.abs(weights - exact).max() < 3e-3 * exact.max()
     assert np.abs(weights - exact).sum() < 3e-3
@@ -115,7 +149,7 @@ def test_the_curve_has_integrated_to_one_where_it_is_ended():
     assert whole == pytest.approx(1.00157, abs=1e-5)
     assert whole * gammaincc(-B - 1, C / (END - D)) == pytest.approx(1, abs=1e-12)
     beyond, within = np.array([0.0]), np.array([END - 1])
-    one = (np.ones(1), np.ones(1), np.zeros(1))
+    one = copies(1, 1.0, 1.0, 0.0)
     assert summed_density(beyond, np.array([END + 1]), *one)[0] == 0
     assert summed_density(beyond, within, *one)[0] > 0
 
