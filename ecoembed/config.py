@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from ecoembed.errors import ConfigError, FileError
+from ecoembed.errors import FileError
+from ecoembed.files import read_toml
 
 #: The feature sets that every study compares, unless its study.toml lists others.
 FEATURES = (
@@ -37,8 +36,14 @@ class StudySection(_Section):
 
 
 class FluxSection(_Section):
-    target: str = "GPP_NT_VUT_REF"
+    target: str | Annotated[tuple[str, ...], Field(min_length=1)] = "GPP_NT_VUT_REF"
     min_qc: float = Field(default=0.75, ge=0, le=1)
+    agreement: float | None = Field(default=None, gt=0, le=1)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The targets in order of preference; the first names the study's runs."""
+        return (self.target,) if isinstance(self.target, str) else self.target
 
 
 class EmbeddingsSection(_Section):
@@ -47,6 +52,8 @@ class EmbeddingsSection(_Section):
 
 
 class FootprintSection(_Section):
+    model: Literal["kljun", "kormann", "disc"] = "kljun"
+    period: Literal["all", "month", "overpass"] = "all"
     radius: float = Field(default=100.0, gt=0)
     min_coverage: float = Field(default=0.5, gt=0, le=1)
 
@@ -88,23 +95,4 @@ def read_config(path: Path) -> StudyConfig:
             where=path.parent,
             remedy="Make one; `[study]` and a name are enough (README, Your own sites)",
         )
-    try:
-        return StudyConfig.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"not valid TOML: {exc}", where=path) from None
-    except ValidationError as exc:
-        error = exc.errors()[0]
-        key = ".".join(str(part) for part in error["loc"])
-        if error["type"] != "extra_forbidden":
-            raise ConfigError(f"{key}: {error['msg']}", where=path, found=repr(error["input"])) from None
-        raise ConfigError("unknown key", where=path, found=key, expected=_known_keys(error["loc"])) from None
-
-
-def _known_keys(location: tuple[int | str, ...]) -> str:
-    """The keys that stand where an unknown one was met, the closest first."""
-    section: Any = StudyConfig
-    for part in location[:-1]:
-        section = section.model_fields[str(part)].annotation
-    known = list(section.model_fields)
-    close = get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
-    return ", ".join(close + [k for k in known if k not in close])
+    return read_toml(path, StudyConfig)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import geopandas as gpd
     import xarray as xr
 
-    from ecoembed.config import StudyConfig
+    from ecoembed.config import FootprintSection, StudyConfig
 
 #: Feature cubes of a site, in the order in which they are extracted; the group names of series/SITE.zarr.
 SOURCES = {
@@ -57,19 +57,6 @@ def stage(output: Path, inputs: Iterable[Path], parameters: dict[str, Any], make
 def visible(folder: Path, *suffixes: str) -> list[Path]:
     """The files of a folder that end so, sorted; without hidden ones, which file systems and killed runs leave."""
     return sorted(p for p in folder.glob("*") if p.suffix.lower() in suffixes and not p.name.startswith("."))
-
-
-def flux_file(folder: Path, site: str) -> Path:
-    """The one file of `flux/` whose name holds the site's identifier between separators."""
-    found = [p for p in visible(folder / "flux", ".zip", ".csv") if site in p.stem.split("_")]
-    if len(found) != 1:
-        raise FileError(
-            "no flux file" if not found else "several flux files",
-            where=f"{site} in flux/",
-            found=", ".join(p.name for p in found) or "none",
-            expected=f"one file named like FLX_{site}_FLUXNET2015_FULLSET_2019-2020_1-4.zip (or .csv)",
-        )
-    return found[0]
 
 
 def write_cubes(place: Path, output: Path, site: str) -> tuple[xr.DataArray, xr.DataArray]:
@@ -114,13 +101,44 @@ def embed(folder: Path, site: str, cubes: Path, config: StudyConfig) -> None:
     stage(output, [cubes], parameters, make)
 
 
-def tower_footprint(
-    site: str, sites: gpd.GeoDataFrame, grid: xr.DataArray, flux: Path | None, radius: float
-) -> xr.DataArray:
-    """Weights of a tower's footprint climatology on the grid.
+def flux_table(folder: Path, site: str, sites: gpd.GeoDataFrame, config: StudyConfig) -> Path:
+    """flux/ -> series/SITE.flux.zarr: the site's daily fluxes and drivers, checked and accounted for."""
+    from ecoembed.archives.fluxfolder import site_files
+    from ecoembed.archives.fluxnet import open_flux
+    from ecoembed.cubes.store import save_series
 
-    Where turbulence or heights are not known they are those of a disc of `radius` m, and ``attrs["fallback"]`` says
-    why; what is known and contradictory is an error.
+    files, output = site_files(folder / "flux", site), folder / "series" / f"{site}.flux.zarr"
+    place: dict[str, Any] = {name: float(sites.loc[site, name]) for name in ("latitude", "longitude", "utc_offset")}
+    if not math.isfinite(place["utc_offset"]):
+        remedy = "Give the hours that its local standard time is ahead of UTC"
+        raise TableError("no UTC offset", where=f"{site}, utc_offset in the site table", found="empty", remedy=remedy)
+    asked = config.flux
+
+    def make() -> None:
+        flux = open_flux(
+            files.paths, asked.targets, asked.min_qc, agreement=asked.agreement, site=site,
+            description=files.description, **place,
+        )  # fmt: skip
+        if not flux.attrs["rows"]["out"]:
+            raise TableError(f"no day of {flux.attrs['target']} is left", where=site, found=flux.attrs["rows"])
+        save_series({"flux": flux}, output)
+
+    stage(output, [*files.paths, *filter(None, [files.description])], {**asked.model_dump(), **place}, make)
+    return output
+
+
+def site_footprint(
+    site: str,
+    sites: gpd.GeoDataFrame,
+    grid: xr.DataArray,
+    flux: Sequence[Path],
+    description: Path | None,
+    config: FootprintSection,
+) -> xr.DataArray:
+    """Weights of a tower's footprint on the grid of a cube.
+
+    Where turbulence or heights are not known they are those of a disc, and ``attrs["fallback"]`` says why; what is
+    known and contradictory is an error.
 
     Raises
     ------
@@ -131,70 +149,51 @@ def tower_footprint(
     FootprintError
         If the heights contradict each other, or no half-hour is within the range of the footprint model.
     """
-    from pandas import isna
-
     from ecoembed.archives.fluxnet import open_halfhours
-    from ecoembed.cubes.grid import tower_position, true_north
-    from ecoembed.footprints.climatology import footprint_climatology
+    from ecoembed.cubes.grid import tower_position
     from ecoembed.footprints.extents import fixed_radius
-    from ecoembed.footprints.turbulence import turbulence
+    from ecoembed.footprints.tower import tower_footprint
 
     if site not in sites.index:
         raise TableError("no such site in the site table", where=site, found=", ".join(sites.index[:5]) + " ...")
     row = sites.loc[site]
     x, y = tower_position(grid, row["latitude"], row["longitude"])
-    disc = fixed_radius(grid, radius, x=x, y=y)
-    if flux is None:
+    disc = fixed_radius(grid, config.radius, x=x, y=y)
+    if config.model == "disc" or not flux:
         return disc
-    empty = [name for name in ("measurement_height", "canopy_height") if isna(row[name])]
-    if empty:
-        return disc.assign_attrs(fallback=f"no {' and '.join(empty)} in the site table")
     try:
-        halfhours = open_halfhours(flux)
-        inputs = turbulence(halfhours, row)
-    except (ProductError, VariableError) as reason:  # no half-hours in the file, or not all of the variables
+        halfhours = open_halfhours(flux, site=site, description=description)
+    except (ProductError, VariableError) as reason:  # no half-hours in the files, or not the variables
         return disc.assign_attrs(fallback=str(reason))
-    if not int(halfhours["USTAR"].count()):
-        return disc.assign_attrs(fallback=f"USTAR is missing in every half-hour of {flux.name}")
-    north = true_north(grid.rio.crs, row["latitude"], row["longitude"])
-    inputs["wind_dir"] = (inputs["wind_dir"] + north) % 360.0
-    return footprint_climatology(**inputs, grid=grid, x=x, y=y)
+    return tower_footprint(row, halfhours, grid, model=config.model, period=config.period, radius=config.radius)
 
 
 def extract_series(folder: Path, site: str, sites: gpd.GeoDataFrame, cubes: Path, config: StudyConfig) -> None:
     """Cubes and embeddings through the footprint -> series/SITE.zarr, one group for each source."""
+    from ecoembed.archives.fluxfolder import site_files
     from ecoembed.cubes.store import load_cube, save_series
     from ecoembed.footprints.extract import extract
     from ecoembed.gpp.indices import index_cube
 
     embeddings, output = folder / "embeddings" / f"{site}.zarr", folder / "series" / f"{site}.zarr"
+    files = site_files(folder / "flux", site)
     row = {k: str(v) for k, v in sites.loc[site].drop("geometry").items()}
 
     def make() -> None:
         s2 = load_cube(cubes, "S2_L2A")
-        weights = tower_footprint(site, sites, s2, flux_file(folder, site), config.footprint.radius)
+        weights = site_footprint(site, sites, s2, *files, config.footprint)
         sources = {"bands": s2, "indices": index_cube(s2)}
         sources |= {name: load_cube(embeddings, SOURCES[name]) for name in ("embeddings", "embeddings:random")}
         parts = {SOURCES[name]: extract(cube, weights) for name, cube in sources.items()}
         save_series(parts | {"footprint": weights.to_dataset(name="weight")}, output)
 
-    inputs = [flux_file(folder, site), cubes, embeddings]
-    stage(output, inputs, {"site": row, "radius": config.footprint.radius}, make)
+    inputs = [*files.paths, *filter(None, [files.description]), cubes, embeddings]
+    stage(output, inputs, {"site": row, **config.footprint.model_dump(exclude={"min_coverage"})}, make)
 
 
-def run_site(folder: Path, site: str, config: StudyConfig) -> None:
+def run_site(folder: Path, site: str, sites: gpd.GeoDataFrame, config: StudyConfig) -> None:
     """All stages of one site, in order; the unit of work of a scheduler."""
-    from ecoembed.archives.fluxnet import open_flux
-    from ecoembed.archives.sites import read_sites
-
-    # a tower that cannot be used is refused before the satellite work
-    sites = read_sites(folder / "sites.csv")
-    if not math.isfinite(sites.loc[site, "utc_offset"]):
-        remedy = "Give the hours that its local standard time is ahead of UTC"
-        raise TableError("no UTC offset", where=f"{site}, utc_offset in sites.csv", found="empty", remedy=remedy)
-    flux = open_flux(flux_file(folder, site), config.flux.target, config.flux.min_qc)
-    if not flux.attrs["rows"]["out"]:
-        raise TableError(f"no day of {config.flux.target} is left", where=site, found=flux.attrs["rows"])
+    flux_table(folder, site, sites, config)  # a tower that cannot be used is refused before the satellite work
     cubes = build_cubes(folder, site)
     embed(folder, site, cubes, config)
     extract_series(folder, site, sites, cubes, config)

@@ -83,11 +83,9 @@ class Study:
 
     def flux(self, site: str) -> xr.Dataset:
         """The flux table of a site."""
-        from ecoembed.archives.fluxnet import open_flux
+        from ecoembed.cubes.store import load_series
 
-        path = stages.flux_file(self.folder, site)
-        offset = self.sites.loc[site, "utc_offset"]
-        return open_flux(path, self.config.flux.target, self.config.flux.min_qc, utc_offset=offset)
+        return load_series(self.folder / "series" / f"{site}.flux.zarr", "flux")
 
     def features(self, sites: list[str] | None = None) -> pd.DataFrame:
         """The feature table of these sites (all by default): one sample index for all feature sets."""
@@ -98,7 +96,7 @@ class Study:
             {s: self.series(s) for s in names},
             {s: self.flux(s) for s in names},
             self.sites.loc[names],
-            target=self.config.flux.target,
+            target=self.config.flux.targets,
             min_coverage=self.config.footprint.min_coverage,
         )
 
@@ -121,7 +119,7 @@ class Study:
         from ecoembed.embeddings.encode import load_encoder
         from ecoembed.validation.save import refuse_foreign
 
-        out = self.folder / "runs" / self.config.flux.target / self.config.benchmark.protocol
+        out = self.folder / "runs" / self.config.flux.targets[0] / self.config.benchmark.protocol
         refuse_foreign(out)
         if len(self.sites) < 2:
             remedy = "Add sites; for the series of one tower use ecoembed cube, embed and extract"
@@ -160,7 +158,7 @@ class Study:
         table = self.features(sites)
         result = benchmark(
             table,
-            self.config.flux.target,
+            self.config.flux.targets[0],
             features=self._feature_sets(table),
             regressors=list(self.config.benchmark.regressors),
             protocol=self.config.benchmark.protocol,
@@ -202,7 +200,7 @@ def _caption(igbp: object, weights: xr.DataArray) -> str:
 def _outcomes(study: Study, names: list[str], scheduler: str) -> Iterator[tuple[str, BaseException | None]]:
     """(site, error or None) of each site, as they finish."""
     with _pool(scheduler) as (submit, as_completed):
-        futures = {submit(stages.run_site, study.folder, site, study.config): site for site in names}
+        futures = {submit(stages.run_site, study.folder, site, study.sites, study.config): site for site in names}
         for future in as_completed(list(futures)):
             yield futures[future], future.exception()
 
@@ -260,13 +258,13 @@ def open_study(path: str | Path) -> Study:
     FileError, ConfigError, TableError
         If `study.toml` or `sites.csv` is absent or wrong.
     """
-    from ecoembed.archives.sites import read_sites
+    from ecoembed.archives.sites import study_sites
 
     folder = Path(path).absolute()
     folder = folder.parent if folder.name == "study.toml" else folder
     config = read_config(folder / "study.toml")
     _check_names(config, folder / "study.toml")
-    return Study(folder, config, read_sites(folder / "sites.csv"))
+    return Study(folder, config, study_sites(folder).sites)
 
 
 def _check_names(config: StudyConfig, where: Path) -> None:
@@ -281,4 +279,5 @@ def _check_names(config: StudyConfig, where: Path) -> None:
     known = {part: None for name in FEATURES for part in name.split("+")}
     for part in (part for name in config.benchmark.features for part in name.split("+")):
         check_name(part, known, "feature set", where)
-    check_target(config.flux.target, where)
+    for name in config.flux.targets:
+        check_target(name, where)

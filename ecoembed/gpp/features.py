@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +26,7 @@ def feature_table(
     series: Mapping[str, Mapping[str, xr.Dataset]],
     flux: Mapping[str, xr.Dataset],
     sites: gpd.GeoDataFrame,
-    target: str = "GPP_NT_VUT_REF",
+    target: str | Sequence[str] = "GPP_NT_VUT_REF",
     min_coverage: float = 0.5,
 ) -> pd.DataFrame:
     """One row for each site and day on which **every** feature set and the target are there.
@@ -40,7 +40,8 @@ def feature_table(
         `FluxTable` of each site; a day whose target is NaN was not measured and is dropped.
     sites : geopandas.GeoDataFrame
         `Sites`; latitude, ``igbp`` and ``utc_offset`` are read.
-    target : str, default "GPP_NT_VUT_REF"
+    target : str or sequence of str, default "GPP_NT_VUT_REF"
+        Names that a flux table's target may have, where the products differ; the first names the column.
     min_coverage : float, default 0.5
         The least share of the footprint that must be valid, in every series.
 
@@ -65,6 +66,7 @@ def feature_table(
     kept, it would drop every row of that site.
     """
     check_sites(sites)
+    targets = (target,) if isinstance(target, str) else tuple(target)
     names = _common_sets(series, flux, sites)
     drivers, left_out = _available(names, {site: flux[site] for site in series})
     site_rows: dict[str, dict[str, int]] = {}
@@ -73,7 +75,7 @@ def feature_table(
         offset = _utc_offset(site, sites, check_flux(flux[site], where=site))
         rows: Counter[str] = Counter()
         acquisitions = _usable(series[site], offset, min_coverage, rows)
-        parts.append(_with_flux(site, acquisitions, flux[site], target, drivers, rows))
+        parts.append(_with_flux(site, acquisitions, flux[site], targets, drivers, rows))
         site_rows[site] = {**rows, "out": len(parts[-1])}
     table = pd.concat(parts).sort_index()
     pooled = pool_rows(site_rows.values())
@@ -83,10 +85,14 @@ def feature_table(
     without = {site: describe_rows(rows, "acquisitions") for site, rows in site_rows.items() if not rows["out"]}
     for reason in (*left_out.values(), *(f"{site} contributes no row: {why}" for site, why in without.items())):
         warnings.warn(reason, stacklevel=2)
-    units = flux[next(iter(series))][target].attrs["units"]
+    tables = {site: flux[site] for site in sorted(series)}
+    site_targets = {site: str(table.attrs["target"]) for site, table in tables.items()}
+    units = {str(table[site_targets[site]].attrs["units"]) for site, table in tables.items()}
+    if len(units) > 1:
+        raise TableError("the sites' targets have different units", found=", ".join(sorted(units)), expected="one")
     table.attrs = {
         "rows": pooled, "site_rows": site_rows, "sites_without_rows": without, "left_out": left_out,
-        "target": target, "units": units,
+        "target": targets[0], "units": units.pop(), "site_targets": site_targets,
     }  # fmt: skip
     return check_feature_table(table)
 
@@ -185,12 +191,13 @@ def _usable(sets: Mapping[str, xr.Dataset], offset: float, min_coverage: float, 
 
 
 def _with_flux(
-    site: str, table: pd.DataFrame, flux: xr.Dataset, target: str, drivers: list[str], rows: Counter[str]
+    site: str, table: pd.DataFrame, flux: xr.Dataset, targets: Sequence[str], drivers: list[str], rows: Counter[str]
 ) -> pd.DataFrame:
     """Put the target and the drivers beside the features of each local day; index (site, date)."""
-    if target not in flux:
-        raise TableError("target absent from the flux table", where=site, expected=target, found=list(flux.data_vars))
-    daily = flux[[target, *drivers]].to_dataframe()[[target, *drivers]]
+    own, target = flux.attrs["target"], targets[0]
+    if own not in targets:
+        raise TableError("another target", where=site, found=own, expected=" or ".join(targets))
+    daily = flux[[own, *drivers]].to_dataframe()[[own, *drivers]].rename(columns={own: target})
     daily.index = pd.DatetimeIndex(daily.index).as_unit("ns")
     inside = table.index.isin(daily.index)
     rows["day outside the flux record"] += int((~inside).sum())

@@ -1,0 +1,28 @@
+"""The command line: thin commands over the public API; nothing heavy is imported before a command runs."""
+
+from __future__ import annotations
+
+import sys
+
+from cyclopts import CycloptsError
+
+from ecoembed.cli import places, studies, towers  # noqa: F401  (each registers its commands)
+from ecoembed.cli.app import app
+from ecoembed.errors import EcoembedError
+
+__all__ = ["app", "main"]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point: exit code 0, 1 when sites failed, 2 on any error that the user can act on."""
+    try:
+        code = app(arguments, exit_on_error=False, print_error=True, result_action="return_value")
+    except CycloptsError:
+        sys.exit(2)
+    except EcoembedError as error:
+        print(f"ecoembed: {type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("ecoembed: interrupted; what was finished is kept, run again to continue", file=sys.stderr)
+        sys.exit(130)
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,196 @@
+"""Commands over the cubes of one place."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from ecoembed.cli.app import Json, answer, app, refuse_overwriting
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+@app.command
+def cube(place: Path, /, *, out: Path, site: str | None = None, as_json: Json = False) -> None:
+    """Build the 10 m cubes of one place from its Sentinel-2 and Sentinel-1 files, as one Zarr store.
+
+    Example: ecoembed cube satellite/DE-Gri --out cubes/DE-Gri.zarr
+
+    Parameters
+    ----------
+    place
+        Folder with the NetCDF files of one place: Sentinel-2 10 m and 20 m, Sentinel-1.
+    out
+        The Zarr store to write: groups S2_L2A and S1.
+    site
+        Name of the place; by default that of the store.
+    """
+    from ecoembed.stages import write_cubes
+
+    s2, s1 = write_cubes(place, out, site or out.stem)
+    value = {
+        "store": out,
+        **{c.attrs["sensor"]: {**{str(k): v for k, v in c.sizes.items()}, "units": c.attrs["units"]} for c in (s2, s1)},
+    }
+    answer(value, as_json, *map(_cube_line, (s2, s1)), f"Cubes: {out}")
+
+
+def _cube_line(cube: xr.DataArray) -> str:
+    """What a cube holds, in words."""
+    n, bands, height, width = cube.shape
+    unit = "reflectance 0-1" if cube.attrs["units"] == "1" else cube.attrs["units"]
+    first, last = (str(cube["time"].values[i])[:10] for i in (0, -1))
+    dropped = f", {cube.attrs['dates_dropped']} more dropped as cloudy" if cube.attrs.get("dates_dropped") else ""
+    return (
+        f"{cube.attrs['sensor']}: {n} dates{dropped}, {bands} bands, {height} x {width} px, {unit}, {first} to {last}"
+    )
+
+
+@app.command
+def pretrain(
+    cubes: list[Path],
+    /,
+    *,
+    out: Path,
+    steps: int = 1500,
+    validation: int | None = None,
+    seed: int = 0,
+    as_json: Json = False,
+) -> None:
+    """Train both stages of the embedding model on cubes and write one weights file.
+
+    Example: ecoembed pretrain cubes/*.zarr --out mine.safetensors --steps 3000
+
+    Parameters
+    ----------
+    cubes
+        Zarr stores written by `ecoembed cube`, one for each place.
+    out
+        The safetensors file to write.
+    steps
+        Steps of each of the three trainings: S1 alone, S2 alone, fusion.
+    validation
+        Places held out for the error that the card reports; one in five by default.
+    seed
+        Seed of every draw.
+    """
+    from ecoembed.embeddings.pretrain import pretrain as train
+    from ecoembed.embeddings.weights import read_weights
+
+    path = train(cubes, out, steps=steps, validation=validation, seed=seed)
+    card = read_weights(path)[1]
+    lines = [
+        f"{label}: centre-pixel MAE "
+        + ", ".join(f"{name} S2 {mae['S2']:.4f} S1 {mae['S1']:.4f}" for name, mae in score["centre_mae"].items())
+        for label, score in card.scores.items()
+        if label.endswith("-place")
+    ]
+    lines.append(f"(mean absolute error; {card.scores['unit']})")
+    answer({"weights": path, "card": card.model_dump()}, as_json, *lines, f"Weights: {path}")
+
+
+@app.command
+def embed(
+    cubes: Path,
+    /,
+    *,
+    out: Path,
+    weights: str = "default",
+    window: Literal["centred", "causal"] = "centred",
+    as_json: Json = False,
+) -> None:
+    """Embed every pixel of a place at every cloud-free Sentinel-2 date.
+
+    Example: ecoembed embed cubes/DE-Gri.zarr --out embeddings/DE-Gri.zarr --window causal
+
+    Parameters
+    ----------
+    cubes
+        Zarr store with the groups S2_L2A and S1.
+    out
+        The Zarr store to write: group embeddings, bands z1..z7.
+    weights
+        default, random, or a weights file.
+    window
+        centred (five acquisitions before and after each date) or causal (ten before, none after).
+    """
+    from ecoembed.cubes.store import load_cube, save_cubes
+    from ecoembed.embeddings.encode import load_encoder
+
+    encoder = load_encoder(weights)
+    z = encoder.encode(load_cube(cubes, "S2_L2A"), load_cube(cubes, "S1"), window=window)
+    save_cubes({"embeddings": z}, out)
+    value = {"store": out, "weights": encoder.weights, "window": window, **{str(k): v for k, v in z.sizes.items()}}
+    shape = f"{z.sizes['time']} dates, {z.sizes['band']} dimensions, {z.sizes['y']} x {z.sizes['x']} px"
+    answer(value, as_json, f"{shape}, {window} window, weights {encoder.weights}", f"Embeddings: {out}")
+
+
+@app.command
+def extract(
+    cube: Path,
+    /,
+    *,
+    out: Path,
+    group: str = "S2_L2A",
+    sites: Path,
+    site: str,
+    flux: list[Path] | None = None,
+    description: Path | None = None,
+    model: Literal["kljun", "kormann", "disc"] = "kljun",
+    period: Literal["all", "month", "overpass"] = "all",
+    radius: float = 100.0,
+    as_json: Json = False,
+) -> None:
+    """Extract a tower's footprint series from any cube, as CSV.
+
+    Example: ecoembed extract cubes/DE-Gri.zarr --sites sites.csv --site DE-Gri --flux flux/DE-Gri.zip --out bands.csv
+
+    Parameters
+    ----------
+    cube
+        Zarr store.
+    out
+        The CSV to write: time (UTC), one column for each band, coverage.
+    group
+        Which cube of the store: S2_L2A, S1 or embeddings.
+    sites
+        Site table with coordinates and heights.
+    site
+        The tower.
+    flux
+        Its half-hourly files, for the footprint climatology; without them a disc of `radius` is used.
+    description
+        The TOML that describes an own flux table.
+    model
+        Kljun et al. (2015), Kormann and Meixner (2001), or a disc.
+    period
+        One footprint of all half-hours, of each calendar month, or of each overpass.
+    radius
+        Radius in m of the disc, also where turbulence or heights are not known.
+    """
+    import json
+
+    from ecoembed.archives.sites import read_sites
+    from ecoembed.config import FootprintSection
+    from ecoembed.cubes.store import load_cube
+    from ecoembed.files import atomic
+    from ecoembed.footprints.extract import extract as through
+    from ecoembed.stages import site_footprint
+
+    files = flux or []
+    refuse_overwriting(out, cube, sites, *files, description)
+    source = load_cube(cube, group)
+    asked = FootprintSection(model=model, period=period, radius=radius)
+    weights = site_footprint(site, read_sites(sites), source, files, description, asked)
+    series = through(source, weights)
+    table = series["value"].to_pandas().assign(coverage=series["coverage"].values)
+    with atomic(out) as temporary:
+        table.to_csv(temporary, index_label="time")
+    about = {k: json.loads(v) if k in ("excluded", "notes") else v for k, v in weights.attrs.items()}
+    value = {"series": out, "dates": len(table), "footprint": about}
+    if "fallback" in about:
+        print(f"disc instead of footprint: {about['fallback']}", file=sys.stderr)
+    method = f"{about['method']}; {about['inside']:.1%} of it inside the cube"
+    answer(value, as_json, f"{len(table)} dates through {method}", f"Series: {out}")

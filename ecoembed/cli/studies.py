@@ -1,0 +1,96 @@
+"""Commands over a whole study, and over a user's own table."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ecoembed.cli.app import Json, answer, app
+
+if TYPE_CHECKING:
+    from ecoembed.validation.run import Benchmark
+
+
+@app.command
+def run(study: Path | None = None, /, *, scheduler: str = "threads", as_json: Json = False) -> int:
+    """Run a study: cubes, embeddings, footprint series and the benchmark; only what is missing.
+
+    Without STUDY, the embedded virtual flux network is written to ./ecoembed-demo and run.
+
+    Example: ecoembed run my-study --scheduler local
+
+    Parameters
+    ----------
+    study
+        Folder with study.toml, sites.csv, flux/ and satellite/SITE/.
+    scheduler
+        threads, local (processes) or tcp://HOST:PORT (a Dask scheduler).
+    """
+    from ecoembed.study import open_study
+
+    if study is None:
+        from ecoembed.virtual.network import write_network
+
+        study = Path("ecoembed-demo")
+        if not (study / "study.toml").is_file():
+            print(f"Writing the embedded virtual flux network to {study} (no site of it is real) ...", file=sys.stderr)
+            write_network(study)
+    outcome = open_study(study).run(scheduler)
+    value = {
+        "report": outcome.report,
+        "scores": outcome.benchmark.scores.to_dict("records"),
+        "failures": outcome.failures,
+        "fallbacks": outcome.fallbacks,
+    }
+    if not as_json:
+        _score_table(outcome.benchmark)
+    for site, reason in outcome.fallbacks.items():
+        print(f"DISC INSTEAD OF FOOTPRINT {site}: {reason}", file=sys.stderr)
+    for site, error in outcome.failures.items():
+        print(f"FAILED {site}: {error}", file=sys.stderr)
+    answer(value, as_json, f"Report: {outcome.report}")
+    return 1 if outcome.failures else 0
+
+
+@app.command
+def benchmark(table: Path, /, *, config: Path, out: Path, as_json: Json = False) -> None:
+    """Benchmark feature sets of your own table (CSV or Parquet) at unseen sites.
+
+    Example: ecoembed benchmark table.csv --config benchmark.toml --out results
+
+    Parameters
+    ----------
+    table
+        One row for each site and day.
+    config
+        TOML that names the target, site and date columns, and the columns of each feature set.
+    out
+        Folder for predictions, scores and report.html.
+    """
+    from ecoembed.validation.config import read_benchmark_config
+    from ecoembed.validation.run import benchmark as compare
+    from ecoembed.validation.save import refuse_foreign
+
+    refuse_foreign(out)
+    result = compare(table, **read_benchmark_config(config))
+    result.save(out)
+    if not as_json:
+        _score_table(result)
+    report = out / "report.html"
+    answer({"report": report, "scores": result.scores.to_dict("records")}, as_json, f"Report: {report}")
+
+
+def _score_table(result: Benchmark) -> None:
+    """The pooled scores as a table, the best first."""
+    from rich.console import Console
+    from rich.table import Table
+
+    scores, units = result.scores, result.record["units"]
+    table = Table(title=f"pooled scores, {scores['label'].iloc[0]} (rmse and bias: {units})")
+    columns = ["features", "regressor", "n", "sites", "r2", "rmse", "bias"]
+    for name in columns:
+        table.add_column(name, justify="left" if name in ("features", "regressor") else "right")
+    for row in scores.sort_values("r2", ascending=False)[columns].itertuples(index=False):
+        table.add_row(*(f"{v:.3f}" if isinstance(v, float) else str(v) for v in row))
+    Console().print(table)

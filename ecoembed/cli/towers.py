@@ -1,0 +1,216 @@
+"""Commands over one tower: what its files hold, where it stands, what it sees."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from ecoembed.cli.app import Json, answer, app, refuse_overwriting
+
+
+@app.command
+def flux(
+    paths: list[Path],
+    /,
+    *,
+    target: list[str] | None = None,
+    min_qc: float = 0.75,
+    agreement: float | None = None,
+    resolution: str = "DD",
+    site: str | None = None,
+    sites: Path | None = None,
+    description: Path | None = None,
+    out: Path | None = None,
+    as_json: Json = False,
+) -> None:
+    """Read a tower's flux files and say what they hold and which rows are lost, and why.
+
+    Example: ecoembed flux AMF_US-Tw3_BASE_HH_5-5.zip --target GPP_NT --sites sites.csv --out US-Tw3.csv
+
+    Parameters
+    ----------
+    paths
+        Files of one site as downloaded: FLUXNET2015/ONEFlux, AmeriFlux BASE, raw half-hours, or an own table.
+    target
+        The flux by its name in the file, GPP_NT_VUT_REF by default; give several in order of preference.
+    min_qc
+        Least share of measured or good-quality half-hours of a day.
+    agreement
+        Keep the days whose NT - DT lies within this central share of all, such as 0.95.
+    resolution
+        DD (made from half-hours where there is no daily table), HH, WW, MM or YY.
+    site
+        Site ID, where the file's name does not hold it or the file holds several.
+    sites
+        Site table: its coordinates and UTC offset check the clock and tell night from day.
+    description
+        The TOML that describes an own table.
+    out
+        A CSV to write the table to.
+    """
+    from ecoembed.archives.fluxnet import open_flux
+    from ecoembed.archives.quality import describe_quality
+    from ecoembed.files import atomic
+
+    if out is not None:
+        refuse_overwriting(out, *paths, sites, description)
+    place = {} if sites is None else _place(paths, site, sites, description)
+    table = open_flux(
+        paths, target or "GPP_NT_VUT_REF", min_qc, resolution=resolution, site=site, agreement=agreement,
+        description=description, **place,
+    )  # fmt: skip
+    if out is not None:
+        with atomic(out) as temporary:
+            table.to_dataframe().to_csv(temporary)
+    name = str(table.attrs["target"])
+    values = table[name]
+    first, last = (str(table.indexes["time"][i].date()) for i in (0, -1))
+    value: dict[str, Any] = {
+        **{k: table.attrs[k] for k in ("site", "target", "product", "resolution")},
+        "units": values.attrs["units"],
+        "first": first,
+        "last": last,
+        "mean": float(values.mean()),
+        **{k: v for k, v in table.attrs.items() if isinstance(v, dict | int)},
+        "variables": {str(n): {k: v.attrs[k] for k in ("units", "column") if k in v.attrs} for n, v in table.items()},
+    }
+    head = f"{value['product']}  {first} to {last}  mean of what is kept {value['mean']:.2f} {value['units']}"
+    columns = [f"{n} ({', '.join(about.values())})" for n, about in value["variables"].items()]
+    lines = [*describe_quality(table.attrs), "variables: " + ", ".join(columns)]
+    answer(value, as_json, head, *lines, *([f"Table: {out}"] if out else []))
+
+
+def _place(paths: list[Path], site: str | None, sites: Path, description: Path | None) -> dict[str, float]:
+    """Coordinates and UTC offset of the files' site, as far as the table knows them."""
+    from pandas import notna
+
+    from ecoembed.archives.fluxfiles import find_tables
+    from ecoembed.archives.sites import read_sites
+    from ecoembed.errors import TableError
+
+    known = read_sites(sites)
+    name = site or next((table.site for table in find_tables(paths, description) if table.site), None)
+    if name not in known.index:
+        raise TableError("no such site in the site table", where=sites.name, found=name)
+    row = known.loc[name]
+    return {k: float(row[k]) for k in ("latitude", "longitude", "utc_offset") if notna(row[k])}
+
+
+@app.command
+def sites(paths: list[Path], /, *, out: Path | None = None, as_json: Json = False) -> None:
+    """Merge site information from several sources, and say where it came from and where they disagree.
+
+    Example: ecoembed sites mine.csv FLX_AA-Flx_BIF_LATEST.xlsx fluxnet_shuttle_snapshot.csv --out sites.csv
+
+    Parameters
+    ----------
+    paths
+        In order of trust: for each value the first that knows it wins. Plain CSV or workbook, BIF (.xlsx, .csv, or
+        inside a flux product's zip), the FLUXNET shuttle's catalogue.
+    out
+        A CSV to write; beside it come the origin of every value and the conflicts.
+    """
+    from ecoembed.archives.sites import count_origins, merge_sites, write_sites
+
+    if out is not None:
+        refuse_overwriting(out, *paths)
+    records = merge_sites(paths)
+    if out is not None:
+        write_sites(records, out)
+    counts, conflicts = count_origins(records), records.conflicts
+    value = {
+        "sites": len(records.sites),
+        "origins": counts.to_dict("index"),
+        "conflicts": conflicts.to_dict("records"),
+        **({"table": out} if out else {}),
+    }
+    lines = [f"{len(records.sites)} sites; how many know each value, by source:", counts.to_string()]
+    if len(conflicts):
+        shown = conflicts if out is None else conflicts.head(10)
+        lines += [f"{len(conflicts)} conflicts:", shown.to_string(index=False)]
+    answer(value, as_json, *lines, *([f"Sites: {out}"] if out else []))
+
+
+@app.command
+def footprint(
+    flux: list[Path],
+    /,
+    *,
+    sites: Path,
+    site: str,
+    out: Path,
+    cube: Path | None = None,
+    description: Path | None = None,
+    model: Literal["kljun", "kormann"] = "kljun",
+    period: Literal["all", "month", "overpass"] = "all",
+    when: Literal["day", "all"] = "day",
+    as_json: Json = False,
+) -> None:
+    """Compute a tower's footprint: weights, 50 and 80 % source areas, a map, and how well it stands for the land.
+
+    Example: ecoembed footprint AMF_US-Tw3_BASE_HH_5-5.zip --sites sites.csv --site US-Tw3 --period month --out US-Tw3
+
+    Parameters
+    ----------
+    flux
+        The tower's half-hourly files.
+    sites
+        Site table with coordinates and heights.
+    site
+        The tower.
+    out
+        Folder to write weights.nc, source_area.geojson and map.png to.
+    cube
+        Zarr store with the group S2_L2A, whose grid is taken; else a grid of 10 m, 2 km wide.
+    description
+        The TOML that describes an own flux table.
+    model
+        Kljun et al. (2015), or Kormann and Meixner (2001).
+    period
+        One footprint of all half-hours, of each calendar month, or of each overpass.
+    when
+        Half-hours of daytime, or all.
+    """
+    from ecoembed.archives.fluxnet import open_halfhours
+    from ecoembed.archives.sites import read_sites
+    from ecoembed.cubes.store import load_cube
+    from ecoembed.errors import TableError
+    from ecoembed.footprints.report import write_footprint
+
+    known = read_sites(sites)
+    if site not in known.index:
+        raise TableError("no such site in the site table", where=sites.name, found=site)
+    halfhours = open_halfhours(flux, site=site, description=description)
+    place = None if cube is None else load_cube(cube, "S2_L2A")
+    summary = write_footprint(halfhours, known.loc[site], out, cube=place, model=model, period=period, when=when)
+    answer(summary, as_json, *_footprint_lines(summary))
+
+
+def _footprint_lines(summary: dict[str, Any]) -> list[str]:
+    """The summary of a footprint in words."""
+    lines = [f"{summary['site']}: {summary['method']}; {summary['inside']:.1%} of it inside the grid"]
+    lines += [f"{summary['n']:8d}  half-hours used"]
+    lines += [f"{count:8d}  {reason}" for reason, count in summary["excluded"].items()]
+    lines += [f"  {name}: {how}" for name, how in summary["notes"].items()]
+    if "stand_in" in summary:
+        lines.append(f"  {summary['stand_in']}")
+    for area in summary["source_areas"]:
+        month = f"month {area['month']:2d}, " if "month" in area else ""
+        size = area["reason"] if area["area_m2"] is None else f"{area['area_m2'] / 1e4:.2f} ha"
+        lines.append(f"  {month}source area of {area['share']:.0%}: {size}")
+    for target, bias in summary.get("representativeness", {}).items():
+        lines.append(
+            f"  NDVI against {target}: bias {_shown(bias['mean_bias'])}, {_shown(bias['location_bias'], '.1%')} of its "
+            f"mean ({bias['n']:.0f} dates)"
+        )
+    if "jitter" in summary:
+        moved = summary["jitter"]
+        facts = ", ".join(
+            f"{name} {_shown(change['relative_mean'], '.1%')}" for name, change in moved["features"].items()
+        )
+        lines.append(f"  {moved['distance_m']:g} m off, series move by these shares of their deviation: {facts}")
+    return [*lines, *(f"{name}: {path}" for name, path in summary["files"].items())]
+
+
+def _shown(value: float | None, form: str = "+.4f") -> str:
+    return "unknown" if value is None else format(value, form)
