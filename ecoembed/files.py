@@ -85,7 +85,7 @@ def read_toml(path: Path, model: type[M]) -> M:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise ConfigError(f"not valid TOML: {exc}", where=path) from None
     except ValidationError as exc:
-        error = exc.errors()[0]
+        error = min(exc.errors(), key=lambda error: error["type"] != "extra_forbidden")  # the cause of others, perhaps
         *sections, last = (str(part) for part in error["loc"])
         if error["type"] == "extra_forbidden":
             check_name(last, _keys(model, sections), "key", where=f"{path}: {'.'.join(sections) or 'top'}")

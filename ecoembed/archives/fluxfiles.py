@@ -27,6 +27,7 @@ from ecoembed.archives.products import (
     RAW,
     REANALYSIS,
     RESOLUTIONS,
+    STAMPS,
     find_clock,
     find_family,
     find_kind,
@@ -118,11 +119,14 @@ def find_tables(path: str | Path | Sequence[str | Path], description: str | Path
     if not found:
         names = ", ".join(one.name for one in paths) or "no file"
         raise ProductError("no table of fluxes in it", where=names, expected="CSV, workbook, or a zip that holds them")
-    groups: dict[tuple[str | None, ...], list[FluxFile]] = {}
+    groups: list[list[FluxFile]] = []
     for table in found:
-        alone = table.name if table.family == OTHER else None
-        groups.setdefault((table.site, table.family, table.product, alone), []).append(table)
-    return [_joined(group) for group in groups.values()]
+        group = next((group for group in groups if _continues(group[0], table)), None)
+        if group is None:
+            groups.append([table])
+        else:
+            group.append(table)
+    return [_joined(group) for group in groups]
 
 
 def read_columns(table: FluxFile, columns: Sequence[str]) -> pd.DataFrame:
@@ -197,7 +201,8 @@ def _described(path: Path, own: Description) -> Iterator[FluxFile]:
     originals = {name: one.column for name, one in own.columns.items()}
     sites = tuple(dict.fromkeys(source.site for source, _ in found if source.site))
     for source, resolution in found:
-        site, product, offset = source.site, f"{own.product} {resolution}", own.offset(source.site, source.part.name)
+        site, offset = source.site, own.offset(source.site, source.part.name)
+        product = f"{own.product} {resolution}"
         yield FluxFile((source,), tuple(units), OWN, resolution, product, site, sites, offset, units, originals)
 
 
@@ -207,6 +212,14 @@ def _tables(path: Path) -> list[Part]:
     books = [part for part in parts if is_workbook(part)]
     text = [part for part in parts if part not in books and (part.member is None or part.name.lower().endswith(_TEXT))]
     return text or [sheet for book in books for sheet in list_sheets(book)]
+
+
+def _continues(first: FluxFile, table: FluxFile) -> bool:
+    """Whether a table is more rows of the `first` one: same site and product, and mostly the same columns."""
+    if (table.site, table.family, table.product) != (first.site, first.family, first.product) or table.family == OTHER:
+        return False
+    ours, theirs = set(first.columns) - set(STAMPS), set(table.columns) - set(STAMPS)
+    return 2 * len(ours & theirs) >= min(len(ours), len(theirs))
 
 
 def _joined(tables: Sequence[FluxFile]) -> FluxFile:

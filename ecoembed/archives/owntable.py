@@ -37,11 +37,12 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ecoembed.archives.containers import Part
 from ecoembed.archives.layout import Layout, sniff
-from ecoembed.archives.stamps import DIGITS, Clock, Convention, find_step
+from ecoembed.archives.products import find_site
+from ecoembed.archives.stamps import DIGITS, Clock, Convention, find_step, parse_text
 from ecoembed.archives.textcolumns import TextSource, find_sites
 from ecoembed.errors import ConfigError, FileError, check_name
 from ecoembed.files import read_toml
@@ -58,6 +59,15 @@ class TimeDescription(_Strict):
     format: str | None = None
     stamp: Convention
     zone: Literal["local", "UTC"]
+
+    @field_validator("format")
+    @classmethod
+    def _known(cls, pattern: str | None) -> str | None:
+        if pattern is not None:
+            parse_text(["x"], pattern)
+            if "%z" in pattern.lower() or "%y" not in pattern.lower():
+                raise ValueError("a date without zone is needed: %Y or %y, and no %z (utc_offset says it)")
+        return pattern
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -167,7 +177,9 @@ def _sources(part: Part, layout: Layout, own: Description) -> list[tuple[TextSou
         if one.unit is None:
             raise ConfigError(f"columns.{name}: no unit", where=part.name, remedy="Add unit = ...")
     clock, resolution = _clock(part, layout, own)
-    sites: Sequence[str | None] = find_sites(part, layout, own.site_column) if own.site_column else [own.site]
+    sites: Sequence[str | None] = [find_site(layout, part, own.site)]
+    if own.site_column:
+        sites = find_sites(part, layout, own.site_column)
     return [
         (
             TextSource(
@@ -195,17 +207,19 @@ def _clock(part: Part, layout: Layout, own: Description) -> tuple[Clock, str]:
         raise FileError("a header without rows", where=part.name)
     digits = Counter(len(row[0]) for row in cells).most_common(1)[0][0]
     clock = Clock(own.time.columns, digits, own.time.format)
-    whole = [row for row in cells if own.time.format or row[0].isdigit()]
-    if own.time.format is None and (not whole or digits not in DIGITS):
+    if own.time.format is None:
+        whole = [int(row[0]) if row[0].isascii() and row[0].isdigit() and len(row[0]) <= 12 else 0 for row in cells]
+        times = clock.starts([np.array(whole)]) if digits in DIGITS else np.array(["NaT"], dtype="datetime64[ns]")
+    else:
+        times = clock.starts([[row[i] for row in cells] for i in range(len(positions))])
+    if np.isnat(times).all():
         raise FileError(
-            "time stamps that are not digits",
-            where=part.name,
-            found=cells[0][0],
-            expected="YYYYMMDD or YYYYMMDDHHMM",
-            remedy="Add time.format to the TOML",
+            "time stamps that cannot be read",
+            where=f"{part.name}, column {' and '.join(own.time.columns)}",
+            found=" ".join(cells[0]),
+            expected=own.time.format or "digits: YYYYMMDD or YYYYMMDDHHMM",
+            remedy="Correct time.format in the TOML",
         )
-    stamps = np.array(whole, dtype=object).T
-    times = clock.starts(stamps if own.time.format else stamps.astype("int64"))
     step, resolution = find_step(times)
     if own.time.stamp != "start" and not step:
         raise FileError(

@@ -25,12 +25,13 @@ _SITE = re.compile(r"(?<![A-Za-z0-9])([A-Z]{2}-[A-Za-z0-9]{3})(?![A-Za-z0-9])")
 _SET = re.compile(r"_(FULLSET|SUBSET|FLUXMET)_")
 _PARTITIONED = re.compile(r"(GPP|RECO)_(NT|DT)_(VUT|CUT)_|NEE_(VUT|CUT)_")
 _FILLED = re.compile(r"\w+_F_MDS(_QC)?$|(TA|WS|PA|VPD|SW_IN|P)_F(_QC)?$")
-_ORDER = ("TIMESTAMP_START", "TIMESTAMP", "TIMESTAMP_END")
+#: Columns of time stamps in the networks' tables, in the order in which they are preferred.
+STAMPS = ("TIMESTAMP_START", "TIMESTAMP", "TIMESTAMP_END")
 
 
 def find_family(layout: Layout, part: Part) -> str:
     """The product that the columns, or else the comments and the name, speak of."""
-    data = [column for column in layout.columns if column not in _ORDER]
+    data = [column for column in layout.columns if column not in STAMPS]
     if len(data) == len(layout.columns) or not data:
         return OTHER
     if any(_PARTITIONED.match(column) for column in data):
@@ -53,8 +54,8 @@ def find_kind(layout: Layout, part: Part) -> str:
     return f"ICOS FLUXNET {kind}" if part.name.startswith("ICOS") else f"FLUXNET {kind}"
 
 
-def find_site(layout: Layout, part: Part) -> str | None:
-    """FLUXNET site ID (CC-SSS) in the table's comments, its name, or its archive's name.
+def find_site(layout: Layout, part: Part, described: str | None = None) -> str | None:
+    """The site of the table's description, or the FLUXNET ID (CC-SSS) in its comments, its name, or its archive's name.
 
     Raises
     ------
@@ -64,6 +65,8 @@ def find_site(layout: Layout, part: Part) -> str | None:
     stated = [line for line in layout.comments if line.lower().startswith("site:")]
     said = {"its comment": stated[0] if stated else "", "its name": part.name, "its archive": part.path.name}
     sites = {place: found.group(1) for place, text in said.items() if (found := _SITE.search(text))}
+    if described:
+        sites["its description"] = described
     if len(set(sites.values())) > 1:
         raise FileError(
             "the file speaks of two sites",
@@ -77,7 +80,7 @@ def find_site(layout: Layout, part: Part) -> str | None:
 
 def find_resolution(layout: Layout) -> str:
     """A key of `RESOLUTIONS`, or ``"?"``: the commonest of the first rows, whatever one damaged stamp says."""
-    name = next((name for name in _ORDER if name in layout.columns), "")
+    name = next((name for name in STAMPS if name in layout.columns), "")
     stamps = _stamps(layout, name)
     digits = _digits(stamps)
     if digits == 12:
@@ -96,7 +99,7 @@ def find_clock(layout: Layout, resolution: str, part: Part) -> Clock:
     ProductError
         No time stamps, or a single one that may mark the start as well as the end.
     """
-    stamps = [name for name in _ORDER if name in layout.columns]
+    stamps = [name for name in STAMPS if name in layout.columns]
     if not stamps or resolution not in RESOLUTIONS:
         raise ProductError(
             "no time stamps that can be read",

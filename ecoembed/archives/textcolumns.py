@@ -109,7 +109,9 @@ def _read(source: TextSource, numbers: Sequence[str], decimal: str, repairs: Cou
     growing, row = _Growing(source.missing), 0
     for table in read_blocks(part, layout, positions, repairs, decimal, source.missing_text):
         cells = dict(zip(kinds, table.columns, strict=True))
-        block = {"time": _starts(cells, clock, part, row)} | {name: cells[name].to_numpy() for name in numbers}
+        block = {"time": _starts(cells, clock, part, row)} | {
+            name: np.asarray(cells[name].to_numpy(), dtype="float64") for name in numbers
+        }
         if source.site_column:
             here = cells[source.site_column].to_numpy() == source.site
             block = {name: values[here] for name, values in block.items()}

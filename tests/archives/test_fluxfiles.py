@@ -121,6 +121,20 @@ def test_a_column_that_one_part_lacks_is_missing_there_and_counted(tmp_path: Pat
     assert frame.attrs["repairs"] == {"rows of parts without TA_F": 20}
 
 
+def test_tables_of_other_variables_are_not_one_table(tmp_path: Path) -> None:
+    table = fakes.halfhourly()
+    stamps = table[["TIMESTAMP_START", "TIMESTAMP_END"]]
+    members: dict[str, pd.DataFrame | str] = {
+        "ICOSETC_XX-T01_FLUXES_L2.csv": stamps.assign(FC=1.0, USTAR=0.2, LE=3.0),
+        "ICOSETC_XX-T01_METEO_L2.csv": stamps.assign(TA=1.0, PA=99.0, WS=3.0),
+        "ICOSETC_XX-T01_FLUXNET_HH_L2.csv": table,
+        "ICOSETC_XX-T01_SITEINFO_L2.csv": "SITE_ID,VARIABLE,DATAVALUE\nXX-T01,LOCATION_LAT,50\n",
+    }
+    tables = find_tables(fakes.write_zip(tmp_path, members, "ICOSETC_XX-T01_ARCHIVE_L2.zip"))
+    assert [t.family for t in tables] == [RAW, RAW, ONEFLUX, OTHER]
+    assert [len(t.parts) for t in tables] == [1, 1, 1, 1]
+
+
 @pytest.mark.parametrize(
     "comments",
     [
@@ -255,6 +269,6 @@ def test_order_and_repeats_of_rows_are_kept(tmp_path: Path) -> None:
 
 def test_an_unknown_column_is_named_with_the_nearest(tmp_path: Path) -> None:
     (found,) = find_tables(fakes.write_csv(tmp_path, table_of("DD"), fakes.name("DD")))
-    with pytest.raises(ConfigError, match="NEE_VUT_RFE.*Did you mean 'NEE_VUT_REF'"):
+    with pytest.raises(ConfigError, match=r"NEE_VUT_RFE.*Did you mean 'NEE_VUT_REF'"):
         read_columns(found, ["NEE_VUT_RFE"])
     assert len(read_columns(found, [])) == 60

@@ -62,7 +62,7 @@ def test_what_is_no_table_is_refused_in_words(tmp_path: Path, content: bytes, ma
 def test_other_formats_are_refused_with_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(ProductError, match=r"old \(\.xls\) or encrypted.*Save the sheet as CSV"):
         find_tables(written(tmp_path, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"))
-    with pytest.raises(ProductError, match="collection.*description"):
+    with pytest.raises(ProductError, match=r"collection.*description"):
         find_tables(written(tmp_path, b"CDF\x01\x00\x00\x00\x00"))
     with pytest.raises(FileError, match="no such file"):
         find_tables(tmp_path / "absent.csv")
@@ -101,7 +101,7 @@ def test_a_corrupt_member_fails_its_checksum(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 0xFF
     path.write_bytes(content)
-    with pytest.raises(FileError, match="damaged|text in a column|number of fields"):
+    with pytest.raises(FileError, match=r"damaged|text in a column|number of fields"):
         read(path)
 
 
@@ -169,7 +169,7 @@ def test_members_that_leave_the_archive(tmp_path: Path, member: str) -> None:
 
 @pytest.mark.parametrize("member", ["inner.zip", "FLX.csv.gz", "a.tar"])
 def test_an_archive_in_the_archive(tmp_path: Path, member: str) -> None:
-    with pytest.raises(FileError, match="archive within the archive.*Unpack"):
+    with pytest.raises(FileError, match=r"archive within the archive.*Unpack"):
         find_tables(fakes.write_zip(tmp_path, {NAME: fakes.daily(), member: "x"}))
 
 
@@ -202,7 +202,7 @@ def test_text_among_numbers_is_named_by_row_and_column(tmp_path: Path) -> None:
 
 def test_a_name_twice_matters_only_where_it_is_wanted(tmp_path: Path) -> None:
     path = written(tmp_path, text_of().replace("SW_IN_F", "TA_F"))
-    with pytest.raises(FileError, match="twice in the header .found TA_F"):
+    with pytest.raises(FileError, match=r"twice in the header .found TA_F"):
         read(path)
     assert len(read(path, ["NEE_VUT_REF"])) == 60
 
@@ -229,7 +229,7 @@ def test_decimal_commas_between_commas(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="number of fields"):
         read(written(tmp_path, text))
     quoted = text_of(fakes.daily().astype({"TA_F": str}).assign(TA_F="1,5"))
-    with pytest.raises(FileError, match="a decimal comma.*TOML"):
+    with pytest.raises(FileError, match=r"a decimal comma.*TOML"):
         read(written(tmp_path, quoted))
 
 
@@ -245,14 +245,14 @@ def test_infinite_values_and_an_open_end_are_counted(tmp_path: Path) -> None:
 
 
 def test_a_line_without_end(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match="without end|number of fields|cut off"):
+    with pytest.raises(FileError, match=r"without end|number of fields|cut off"):
         read(written(tmp_path, text_of() + "1," * 3_000_000))
 
 
 def test_a_sheet_of_errors(tmp_path: Path) -> None:
     path = tmp_path / f"{NAME}.xlsx"
     fakes.daily().astype({"TA_F": object}).assign(TA_F="#DIV/0!").to_excel(path, index=False)
-    with pytest.raises(FileError, match="column TA_F.*#DIV/0!"):
+    with pytest.raises(FileError, match=r"column TA_F.*#DIV/0!"):
         read(path)
 
 
