@@ -78,8 +78,10 @@ def boundary_layer_height(ol: Array, ustar: Array, latitude: float) -> Array:
     """Height of the boundary layer, m, from Obukhov length (m), friction velocity (m s-1) and latitude (degree).
 
     Stable to neutral: L / 3.8 (-1 + sqrt(1 + 2.28 u* / (f L))), whose neutral limit is 0.3 u* / f, at most 3000 m.
-    Unstable: 1000 m, a stated guess. A layer that grows with the heat of the day was tried at US-Tw3: it predicts the
-    measured sigma_v / u* no better (correlation 0.74, against 0.77), and footprints hardly depend on it (SENSITIVITY).
+    Unstable: 1000 m, a stated guess, on which footprints hardly depend: with half or twice the height, those of a year
+    at US-Tw3 (zm 2.6 m) overlap by 99.8 % where sigma_v was measured, and by 98 % where it follows from the height.
+    A layer that grows with the heat of the day predicted the measured sigma_v / u* no better there (correlation 0.74,
+    against 0.77).
 
     Source: Nieuwstadt (1981), as in Kljun et al. (2015), Appendix B.
 
