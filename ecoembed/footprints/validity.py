@@ -17,15 +17,16 @@ from ecoembed.errors import FootprintError
 Array = NDArray[np.float64]
 Inputs = Mapping[str, Array]
 
+#: In the order in which a missing value is looked for: what towers measure before what is estimated from it.
 UNITS = {
     "zm": "m",
     "z0": "m",
+    "ustar": "m s-1",
     "umean": "m s-1",
-    "h": "m",
+    "wind_dir": "degree",
     "ol": "m",
     "sigmav": "m s-1",
-    "ustar": "m s-1",
-    "wind_dir": "degree",
+    "h": "m",
 }
 #: Highest roughness sublayer zm / z0, and lowest friction velocity (m s-1): FFP's, and taken for every model, as all
 #: rest on developed turbulence above that layer.

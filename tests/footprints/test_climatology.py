@@ -59,8 +59,8 @@ def test_the_sum_converges_to_the_whole_footprint_and_never_exceeds_it():
 
 def test_every_half_hour_left_out_is_counted_once_under_its_first_reason():
     inputs = record(10, 2.5)
-    inputs["ustar"][0] = inputs["ustar"][1] = np.nan
-    inputs["sigmav"][1] = np.nan
+    inputs["ustar"][0] = np.nan
+    inputs["sigmav"][0] = inputs["sigmav"][1] = np.nan
     inputs["ustar"][2] = 0.05
     inputs["ol"][3] = -0.1
     inputs["wind_dir"][4] = 400
