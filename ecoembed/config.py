@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from ecoembed.errors import FileError
 from ecoembed.files import read_toml
@@ -30,20 +30,20 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+def _several(names: object) -> object:
+    """One name, or several in order of preference; the first names the study's runs."""
+    return (names,) if isinstance(names, str) else names
+
+
 class StudySection(_Section):
     name: str = "study"
     seed: int = 0
 
 
 class FluxSection(_Section):
-    target: str | Annotated[tuple[str, ...], Field(min_length=1)] = "GPP_NT_VUT_REF"
+    target: Annotated[tuple[str, ...], BeforeValidator(_several), Field(min_length=1)] = ("GPP_NT_VUT_REF",)
     min_qc: float = Field(default=0.75, ge=0, le=1)
     agreement: float | None = Field(default=None, gt=0, le=1)
-
-    @property
-    def targets(self) -> tuple[str, ...]:
-        """The targets in order of preference; the first names the study's runs."""
-        return (self.target,) if isinstance(self.target, str) else self.target
 
 
 class EmbeddingsSection(_Section):

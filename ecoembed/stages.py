@@ -116,7 +116,7 @@ def flux_table(folder: Path, site: str, sites: gpd.GeoDataFrame, config: StudyCo
 
     def make() -> None:
         flux = open_flux(
-            files.paths, asked.targets, asked.min_qc, agreement=asked.agreement, site=site,
+            files.paths, asked.target, asked.min_qc, agreement=asked.agreement, site=site,
             description=files.description, **place,
         )  # fmt: skip
         if not flux.attrs["rows"]["out"]:

@@ -96,7 +96,7 @@ class Study:
             {s: self.series(s) for s in names},
             {s: self.flux(s) for s in names},
             self.sites.loc[names],
-            target=self.config.flux.targets,
+            target=self.config.flux.target,
             min_coverage=self.config.footprint.min_coverage,
         )
 
@@ -119,7 +119,7 @@ class Study:
         from ecoembed.embeddings.encode import load_encoder
         from ecoembed.validation.save import refuse_foreign
 
-        out = self.folder / "runs" / self.config.flux.targets[0] / self.config.benchmark.protocol
+        out = self.folder / "runs" / self.config.flux.target[0] / self.config.benchmark.protocol
         refuse_foreign(out)
         if len(self.sites) < 2:
             remedy = "Add sites; for the series of one tower use ecoembed cube, embed and extract"
@@ -158,7 +158,7 @@ class Study:
         table = self.features(sites)
         result = benchmark(
             table,
-            self.config.flux.targets[0],
+            self.config.flux.target[0],
             features=self._feature_sets(table),
             regressors=list(self.config.benchmark.regressors),
             protocol=self.config.benchmark.protocol,
@@ -279,5 +279,5 @@ def _check_names(config: StudyConfig, where: Path) -> None:
     known = {part: None for name in FEATURES for part in name.split("+")}
     for part in (part for name in config.benchmark.features for part in name.split("+")):
         check_name(part, known, "feature set", where)
-    for name in config.flux.targets:
+    for name in config.flux.target:
         check_target(name, where)

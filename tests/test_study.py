@@ -69,7 +69,7 @@ def test_the_embedding_sees_the_satellite_and_not_the_random_seed_of_the_study(f
 
 def test_a_second_run_does_no_stage_again_even_after_a_move(copy, monkeypatch):
     before = {k: v for k, v in snapshot(copy).items() if not k.startswith("runs")}
-    for name in ("write_cubes", "tower_footprint"):
+    for name in ("write_cubes", "site_footprint"):
         monkeypatch.setattr(stages, name, lambda *a, **k: pytest.fail("a finished stage ran again"))
     run = open_study(copy).run()
     assert not run.failures
@@ -202,7 +202,7 @@ def test_a_foreign_file_in_the_run_folder_is_refused_before_any_work(copy, monke
 
 def test_an_interrupt_waits_for_the_sites_under_way_only(network, monkeypatch):
     started = []
-    monkeypatch.setattr(stages, "run_site", lambda folder, site, config: (started.append(site), time.sleep(0.2)))
+    monkeypatch.setattr(stages, "run_site", lambda folder, site, sites, config: (started.append(site), time.sleep(0.2)))
     study = open_study(network)
     many = Study(study.folder, study.config, pd.concat([study.sites] * 10))
     monkeypatch.setattr("ecoembed.study.track", lambda items, *a, **k: interrupted(items))
@@ -243,9 +243,9 @@ def test_weights_that_cannot_be_used_are_refused_once_before_any_work(copy, monk
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ('[study]\nnmae = "x"\n', ("unknown key", "study.nmae", "name")),
+        ('[study]\nnmae = "x"\n', ("unknown key", "study: ", "nmae", "'name'")),
         ("[flux]\nmin_qc = 2\n", ("flux.min_qc", "less than or equal to 1")),
-        ("[fluxes]\n", ("unknown key", "fluxes", "expected flux")),
+        ("[fluxes]\n", ("unknown key", "fluxes", "Did you mean 'flux'?")),
         ("not toml", ("not valid TOML",)),
         ('[embeddings]\nwindow = "both"\n', ("embeddings.window",)),
         ("[footprint]\nradius = inf\n", ("footprint.radius",)),
@@ -253,6 +253,9 @@ def test_weights_that_cannot_be_used_are_refused_once_before_any_work(copy, monk
         ('[benchmark]\nprotocol = "leave-nothing-out"\n', ("leave-nothing-out", "leave-site-out")),
         ('[benchmark]\nfeatures = ["embedings+meteo"]\n', ("unknown feature set", "embedings", "embeddings")),
         ('[flux]\ntarget = "GPP_NT_VUT"\n', ("unknown target", "GPP_NT_VUT_REF")),
+        ('[flux]\ntarget = ["GPP_NT_VUT_REF", "GPP_NT_VUT"]\n', ("unknown target", "GPP_NT_VUT_REF")),
+        ("[flux]\ntarget = []\n", ("flux.target", "at least 1")),
+        ('[footprint]\nmodel = "hsieh"\n', ("footprint.model", "kormann")),
     ],
 )
 def test_a_wrong_study_toml_is_refused(network, tmp_path, text, says):

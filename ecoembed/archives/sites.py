@@ -25,7 +25,7 @@ from ecoembed.archives.plain import no_coordinates, plain_claims
 from ecoembed.archives.sitedoubts import doubts
 from ecoembed.archives.sitemerge import choose, conflict_table, gather, origin_table
 from ecoembed.archives.sitetables import Table, read_tables
-from ecoembed.errors import ProductError, TableError
+from ecoembed.errors import EcoembedError, ProductError, TableError
 from ecoembed.files import atomic
 
 if TYPE_CHECKING:
@@ -153,7 +153,12 @@ def _sources(paths: Sequence[Path], zips: Sequence[Path] = ()) -> list[Source]:
     names = Counter(path.name for path in files)
     tables: list[Table] = []
     for path, needed in files.items():
-        found = read_tables(path, path.name if names[path.name] == 1 else f"{path.parent.name}/{path.name}")
+        try:
+            found = read_tables(path, path.name if names[path.name] == 1 else f"{path.parent.name}/{path.name}")
+        except EcoembedError:
+            if needed:
+                raise
+            continue  # told where its fluxes are read, and only its own site fails
         if needed and not found:
             raise ProductError(
                 "no site information in the archive",
