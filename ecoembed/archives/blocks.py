@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 #: Large enough that what is done once for each block does not count, small against a column of half-hours.
-BLOCK = 1 << 19
+BLOCK = 1 << 18
 #: What stands for a missing value besides a product's own number: as pandas has it, and a lone blank.
 EMPTY = ("", " ", "NA", "N/A", "n/a", "NaN", "nan", "-nan", "-NaN", "NULL", "null", "#N/A", "#NA", "-1.#IND", "1.#QNAN")
 

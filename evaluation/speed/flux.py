@@ -51,8 +51,8 @@ def write_fullset(folder: Path, years: int = 20) -> Path:
         if name.endswith("_QC"):
             values = rng.choice([0, 0, 0, 1, 2, -9999], n).astype("float64")
         else:
-            values = (noon * 800 if name.startswith("SW_IN") else 6.0) + rng.normal(0, 2, n) * (noon > 0)
-            values = np.where(rng.random(n) < 1 / 7, -9999.0, abs(values))
+            values = noon * (800 + rng.normal(0, 20, n)) if name.startswith("SW_IN") else abs(rng.normal(6, 2, n))
+            values = np.where(rng.random(n) < 1 / 7, -9999.0, values)
         columns.append([f"{value:.6g}" for value in values])
     rows = [",".join(row) for row in zip(*columns, strict=True)]
     first = pd.date_range("2001-01-01", f"{2000 + years}-12-31 23:30", freq="30min")

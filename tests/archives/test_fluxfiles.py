@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -265,6 +266,20 @@ def test_order_and_repeats_of_rows_are_kept(tmp_path: Path) -> None:
     table = table_of("DD").iloc[[3, 0, 5, 0, 1]]
     frame = read_columns(find_tables(fakes.write_csv(tmp_path, table, fakes.name("DD")))[0], ["TA_F"])
     assert list(frame.index.strftime("%Y%m%d")) == list(table["TIMESTAMP"])
+
+
+def test_memory_is_that_of_the_columns_read(tmp_path: Path) -> None:
+    few = fakes.halfhourly(rows=2000)
+    path = fakes.write_csv(tmp_path, pd.concat([few] * 60), fakes.name("HH"))
+    (found,) = find_tables(path)
+    read_columns(found, ["TA_F"])  # imports
+    tracemalloc.start()
+    frame = read_columns(found, ["TA_F", "USTAR"])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(frame) == 120_000
+    assert path.stat().st_size > 20e6
+    assert peak < 3 * 3 * 8 * len(frame)
 
 
 def test_an_unknown_column_is_named_with_the_nearest(tmp_path: Path) -> None:
