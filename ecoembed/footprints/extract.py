@@ -17,7 +17,10 @@ BLOCK_BYTES = 128 << 20
 #: What weights may be over.
 _DIMS = ("y", "x"), ("month", "y", "x"), ("time", "y", "x")
 #: Attributes of the cube and of the weights that the series keeps.
-_KEPT = ("site", "sensor", "units", "weights", "window"), ("method", "inside", "n", "excluded", "notes", "fallback")
+_KEPT = (
+    ("site", "sensor", "units", "weights", "window"),
+    ("method", "inside", "n", "excluded", "notes", "stand_in", "fallback"),
+)
 
 
 def extract(cube: xr.DataArray, weights: xr.DataArray) -> xr.Dataset:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyproj import Geod, Transformer
 
+from ecoembed.cubes.store import load_series, save_series
 from ecoembed.errors import ConfigError, FootprintError, GridError, VariableError
 from ecoembed.footprints.climatology import exclusions, footprint_climatology
 from ecoembed.footprints.extract import extract
@@ -221,3 +222,12 @@ def _north():
     from ecoembed.cubes.grid import true_north
 
     return true_north("EPSG:32632", SITE.latitude, SITE.longitude)
+
+
+@pytest.mark.parametrize("period", ["month", "overpass"])
+def test_footprints_by_period_are_stored_with_what_they_say(halfhours, period, tmp_path):
+    weights = tower_footprint(SITE, halfhours, grid(times=["2020-06-10T10:30", "2020-12-24T10:30"]), period=period)
+    save_series({"footprint": weights.to_dataset(name="weight")}, tmp_path / "series.zarr")
+    stored = load_series(tmp_path / "series.zarr", "footprint")["weight"]
+    xr.testing.assert_identical(stored.drop_vars("spatial_ref"), weights.rename("weight").drop_vars("spatial_ref"))
+    assert "stand_in" in stored.attrs
