@@ -63,8 +63,7 @@ def footprint_map(weights: xr.DataArray, cube: xr.DataArray | None = None, title
         image = stretch(pixels_of(cube, date, TRUE_COLOUR), together=True)
         says.append(f"Sentinel-2 true colour, {np.datetime_as_string(date, 'D')}")
     tower = (float(weights.attrs["tower_x"]), float(weights.attrs["tower_y"]))
-    mean = weights.mean("time", keep_attrs=True) if weights.dims[0] == "time" else weights
-    panels = list(mean) if weights.dims[0] == "month" else [mean]
+    panels = list(weights) if weights.dims[0] == "month" else [overall(weights)]
     areas = [source_area(panel, list(SHARES)) for panel in panels]
     reach = _reach(areas, tower)
     if len(panels) > 1:
@@ -74,7 +73,7 @@ def footprint_map(weights: xr.DataArray, cube: xr.DataArray | None = None, title
             axis.set_title(_month(panel), fontsize=9)
     else:
         figure = Figure(figsize=(6.4, 7.1), layout="constrained")
-        draw_place(figure.subplots(), mean, tower, image, mean, areas[0], reach)
+        draw_place(figure.subplots(), panels[0], tower, image, panels[0], areas[0], reach)
     figure.suptitle("\n".join(filter(None, says)), fontsize=11)
     figure.supxlabel("\n".join(_caption(weights, areas)), fontsize=9)
     return figure_png(figure)
@@ -130,6 +129,11 @@ def draw_place(
     _scale_bar(axis, left, right, bottom, style)
     _north_arrow(axis, _north(grid, tower), style)
     axis.set(xlim=(left, right), ylim=(bottom, top), xticks=[], yticks=[], aspect="equal")
+
+
+def overall(weights: xr.DataArray) -> xr.DataArray:
+    """One footprint, shape (y, x): the mean over months or overpasses where there are several."""
+    return weights.mean(str(weights.dims[0]), keep_attrs=True) if weights.ndim > 2 else weights
 
 
 def clearest_date(*images: tuple[xr.DataArray, tuple[str, ...]]) -> np.datetime64:
@@ -192,7 +196,7 @@ def _outlines(
 ) -> None:
     if areas.geometry.isna().all() and weights.attrs.get("n", 0) == 0:  # a disc
         x, y = weights["x"].values - tower[0], weights["y"].values - tower[1]
-        rim = axis.contour(x, y, (weights.values > 0).astype(float), levels=[0.5], colors=style["color"])
+        rim = axis.contour(x, y, weights.values, levels=[float(weights.max()) / 2], colors=style["color"])
         rim.set_path_effects(style["path_effects"])
     for share, area in zip(areas["share"], areas.geometry, strict=True):
         if area is None:
@@ -245,11 +249,9 @@ def _month(panel: xr.DataArray) -> str:
 def _caption(weights: xr.DataArray, areas: list[gpd.GeoDataFrame]) -> list[str]:
     attrs = weights.attrs
     halfhours = f"; {attrs['n']} half-hours" if attrs["n"] else ""
-    outside = f"{1 - attrs['inside']:.1%}".replace("%", " %")
-    lines = [
-        f"{attrs['method']}{halfhours}",
-        f"lines hold 50 % (solid) and 80 % (dashed) of the footprint; {outside} of it lies beyond the grid",
-    ]
-    rows = [row for row in areas[0].itertuples() if row.geometry is None]
+    outside = f"{max(0.0, 1 - attrs['inside']):.1%}".replace("%", " %")
+    what = "lines hold 50 % (solid) and 80 % (dashed) of the footprint" if attrs["n"] else "the line is its rim"
+    lines = [f"{attrs['method']}{halfhours}", f"{what}; {outside} of it lies beyond the grid"]
+    rows = [row for row in areas[0].itertuples() if row.geometry is None and attrs["n"]]
     absent = [f"no {100 * row.share:.0f} % line: {row.reason}" for row in rows]
     return lines + absent + [attrs[name] for name in ("stand_in", "fallback") if name in attrs]

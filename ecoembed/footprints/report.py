@@ -14,7 +14,7 @@ from ecoembed.errors import ConfigError
 from ecoembed.files import atomic
 from ecoembed.footprints.contours import source_area
 from ecoembed.footprints.jitter import jitter
-from ecoembed.footprints.maps import TRUE_COLOUR, footprint_map
+from ecoembed.footprints.maps import TRUE_COLOUR, footprint_map, overall
 from ecoembed.footprints.representativeness import representativeness
 from ecoembed.footprints.tower import tower_footprint
 
@@ -111,7 +111,7 @@ def _source_areas(weights: xr.DataArray) -> gpd.GeoDataFrame:
     import pandas as pd
 
     if weights.dims[0] != "month":
-        return source_area(weights.mean("time", keep_attrs=True) if weights.dims[0] == "time" else weights)
+        return source_area(overall(weights))
     months = [source_area(panel).assign(month=int(panel["month"])) for panel in weights]
     return pd.concat(months, ignore_index=True)
 

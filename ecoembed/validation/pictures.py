@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from ecoembed.errors import GridError
-from ecoembed.footprints.maps import TRUE_COLOUR, clearest_date, draw_place, figure_png, pixels_of, stretch
+from ecoembed.footprints.maps import TRUE_COLOUR, clearest_date, draw_place, figure_png, overall, pixels_of, stretch
 
 _COMPONENTS = ("z1", "z2", "z3")
 
@@ -28,8 +28,8 @@ def picture_pair(
         `EmbeddingCube` on the same grid; z1, z2, z3 as red, green, blue, each stretched from its 2nd to its 98th
         percentile.
     weights : xarray.DataArray, shape (y, x), optional
-        Footprint on the same grid: the contours hold 50 and 80 % of the whole footprint. A footprint without gradient
-        (a disc) is outlined.
+        Footprint on the same grid, of several periods their mean: the contours hold 50 and 80 % of the whole footprint.
+        A footprint without gradient (a disc) is outlined.
     latitude, longitude : float, optional
         Of the tower, in degrees; the centre of the cube by default.
 
@@ -59,7 +59,7 @@ def picture_pair(
     figure = Figure(figsize=(9.2, 5.0), layout="constrained")
     axes = figure.subplots(1, 2)
     for axis, (title, image) in zip(axes, images, strict=True):
-        draw_place(axis, cube, tower, image, weights)
+        draw_place(axis, cube, tower, image, None if weights is None else overall(weights))
         axis.set_title(title, fontsize=10)
     figure.suptitle(f"{cube.attrs.get('site', '')}  {np.datetime_as_string(date, 'm')} UTC".strip(), fontsize=11)
     return figure_png(figure)

@@ -90,6 +90,14 @@ def test_the_arrow_points_to_true_north(figure):
     assert np.degrees(np.arctan2(east, up)) == pytest.approx(expected, abs=0.05)
 
 
+def test_a_disc_is_drawn_at_its_rim(figure):
+    x, y = 500_005 + np.arange(-200.0, 201, 10), 5_900_005 - np.arange(-200.0, 201, 10)
+    footprint_map(fixed_radius({"x": x, "y": y}, 123))
+    rim = figure().axes[0].collections[-1].get_paths()[0].vertices
+    np.testing.assert_allclose(np.hypot(*rim.T), 123, atol=3)
+    assert any(text.startswith("fixed radius of 123 m\nthe line is its rim; 0.0 %") for text in texts(figure()))
+
+
 def test_months_and_overpasses_are_drawn(place, figure):
     site, halfhours, cube = place
     footprint_map(tower_footprint(site, halfhours, cube, period="month"), cube)

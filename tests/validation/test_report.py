@@ -2,6 +2,7 @@ import re
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from ecoembed.errors import GridError, TableError
 from ecoembed.footprints.maps import TRUE_COLOUR, clearest_date, stretch
@@ -164,7 +165,8 @@ def test_picture_of_the_clearest_date():
     z[2, 1, :1] = np.nan
     assert clearest_date((cube, TRUE_COLOUR), (z, ("z1", "z2", "z3"))) == cube["time"].values[2]
     weights = cube[0, 3].copy(data=np.full((24, 24), 1 / 576))
-    for w in (None, weights, weights * np.linspace(0, 2, 24)):
+    monthly = xr.concat([weights, weights * np.linspace(0, 2, 24)], "month")
+    for w in (None, weights, weights * np.linspace(0, 2, 24), monthly):
         assert picture_pair(cube, z, w, latitude=45.15, longitude=4.27).startswith(b"\x89PNG")
 
 
