@@ -185,6 +185,9 @@ def _networks(path: Path) -> Iterator[FluxFile]:
             raise FileError("a header without rows", where=part.name, remedy="Download the file again")
         clock = None if family == OTHER else find_clock(layout, resolution, part)
         product = f"{find_kind(layout, part) if family == ONEFLUX else family} {resolution}"
+        if clock is not None and clock.columns == ("TIMESTAMP",) and clock.digits == 12:
+            told = f"table whose TIMESTAMP was taken as the {clock.convention} of its period, by its first one"
+            layout = replace(layout, notes={**layout.notes, told: 1})
         source = TextSource(part, layout, clock)
         yield FluxFile((source,), layout.columns, family, resolution, product, find_site(layout, part))
 

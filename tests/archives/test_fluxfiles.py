@@ -184,9 +184,12 @@ def test_a_single_stamp_is_told_by_the_first_of_the_day(tmp_path: Path, minutes:
     start = pd.date_range("2019-01-01", periods=48, freq=f"{minutes}min")
     stamps = (start + pd.Timedelta(minutes=minutes * share)).strftime("%Y%m%d%H%M")
     path = fakes.write_csv(tmp_path, pd.DataFrame({"TIMESTAMP": stamps, "FC_1_1_1": 1.0}), "XX-T01.csv")
-    assert read_columns(find_tables(path)[0], ["FC_1_1_1"]).index.equals(
-        pd.DatetimeIndex(start, name="time").as_unit("ns")
-    )
+    frame = read_columns(find_tables(path)[0], ["FC_1_1_1"])
+    assert frame.index.equals(pd.DatetimeIndex(start, name="time").as_unit("ns"))
+    marked = {0.0: "start", 0.5: "middle", 1.0: "end"}[share]
+    assert frame.attrs["repairs"] == {
+        f"table whose TIMESTAMP was taken as the {marked} of its period, by its first one": 1
+    }
     fakes.write_csv(tmp_path, pd.DataFrame({"TIMESTAMP": stamps[20:], "FC_1_1_1": 1.0}), "XX-T01.csv")
     with pytest.raises(ProductError, match="start or the end"):
         find_tables(path)
