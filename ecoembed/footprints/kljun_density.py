@@ -13,7 +13,7 @@ import numpy as np
 from ecoembed.footprints.convolution import Kernel, convolved_density
 from ecoembed.footprints.kljun import AC, BC, CC, A, B, C, D, scales
 from ecoembed.footprints.pixels import Pixels, pixel_means
-from ecoembed.footprints.resolution import Line, resolving_step
+from ecoembed.footprints.resolution import TOLERANCE, Line, resolving_step
 from ecoembed.footprints.validity import Array, Inputs
 
 #: Scaled distance beyond D below which it counts as zero (below 1e-8 of the peak).
@@ -24,8 +24,9 @@ FRONT = 0.055
 END = 990.1347116031079
 #: What a convolution costs, in single evaluations of a footprint: so many, and so many more for each point.
 CONVOLUTION, READING = 3_000_000, 20
-#: Half-hours within this factor of the median lengths share their lattices.
-ALIKE = 4.0
+#: Half-hours within this factor of the median lengths share their lattices. Odd ones, far smaller or wider, need finer
+#: lattices, but count little: the error they may leave grows as their share falls, up to `LOOSEST`.
+ALIKE, LOOSEST = 2.0, 0.1
 _PIECE = 1 << 13  # points evaluated at once: arrays of 64 KiB
 
 
@@ -37,7 +38,8 @@ def kljun_weights(pixels: Pixels, inputs: Inputs) -> Array:
     for size in np.unique(sizes, axis=1).T:
         like = (sizes == size[:, None]).all(axis=0)
         density = partial(summed_density, s=s[like], t=t[like], wind_dir=inputs["wind_dir"][like])
-        means += pixel_means(pixels, density, resolving_step(_lines(s[like], t[like])))
+        tolerance = min(TOLERANCE / like.mean(), LOOSEST)
+        means += pixel_means(pixels, density, resolving_step(_lines(s[like], t[like]), tolerance))
     return means * (pixels.area / s.size)
 
 

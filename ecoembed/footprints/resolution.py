@@ -24,8 +24,8 @@ class Line(NamedTuple):
     broad: Array
 
 
-def resolving_step(lines: Sequence[Line]) -> Callable[[Array], Array]:
-    """Distance from the tower (m) -> step (m) at which samples of all these footprints keep :data:`TOLERANCE`.
+def resolving_step(lines: Sequence[Line], tolerance: float = TOLERANCE) -> Callable[[Array], Array]:
+    """Distance from the tower (m) -> step (m) at which samples of all these footprints keep `tolerance`.
 
     The pixel operator's leading error is 0.003 step**4 times the density's fourth derivatives along and across the
     wind. At a distance, the sharpest point is any that is as far or farther, or beside the plume's axis nearer upwind.
@@ -36,8 +36,8 @@ def resolving_step(lines: Sequence[Line]) -> Callable[[Array], Array]:
     for line in lines:
         sharpness = line.fourth + 3 * line.density / line.narrow**4
         beside = np.exp(-np.maximum(distance[:, None] ** 2 - line.x**2, 0) / (2 * line.broad**2))
-        sharpest = np.maximum((sharpness * beside).max(axis=1), np.finfo(float).tiny)
-        counts = line.density > TOLERANCE / 10
+        sharpest = np.maximum((sharpness * beside).max(axis=1), 1e-300)
+        counts = line.density > tolerance / 10
         spread = np.interp(distance, line.x[counts], line.narrow[counts])
-        step = np.minimum(step, np.minimum((TOLERANCE / 0.003 / sharpest) ** 0.25, 1.15 * spread))
+        step = np.minimum(step, np.minimum((tolerance / 0.003 / sharpest) ** 0.25, 1.15 * spread))
     return lambda d: np.interp(d, distance, step)
