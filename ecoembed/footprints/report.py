@@ -119,7 +119,7 @@ def _source_areas(weights: xr.DataArray) -> gpd.GeoDataFrame:
 def _rows(table: xr.Dataset, along: str, names: tuple[str, ...]) -> dict[str, dict[str, float | None]]:
     """Label -> name -> number; a missing one is None."""
     return {
-        str(row[along].values): {n: float(row[n]) if np.isfinite(row[n]) else None for n in names}
+        str(row[along].values): {n: row[n].item() if np.isfinite(row[n]) else None for n in names}
         for row in (table.isel({along: k}) for k in range(table.sizes[along]))
     }
 
