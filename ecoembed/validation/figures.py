@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -14,17 +14,44 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["COLOURS", "map_figure", "series_figures", "value_limits"]
+__all__ = ["COLOURS", "drawn_sites", "map_figure", "series_figures", "too_dense", "value_limits"]
 
 #: Okabe and Ito's palette, which colour-blind readers can tell apart: observed, best, its comparison.
 COLOURS = ("#222222", "#0072B2", "#D55E00")
 _FONT = 7  # of the site IDs on the map, points
 _MARKERS = "os^Dv<>Pp*hX"
 _PER_FIGURE, _COLUMNS = 12, 2
+_MOST_SITES, _SHOWN = 48, 24  # of more sites than the first, as many as the second are drawn
+_MOST_DAYS = 366  # at one site: more of them make a blot of a panel
 _LONGEST_LINE = pd.Timedelta(days=40)  # a line over a longer gap would draw what nobody observed
 
 
-def series_figures(predictions: pd.DataFrame, models: Sequence[tuple[str, str]], axis_label: str) -> list[bytes]:
+def drawn_sites(scores: pd.Series) -> list[str]:
+    """The sites to draw, by name; of many sites 24, by rank, from the highest score to the lowest.
+
+    Examples
+    --------
+    >>> drawn_sites(pd.Series({"b": 0.1, "a": 0.5}))
+    ['a', 'b']
+    >>> many = drawn_sites(pd.Series({f"{i:03d}": -i for i in range(150)}))
+    >>> len(many), many[0], many[1], many[-1]
+    (24, '000', '006', '149')
+    """
+    if len(scores) <= _MOST_SITES:
+        return sorted(scores.index)
+    ranked = scores.sort_values(ascending=False, kind="stable", na_position="last").index
+    return [str(ranked[i]) for i in np.linspace(0, len(ranked) - 1, _SHOWN).round().astype(int)]
+
+
+def too_dense(predictions: pd.DataFrame) -> bool:
+    """Whether some site has so many days that only their monthly means can be drawn."""
+    counts = predictions.groupby(["features", "regressor", "site"], observed=True).size()
+    return bool(counts.max() > _MOST_DAYS)
+
+
+def series_figures(
+    predictions: pd.DataFrame, models: Sequence[tuple[str, str]], titles: Mapping[str, str], axis_label: str
+) -> list[bytes]:
     """Observed and predicted values over time, one panel for each site, twelve panels to a PNG.
 
     Parameters
@@ -32,17 +59,28 @@ def series_figures(predictions: pd.DataFrame, models: Sequence[tuple[str, str]],
     predictions : pandas.DataFrame
         `PredictionTable`.
     models : sequence of (features, regressor), at most two
+    titles : mapping of site to title
+        The sites to draw, in this order.
     axis_label : str
         Quantity and unit.
     """
-    sites = sorted(predictions["site"].unique())
     chosen = {
         model: predictions[(predictions["features"] == model[0]) & (predictions["regressor"] == model[1])]
         for model in models
     }
+    chosen = {model: table[table["site"].isin(list(titles))] for model, table in chosen.items()}
+    if too_dense(predictions):
+        chosen = {model: _monthly(table) for model, table in chosen.items()}
     limits = value_limits(chosen.values())
-    pages = [sites[i : i + _PER_FIGURE] for i in range(0, len(sites), _PER_FIGURE)]
+    panels = list(titles.items())
+    pages = [dict(panels[i : i + _PER_FIGURE]) for i in range(0, len(panels), _PER_FIGURE)]
     return [_page(page, chosen, axis_label, limits) for page in pages]
+
+
+def _monthly(table: pd.DataFrame) -> pd.DataFrame:
+    """Means over the days of each site and month, placed in the middle of the month."""
+    month = table["date"].dt.to_period("M").dt.to_timestamp() + pd.Timedelta(days=14)
+    return table.groupby(["site", month])[["observed", "predicted"]].mean().reset_index()
 
 
 def value_limits(tables: Iterable[pd.DataFrame]) -> tuple[float, float]:
@@ -60,15 +98,15 @@ def value_limits(tables: Iterable[pd.DataFrame]) -> tuple[float, float]:
 
 
 def _page(
-    sites: list[str], chosen: dict[tuple[str, str], pd.DataFrame], axis_label: str, limits: tuple[float, float]
+    titles: dict[str, str], chosen: dict[tuple[str, str], pd.DataFrame], axis_label: str, limits: tuple[float, float]
 ) -> bytes:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     from matplotlib.figure import Figure
 
-    rows = -(-len(sites) // _COLUMNS)
+    rows = -(-len(titles) // _COLUMNS)
     figure = Figure(figsize=(9.6, 0.6 + 1.55 * rows), layout="constrained")
     axes = figure.subplots(rows, _COLUMNS, squeeze=False, sharey=True).ravel()
-    for axis, site in zip(axes, sites, strict=False):
+    for axis, (site, title) in zip(axes, titles.items(), strict=False):
         for colour, ((features, regressor), table) in zip(COLOURS[1:], chosen.items(), strict=False):
             rows_here = table[table["site"] == site].sort_values("date")
             days, values = _broken(rows_here["date"], rows_here["predicted"])
@@ -76,7 +114,7 @@ def _page(
             axis.plot(days, values, color=colour, **line)
         axis.plot(rows_here["date"], rows_here["observed"], color=COLOURS[0], linestyle="", marker="o", markersize=2.8,
                   markerfacecolor="none", markeredgewidth=0.8, label="observed")  # fmt: skip
-        axis.set_title(f"{site}   n = {len(rows_here)}", fontsize=9, loc="left", pad=3)
+        axis.set_title(title, fontsize=9, loc="left", pad=3)
         axis.set_ylim(*limits)
         locator = AutoDateLocator(minticks=3, maxticks=7)
         axis.xaxis.set_major_locator(locator)
@@ -84,7 +122,7 @@ def _page(
         axis.tick_params(labelsize=8)
         axis.xaxis.get_offset_text().set_fontsize(8)
         axis.spines[["top", "right"]].set_visible(False)
-    for axis in axes[len(sites) :]:
+    for axis in axes[len(titles) :]:
         axis.set_visible(False)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False, fontsize=9)

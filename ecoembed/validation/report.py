@@ -12,7 +12,7 @@ import pandas as pd
 
 from ecoembed.files import atomic
 from ecoembed.gpp.rows import describe_rows
-from ecoembed.validation.figures import COLOURS, map_figure, series_figures
+from ecoembed.validation.figures import COLOURS, drawn_sites, map_figure, series_figures, too_dense
 from ecoembed.validation.result import NO_UNIT, Result
 from ecoembed.validation.splits import UNSEEN
 
@@ -142,15 +142,19 @@ def _context(
     models = compared(scores)
     quantity = f"{record['target']} ({record['units']})"
     best = _of(benchmark.site_scores, models[0]).set_index("site")
+    drawn = {s: f"{s}   n = {best.loc[s, 'n']}   r2 = {_number(best.loc[s, 'r2'])}" for s in drawn_sites(best["r2"])}
+    counted = record["feature_table"] if "site_rows" in record["feature_table"] else record
     map_png = None if sites is None else map_figure(sites, best["r2"], f"r2 of {models[0][0]}, {models[0][1]}")
     return {
         "title": title or f"{record['target']} at {'unseen' if record['label'] == UNSEEN else 'seen'} sites",
         "answer": answer(benchmark),
         "record": record,
-        "scores": scores.to_dict("records"),
+        "scores": _with_sites_below_zero(scores, benchmark.site_scores),
         "columns": {name: _columns(columns) for name, columns in record["features"].items()},
         "colours": COLOURS,
-        "series": [_uri(png) for png in series_figures(benchmark.predictions, models, quantity)],
+        "series": [_uri(png) for png in series_figures(benchmark.predictions, models, drawn, quantity)],
+        "drawn": len(drawn),
+        "monthly": too_dense(benchmark.predictions),
         "models": models,
         "site_columns": _best_of_sets(scores),
         "site_rows": _site_rows(benchmark, sites),
@@ -162,12 +166,29 @@ def _context(
             if rows
         ],
         "no_rows": {**record["feature_table"].get("sites_without_rows", {}), **record["sites_without_rows"]},
-        "reasons": [r for r, n in record["feature_table"].get("rows", {}).items() if n and r not in ("in", "out")],
+        "counted": counted,
+        "counted_what": "rows" if counted is record else "acquisitions",
+        "flux_reasons": _reasons(record["feature_table"].get("flux", {})),
+        "reasons": [r for r, n in counted["rows"].items() if n and r not in ("in", "out")],
     }
+
+
+def _reasons(account: dict[str, dict[str, Any]]) -> list[str]:
+    """For what reasons any site lost days of its flux table."""
+    lost = [r for about in account.values() for r, n in about["rows"].items() if n and r not in ("in", "out")]
+    return list(dict.fromkeys(lost))
 
 
 def _of(site_scores: pd.DataFrame, model: Model) -> pd.DataFrame:
     return site_scores[(site_scores["features"] == model[0]) & (site_scores["regressor"] == model[1])]
+
+
+def _with_sites_below_zero(scores: pd.DataFrame, site_scores: pd.DataFrame) -> list[dict[str, Any]]:
+    """The pooled scores, each with the number of sites whose r2 is below zero."""
+    keys = ["features", "regressor"]
+    below = site_scores[site_scores["r2"] < 0].groupby(keys).size().rename("below_zero")
+    joined = scores.join(below, on=keys).fillna({"below_zero": 0}).astype({"below_zero": int})
+    return joined.to_dict("records")
 
 
 def _best_of_sets(scores: pd.DataFrame) -> list[Model]:

@@ -21,7 +21,7 @@ def test_lightgbm_does_not_depend_on_the_number_of_threads():
 def test_lightgbm_trees_follow_the_rows():
     few, many = (make_regressor("lightgbm", n).get_params() for n in (300, 1_000_000))
     assert (few["num_leaves"], few["min_child_samples"]) == (6, 20)
-    assert (many["num_leaves"], many["min_child_samples"]) == (64, 1000)
+    assert (many["num_leaves"], many["min_child_samples"]) == (31, 1000)
 
 
 def test_ridge_standardises():
