@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ecoembed import stages
 from ecoembed.config import FEATURES, StudyConfig, read_config
-from ecoembed.errors import ConfigError, EcoembedError, StudyError, check_name
+from ecoembed.errors import EcoembedError, StudyError, check_name
 from ecoembed.files import track
+from ecoembed.schedulers import workers
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -36,12 +35,15 @@ class StudyRun:
         Site -> why it is not in the benchmark.
     fallbacks : dict
         Site -> why its footprint is a disc.
+    foreign : list of str
+        Files in `flux/` that belong to no site of the study.
     """
 
     folder: Path
     benchmark: Benchmark
     failures: dict[str, str]
     fallbacks: dict[str, str]
+    foreign: list[str]
 
     @property
     def report(self) -> Path:
@@ -116,6 +118,7 @@ class Study:
         WeightsError, FileError
             If the weights cannot be used, or the run's folder holds files that are not its own.
         """
+        from ecoembed.archives.fluxfolder import foreign_files
         from ecoembed.embeddings.encode import load_encoder
         from ecoembed.validation.save import refuse_foreign
 
@@ -136,7 +139,8 @@ class Study:
             if not failures:
                 raise
             raise StudyError(f"{error} Besides, {len(failures)} sites failed", found=listed) from None
-        return StudyRun(out, result, failures | without_rows, fallbacks)
+        foreign = foreign_files(self.folder / "flux", self.sites.index)
+        return StudyRun(out, result, failures | without_rows, fallbacks, foreign)
 
     def _run_sites(self, scheduler: str) -> tuple[list[str], dict[str, str]]:
         """The sites that finished, and the errors of the others."""
@@ -181,7 +185,8 @@ class Study:
         pictures, fallbacks = [], {}
         for site in result.site_scores["site"].unique():
             row, weights = self.sites.loc[site], self.footprint(site)
-            picture = picture_pair(self.cube(site), self.embedding(site), weights, row["latitude"], row["longitude"])
+            shown = weights.mean(str(weights.dims[0]), keep_attrs=True) if weights.ndim == 3 else weights
+            picture = picture_pair(self.cube(site), self.embedding(site), shown, row["latitude"], row["longitude"])
             pictures.append((site, _caption(row["igbp"], weights), picture))
             if "fallback" in weights.attrs:
                 fallbacks[site] = weights.attrs["fallback"]
@@ -199,44 +204,10 @@ def _caption(igbp: object, weights: xr.DataArray) -> str:
 
 def _outcomes(study: Study, names: list[str], scheduler: str) -> Iterator[tuple[str, BaseException | None]]:
     """(site, error or None) of each site, as they finish."""
-    with _pool(scheduler) as (submit, as_completed):
+    with workers(scheduler) as (submit, as_completed):
         futures = {submit(stages.run_site, study.folder, site, study.sites, study.config): site for site in names}
         for future in as_completed(list(futures)):
             yield futures[future], future.exception()
-
-
-@contextmanager
-def _pool(scheduler: str) -> Iterator[tuple[Callable[..., Any], Callable[..., Any]]]:
-    """(submit, as_completed) of a scheduler."""
-    if scheduler == "threads":
-        from concurrent.futures import ThreadPoolExecutor, as_completed
-
-        import joblib
-        import torch
-
-        inner, pool = torch.get_num_threads(), ThreadPoolExecutor(max_workers=joblib.cpu_count())
-        torch.set_num_threads(1)  # one core a site: inner threads would wait for each other
-        try:
-            yield pool.submit, as_completed
-        finally:
-            pool.shutdown(cancel_futures=True)  # an interrupt waits for the sites under way, not for the queue
-            torch.set_num_threads(inner)
-        return
-    if scheduler != "local" and not scheduler.startswith(("tcp://", "tls://")):
-        raise ConfigError("unknown scheduler", found=scheduler, expected="threads, local or tcp://HOST:PORT")
-    try:
-        import distributed
-    except ImportError:
-        remedy = "pip install 'ecoembed[cluster]'"
-        raise ConfigError("Dask distributed is not installed", where=scheduler, remedy=remedy) from None
-    try:
-        local = {"dashboard_address": None} if scheduler == "local" else {"address": scheduler, "timeout": 10}
-        client = distributed.Client(**local)
-    except (OSError, TimeoutError, ValueError) as exc:
-        raise ConfigError(f"no scheduler answers: {exc}", where=scheduler) from None
-    with client:
-        # pure=False: the same site is a new task at each run; the manifests decide what is skipped
-        yield partial(client.submit, pure=False), distributed.as_completed
 
 
 def open_study(path: str | Path) -> Study:

@@ -27,6 +27,7 @@ def run(study: Path | None = None, /, *, scheduler: str = "threads", as_json: Js
     scheduler
         threads, local (processes) or tcp://HOST:PORT (a Dask scheduler).
     """
+    from ecoembed.gpp.rows import describe_rows
     from ecoembed.study import open_study
 
     if study is None:
@@ -37,14 +38,22 @@ def run(study: Path | None = None, /, *, scheduler: str = "threads", as_json: Js
             print(f"Writing the embedded virtual flux network to {study} (no site of it is real) ...", file=sys.stderr)
             write_network(study)
     outcome = open_study(study).run(scheduler)
+    account = outcome.benchmark.record["feature_table"]["flux"]
     value = {
         "report": outcome.report,
         "scores": outcome.benchmark.scores.to_dict("records"),
         "failures": outcome.failures,
         "fallbacks": outcome.fallbacks,
+        "foreign": outcome.foreign,
+        "flux": account,
     }
     if not as_json:
+        for site, about in account.items():
+            kept = f", {about['negative']} of these below zero" if about["negative"] else ""
+            print(f"{site} {about['target']} ({about['product']}): {describe_rows(about['rows'], 'days')}{kept}")
         _score_table(outcome.benchmark)
+    for name in outcome.foreign:
+        print(f"NO SITE OF THE STUDY flux/{name}", file=sys.stderr)
     for site, reason in outcome.fallbacks.items():
         print(f"DISC INSTEAD OF FOOTPRINT {site}: {reason}", file=sys.stderr)
     for site, error in outcome.failures.items():

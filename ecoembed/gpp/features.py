@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     import geopandas as gpd
 
 __all__ = ["feature_table", "local_days"]
+
+#: What the feature table keeps of each flux table's attributes.
+_ACCOUNT = ("target", "product", "rows", "negative")
 
 
 def feature_table(
@@ -85,16 +88,19 @@ def feature_table(
     without = {site: describe_rows(rows, "acquisitions") for site, rows in site_rows.items() if not rows["out"]}
     for reason in (*left_out.values(), *(f"{site} contributes no row: {why}" for site, why in without.items())):
         warnings.warn(reason, stacklevel=2)
-    tables = {site: flux[site] for site in sorted(series)}
-    site_targets = {site: str(table.attrs["target"]) for site, table in tables.items()}
-    units = {str(table[site_targets[site]].attrs["units"]) for site, table in tables.items()}
-    if len(units) > 1:
-        raise TableError("the sites' targets have different units", found=", ".join(sorted(units)), expected="one")
     table.attrs = {
         "rows": pooled, "site_rows": site_rows, "sites_without_rows": without, "left_out": left_out,
-        "target": targets[0], "units": units.pop(), "site_targets": site_targets,
+        "target": targets[0], "units": _common_unit(flux, site_rows),
+        "flux": {site: {k: flux[site].attrs.get(k) for k in _ACCOUNT} for site in site_rows},
     }  # fmt: skip
     return check_feature_table(table)
+
+
+def _common_unit(flux: Mapping[str, xr.Dataset], sites: Collection[str]) -> str:
+    units = {str(flux[site][flux[site].attrs["target"]].attrs["units"]) for site in sites}
+    if len(units) > 1:
+        raise TableError("the sites' targets have different units", found=", ".join(sorted(units)), expected="one")
+    return units.pop()
 
 
 def local_days(times: Any, utc_offset: float) -> pd.DatetimeIndex:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Benchmark", "benchmark"]
 
 #: What a `FeatureTable` tells of its own making, for the record.
-_FROM_TABLE = ("rows", "site_rows", "sites_without_rows", "left_out")
+_FROM_TABLE = ("rows", "site_rows", "sites_without_rows", "left_out", "flux")
 
 Pictures = Sequence[tuple[str, str, Any]]
 
