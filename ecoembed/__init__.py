@@ -12,7 +12,9 @@ from ecoembed._version import __version__
 
 _HOMES = {
     "read_sites": "ecoembed.archives.sites",
+    "merge_sites": "ecoembed.archives.sites",
     "open_flux": "ecoembed.archives.fluxnet",
+    "open_halfhours": "ecoembed.archives.fluxnet",
     "open_cube": "ecoembed.cubes.build",
     "Encoder": "ecoembed.embeddings.encode",
     "smooth": "ecoembed.cubes.pairing",
@@ -21,7 +23,11 @@ _HOMES = {
     "footprint": "ecoembed.footprints.kljun",
     "footprint_climatology": "ecoembed.footprints.climatology",
     "fixed_radius": "ecoembed.footprints.extents",
+    "fixed_square": "ecoembed.footprints.extents",
+    "tower_footprint": "ecoembed.footprints.tower",
+    "source_area": "ecoembed.footprints.contours",
     "extract": "ecoembed.footprints.extract",
+    "representativeness": "ecoembed.footprints.representativeness",
     "feature_table": "ecoembed.gpp.features",
     "benchmark": "ecoembed.validation.run",
     "open_study": "ecoembed.study",
@@ -31,6 +37,8 @@ __all__ = ["__version__", *_HOMES]
 
 if TYPE_CHECKING:
     from ecoembed.archives.fluxnet import open_flux as open_flux
+    from ecoembed.archives.fluxnet import open_halfhours as open_halfhours
+    from ecoembed.archives.sites import merge_sites as merge_sites
     from ecoembed.archives.sites import read_sites as read_sites
     from ecoembed.cubes.build import open_cube as open_cube
     from ecoembed.cubes.pairing import smooth as smooth
@@ -38,9 +46,13 @@ if TYPE_CHECKING:
     from ecoembed.embeddings.encode import load_encoder as load_encoder
     from ecoembed.embeddings.pretrain import pretrain as pretrain
     from ecoembed.footprints.climatology import footprint_climatology as footprint_climatology
+    from ecoembed.footprints.contours import source_area as source_area
     from ecoembed.footprints.extents import fixed_radius as fixed_radius
+    from ecoembed.footprints.extents import fixed_square as fixed_square
     from ecoembed.footprints.extract import extract as extract
     from ecoembed.footprints.kljun import footprint as footprint
+    from ecoembed.footprints.representativeness import representativeness as representativeness
+    from ecoembed.footprints.tower import tower_footprint as tower_footprint
     from ecoembed.gpp.features import feature_table as feature_table
     from ecoembed.study import open_study as open_study
     from ecoembed.validation.run import benchmark as benchmark
