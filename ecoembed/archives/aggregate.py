@@ -14,7 +14,7 @@ from ecoembed.archives.days import LEAST_PRESENT, Days, group_days
 from ecoembed.archives.fluxtable import FLUXES, Series
 from ecoembed.archives.sun import DARK, Position, tell_night
 from ecoembed.archives.targets import Target
-from ecoembed.archives.times import MINUTES
+from ecoembed.archives.times import SUB_DAILY
 from ecoembed.errors import VariableError
 
 
@@ -23,7 +23,7 @@ def make_flux(series: Series, target: Target, position: Position | None, where: 
 
     Leaves ``quality`` as a flag: 0 measured, 2 filled by the site's team.
     """
-    minutes = MINUTES[series.resolution]
+    minutes = SUB_DAILY[series.resolution]
     light = {name: series.values[name] for name in DARK if name in series.values}
     night = tell_night(light, series.time, minutes, position)
     series.values["night"], series.values["known"] = night.dark, night.known
@@ -41,7 +41,6 @@ def make_flux(series: Series, target: Target, position: Position | None, where: 
         measured = series.values.get("unfilled", None if "_F" in target.name else series.values["target"])
         if measured is not None:
             series.values["quality"] = np.where(np.isnan(measured), 2.0, 0.0)
-    series.flags = True
 
 
 def to_days(series: Series, target: Target, oneflux: bool) -> Series:
@@ -50,20 +49,22 @@ def to_days(series: Series, target: Target, oneflux: bool) -> Series:
     Filled fluxes and drivers are means of the half-hours; a flux with gaps is the mean of day-time and of night, each
     weighted by its length. GPP's quality is then the share of the **day-time** half-hours that were measured.
     """
-    days = group_days(series.time, MINUTES[series.resolution])
+    days = group_days(series.time, SUB_DAILY[series.resolution])
     old, new = series.values, {}
     gappy = target.column is None or (not oneflux and "_F" not in target.name)
-    for name in FLUXES:
+    for name in (name for name in FLUXES if name != "joint_uncertainty"):  # a day's follows from its own parts
         if name in old:
             new[name] = _mean_flux(days, name, old, gappy, oneflux)
             new[name] = units.convert(new[name], units.CARBON_FLUX, units.DAILY_CARBON_FLUX)
     for name in names.DRIVERS:
         if name in old:
             new[name] = days.mean(old[name], LEAST_PRESENT) * (days.steps if name == "P" else 1)
-    if "quality" in old:
+    if "quality" in old and series.flags:
         new["quality"] = _share(days, old, old["quality"] <= quality.GOOD_FLAG, target)
         if oneflux:
             new["measured"] = days.share(old["quality"] == 0)
+    elif "quality" in old:
+        new["quality"] = days.sum(old["quality"]) / days.steps
     how = "means of day-time and night weighted by their length" if gappy else "means"
     least = "all" if oneflux else f"at least {LEAST_PRESENT:.0%}"
     attrs = series.attrs | {

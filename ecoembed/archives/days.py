@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from ecoembed.archives.stamps import MINUTES
+
 #: Least share of a day's half-hours for the day's mean of a driver, or of a flux that the site's team filled.
 LEAST_PRESENT = 0.9
-
-_MINUTES_PER_DAY = 1440
 
 
 @dataclass(frozen=True)
@@ -77,4 +77,4 @@ def group_days(index: pd.DatetimeIndex, minutes: int) -> Days:
     day = index.to_numpy(dtype="datetime64[ns]").astype("datetime64[D]")
     new = np.r_[False, day[1:] != day[:-1]]
     starts = np.r_[0, np.flatnonzero(new)]
-    return Days(day[starts].astype("datetime64[ns]"), np.cumsum(new), _MINUTES_PER_DAY // minutes)
+    return Days(day[starts].astype("datetime64[ns]"), np.cumsum(new), MINUTES["DD"] // minutes)

@@ -136,7 +136,8 @@ def read_columns(table: FluxFile, columns: Sequence[str]) -> pd.DataFrame:
     -------
     pd.DataFrame
         Rows as in the file (unsorted, perhaps repeated), indexed by ``time``: the start of the averaging period in
-        local standard time. ``attrs["repairs"]`` counts what was repaired, by reason.
+        local standard time. ``attrs["repairs"]`` counts what was repaired, by reason; ``attrs["parts"]`` are the names
+        of the parts, each with its number of rows.
 
     Raises
     ------
@@ -158,10 +159,11 @@ def read_columns(table: FluxFile, columns: Sequence[str]) -> pd.DataFrame:
             if name not in piece:
                 piece[name] = np.full(len(piece["time"]), np.nan)
                 repairs[f"rows of parts without {name}"] += len(piece["time"])
+    parts = [(part.name, len(piece["time"])) for part, piece in zip(table.parts, pieces, strict=True)]
     arrays = {name: _concatenated([piece.pop(name) for piece in pieces]) for name in ("time", *dict.fromkeys(columns))}
     index = pd.DatetimeIndex(arrays.pop("time"), name="time")
     frame = pd.DataFrame(arrays, index=index, columns=list(columns), copy=False)
-    frame.attrs["repairs"] = dict(repairs)
+    frame.attrs |= {"repairs": dict(repairs), "parts": parts}
     return frame
 
 

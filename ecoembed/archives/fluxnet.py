@@ -15,18 +15,20 @@ import xarray as xr
 from ecoembed import schema, units
 from ecoembed.archives import aggregate, fluxtable
 from ecoembed.archives import columns as names
-from ecoembed.archives.fluxfiles import BASE, ONEFLUX, OWN, RAW, RESOLUTIONS, FluxFile, find_tables
-from ecoembed.archives.quality import check_share
+from ecoembed.archives.fluxfiles import BASE, ONEFLUX, OTHER, OWN, RAW, RESOLUTIONS, FluxFile, find_tables
+from ecoembed.archives.quality import check_quality, check_share
 from ecoembed.archives.sun import Position
 from ecoembed.archives.targets import find_target
-from ecoembed.archives.times import MINUTES
+from ecoembed.archives.times import SUB_DAILY
 from ecoembed.errors import ProductError, VariableError, check_name
+
+Paths = str | Path | Sequence[str | Path]
 
 _FAMILIES = (ONEFLUX, OWN, BASE, RAW)
 
 
 def open_flux(
-    path: str | Path | Sequence[str | Path],
+    path: Paths,
     target: str | Sequence[str] = "GPP_NT_VUT_REF",
     min_qc: float = 0.75,
     *,
@@ -103,23 +105,25 @@ def open_flux(
     position = _position(latitude, longitude, offset)
     oneflux = table.family == ONEFLUX
     chosen = find_target(target, table.columns, oneflux, table.name)
-    if chosen.column is None and table.resolution not in MINUTES:
+    sub_daily = table.resolution in SUB_DAILY
+    if chosen.column is None and not sub_daily:
         raise VariableError(f"{chosen.name} is made from half-hours", where=table.name, found=table.describe())
     series = fluxtable.read_series(table, fluxtable.wanted_columns(table, chosen))
     fluxtable.add_closure(series, min_qc)
     fluxtable.check_sun(series, site, position)
-    if table.resolution in MINUTES and not oneflux:
+    series.flags = sub_daily and not chosen.ensemble
+    if sub_daily and not oneflux:
         aggregate.make_flux(series, chosen, position, site)
-    if table.resolution in MINUTES and resolution == "DD":
+    if "quality" in series.values:
+        check_quality(series.values["quality"], series.flags, f"{table.name}, {chosen.roles.get('quality')}")
+    if sub_daily and resolution == "DD":
         series = aggregate.to_days(series, chosen, oneflux)
     flux = fluxtable.finish(series, chosen, table, site, min_qc, agreement)
     flux.attrs["utc_offset"] = offset
     return schema.check_flux(flux, resolution=flux.attrs["resolution"])
 
 
-def open_halfhours(
-    path: str | Path | Sequence[str | Path], *, site: str | None = None, description: str | Path | None = None
-) -> xr.Dataset:
+def open_halfhours(path: Paths, *, site: str | None = None, description: str | Path | None = None) -> xr.Dataset:
     """Open the half-hours (or hours) of one site that footprint models need.
 
     Parameters
@@ -164,9 +168,10 @@ def open_halfhours(
     )  # fmt: skip
 
 
-def _choose(tables: Sequence[FluxFile], resolution: str, site: str | None, path: object) -> FluxFile:
+def _choose(tables: Sequence[FluxFile], resolution: str, site: str | None, path: Paths) -> FluxFile:
     """The table that serves `resolution` best: of it, else, for days, of half-hours; ONEFlux before other families."""
-    where = Path(str(path)).name if isinstance(path, str | Path) else "the files"
+    paths = [path] if isinstance(path, str | Path) else list(path)
+    where = ", ".join(Path(one).name for one in paths[:3]) + (f" and {len(paths) - 3} more" if paths[3:] else "")
     tables = [table for table in tables if table.family in _FAMILIES] or list(tables)
     sites = sorted({str(table.site) for table in tables if table.site})
     if site is not None and sites and site not in sites:
@@ -190,7 +195,7 @@ def _choose(tables: Sequence[FluxFile], resolution: str, site: str | None, path:
         found = ", ".join(sorted(table.name for table in best))
         raise ProductError(
             f"{len(best)} {RESOLUTIONS[best[0].resolution]} tables would do", where=where, found=found, expected="one",
-            remedy="Give the path of one of them",
+            remedy="Give, or keep, only one of them",
         )  # fmt: skip
     return best[0]
 
@@ -199,12 +204,18 @@ def _nothing(tables: Sequence[FluxFile], resolution: str, serving: Sequence[str]
     held = [table.resolution for table in tables if table.family in _FAMILIES and table.resolution in RESOLUTIONS]
     wanted = " or ".join(RESOLUTIONS[name] for name in serving)
     other = next((name for name in ("WW", "MM", "YY", "DD") if name in held), None)
+    strange = all(table.family == OTHER for table in tables)
+    remedy = (
+        "If it is your own table (of EddyPro, of a logger), describe it by a TOML: description" if strange else None
+    )
+    if other and resolution != "HH":
+        remedy = f"Ask for resolution {other} to read this one"
     return ProductError(
         f"no {wanted} table of fluxes",
         where=where,
         found="; ".join(table.describe() for table in tables) or "no table",
         expected="FLUXNET2015/ONEFlux, AmeriFlux BASE, raw half-hours or an own table with its description",
-        remedy=f"Pass resolution={other!r} to read this one" if other and resolution != "HH" else None,
+        remedy=remedy,
     )
 
 
@@ -215,7 +226,7 @@ def _site(table: FluxFile, given: str | None) -> str:
             "the file's name holds no site ID",
             where=table.name,
             expected="for example FLX_US-Ha1_FLUXNET2015_FULLSET_DD_1992-2012_1-3.csv",
-            remedy="Keep the name it was downloaded under, or rename it; from Python, pass site=...",
+            remedy="Keep the name it was downloaded under, rename it, or say which site it is (site)",
         )
     return site
 

@@ -15,11 +15,12 @@ from ecoembed.archives import columns as names
 from ecoembed.archives import partition, quality
 from ecoembed.archives.closure import TERMS, energy_balance
 from ecoembed.archives.fluxfiles import ONEFLUX, FluxFile, read_columns
+from ecoembed.archives.stamps import MINUTES
 from ecoembed.archives.sun import Position, check_clock
 from ecoembed.archives.targets import Target
-from ecoembed.archives.times import MINUTES, gaps, put_in_order
+from ecoembed.archives.times import SUB_DAILY, gaps, put_in_order
 from ecoembed.archives.uncertainty import LONG_NAMES, uncertainties
-from ecoembed.errors import VariableError
+from ecoembed.errors import UnitError, VariableError
 
 #: Unit of a carbon flux in the networks' files, by resolution.
 FLUX_UNITS = {
@@ -37,7 +38,7 @@ FLUXES = ("target", "low", "high", "other", "random_uncertainty", "joint_uncerta
 class Series:
     """Columns in one resolution: ``values`` by what they are to the target, or by our name; and what is known of them.
 
-    ``time`` (n,); ``resolution`` of the values; ``flags``: ``values["quality"]`` holds ONEFlux's flags, not shares.
+    ``time`` (n,); ``resolution`` of the values; ``flags``: ``values["quality"]`` holds flags, not shares.
     """
 
     time: pd.DatetimeIndex
@@ -67,20 +68,27 @@ def read_series(table: FluxFile, wanted: Mapping[str, str]) -> Series:
     """The columns in order, in the networks' units, with the account of what was repaired."""
     frame = read_columns(table, list(dict.fromkeys(wanted.values())))
     repairs = dict(frame.attrs.get("repairs", {}))
-    minutes = MINUTES.get(table.resolution)
+    minutes = SUB_DAILY.get(table.resolution)
     ordered, counts = put_in_order(frame, minutes, table.name)
     rows = {"in": len(frame), "repeated": counts.pop("repeated", 0), "out": len(ordered)}
     values = {name: ordered[column].to_numpy(dtype="float64") for name, column in wanted.items()}
     for name, column in wanted.items():
         own, unit = unit_of(name, table.resolution), table.units.get(column)
         if own and unit and not (name == "P" and unit == "mm"):
-            values[name] = units.convert(values[name], unit, own)
+            values[name] = _converted(values[name], unit, own, f"{table.name}, column {column}")
     time = pd.DatetimeIndex(ordered.index.to_numpy(dtype="datetime64[ns]"))
     attrs: dict[str, Any] = {"rows_read": rows, "repairs": {**repairs, **counts}}
-    if table.resolution in (*MINUTES, "DD"):
-        attrs["gaps"] = gaps(time, minutes or 1440)
+    if table.resolution in (*SUB_DAILY, "DD"):
+        attrs["gaps"] = gaps(time, minutes or MINUTES["DD"])
     original = {name: table.originals.get(column, column) for name, column in wanted.items()}
-    return Series(time, values, table.resolution, original, table.family == ONEFLUX and bool(minutes), attrs=attrs)
+    return Series(time, values, table.resolution, original, attrs=attrs)
+
+
+def _converted(values: np.ndarray, unit: str, own: str, where: str) -> np.ndarray:
+    try:
+        return np.asarray(units.convert(values, unit, own))
+    except UnitError as exc:
+        raise UnitError(exc.what, where=where, found=exc.found, expected=exc.expected, remedy=exc.remedy) from None
 
 
 def unit_of(name: str, resolution: str) -> str | None:
@@ -100,16 +108,17 @@ def add_closure(series: Series, min_qc: float) -> None:
     for name in ("H", "LE"):
         if f"{name}_QC" in series.values:
             share = series.values[f"{name}_QC"]
-            terms[name] = np.where(share == 0 if series.flags else share >= min_qc, terms[name], np.nan)
+            measured = share == 0 if series.resolution in SUB_DAILY else share >= min_qc
+            terms[name] = np.where(measured, terms[name], np.nan)
     series.attrs["closure"] = energy_balance(terms, _ROWS[series.resolution])
 
 
 def check_sun(series: Series, site: str, position: Position | None) -> None:
     """Compare the stamps with the sun, as ``attrs["sun"]``."""
-    if "SW_IN" in series.values and series.resolution in MINUTES:
+    if "SW_IN" in series.values and series.resolution in SUB_DAILY:
         light = pd.Series(series.values["SW_IN"], series.time)
         _, longitude, offset = position or (None, None, None)
-        series.attrs["sun"] = check_clock(light, MINUTES[series.resolution], site, longitude, offset)
+        series.attrs["sun"] = check_clock(light, SUB_DAILY[series.resolution], site, longitude, offset)
 
 
 def finish(
@@ -181,7 +190,7 @@ def _driver_variables(series: Series) -> dict[str, tuple[np.ndarray, dict[str, s
 
 
 def _warn(series: Series, target: Target, site: str) -> None:
-    sub = series.resolution in MINUTES
+    sub = series.resolution in SUB_DAILY
     bounds = units.HALF_HOURLY_BOUNDS if sub else units.DAILY_BOUNDS
     bounds = bounds | units.YEARLY_BOUNDS if series.resolution == "YY" else bounds
     for name in ("target", *names.DRIVERS):
@@ -194,6 +203,8 @@ def _warn(series: Series, target: Target, site: str) -> None:
 def _quality_words(series: Series, target: Target) -> str:
     if series.flags:
         return "0 measured, 1 filled with good quality, 2 medium, 3 poor"
+    if target.ensemble:
+        return "share of the half-hours of all versions that were measured or filled with good quality"
     if target.roles.get("quality"):
         return "share of half-hours that were measured or filled with good quality"
     part = "day-time half-hours" if target.column is None and target.flux == "GPP" else "half-hours"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ecoembed import units
-from ecoembed.errors import ConfigError
+from ecoembed.errors import ConfigError, UnitError
 
 #: Half-hourly QC of ONEFlux: 0 measured, 1 filled with good quality, 2 medium, 3 poor.
 GOOD_FLAG = 1.0
@@ -66,6 +66,28 @@ def check_share(name: str, share: float | None) -> None:
         raise ConfigError(f"{name} outside its range", found=share, expected="a share, 0 to 1")
 
 
+def check_quality(quality: np.ndarray, flags: bool, where: str) -> None:
+    """Refuse what is neither a share nor, with `flags`, ONEFlux's flag of a half-hour: it would let every row pass.
+
+    Raises
+    ------
+    UnitError
+        A value that cannot be.
+    """
+    known = quality[~np.isnan(quality)]
+    wrong = ~np.isin(known, (0, 1, 2, 3)) if flags else (known < 0) | (known > 1 + 1e-6)
+    if wrong.any():
+        raise UnitError(
+            "an impossible quality",
+            where=where,
+            found=f"{known[wrong][0]:g} in {int(wrong.sum())} of {known.size} rows",
+            expected="0 (measured), 1, 2 or 3 for a half-hour" if flags else "a share of half-hours, 0 to 1",
+            remedy="Is this a share, of a longer period?"
+            if flags
+            else "Is this %? An own table may say so: unit = '%'",
+        )
+
+
 def quality_filters(
     values: np.ndarray, quality: np.ndarray, min_qc: float, flags: bool
 ) -> list[tuple[str, np.ndarray]]:
@@ -73,11 +95,11 @@ def quality_filters(
 
     With ``min_qc=0`` nothing is dropped for its quality.
     """
-    filters = [("missing target", np.isnan(values)), ("missing qc", np.isnan(quality))]
-    if flags:
-        low = quality > GOOD_FLAG if min_qc > 0 else np.zeros(values.size, dtype=bool)
-        return [*filters, ("neither measured nor well filled (qc above 1)", low)]
-    return [*filters, (f"qc below {min_qc:g}", quality < min_qc)]
+    missing = [("missing target", np.isnan(values))]
+    if min_qc == 0:
+        return missing
+    low = ("neither measured nor well filled (qc above 1)", quality > GOOD_FLAG)
+    return [*missing, ("missing qc", np.isnan(quality)), low if flags else (f"qc below {min_qc:g}", quality < min_qc)]
 
 
 def agreement_filters(kept: np.ndarray, other: np.ndarray, agreement: float) -> list[tuple[str, np.ndarray]]:

@@ -15,7 +15,7 @@ Convention = Literal["start", "middle", "end"]
 #: How many digits a stamp may have: YYYY, YYYYMM, YYYYMMDD, YYYYMMDDHHMM.
 DIGITS = (4, 6, 8, 12)
 #: Minutes of a period, where it is always as long.
-MINUTES = {"HH": 30.0, "HR": 60.0, "DD": 1440.0, "WW": 10080.0}
+MINUTES = {"HH": 30, "HR": 60, "DD": 1440, "WW": 10080}
 
 
 @dataclass(frozen=True)

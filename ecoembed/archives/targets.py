@@ -52,6 +52,11 @@ class Target:
         """``GPP``, ``RECO`` or ``NEE``."""
         return next((flux for flux in FLUXES if self.name.startswith(flux)), "NEE")
 
+    @property
+    def ensemble(self) -> bool:
+        """The mean of 40 versions by USTAR threshold: its half-hourly QC is the share of good ones, and no flag."""
+        return self.name in TARGETS and self.name.endswith("_MEAN")
+
 
 def _names() -> dict[str, str]:
     table = {}

@@ -7,14 +7,17 @@ hands them over.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ecoembed.archives.stamps import MINUTES
 from ecoembed.errors import FileError
 
 #: Minutes of the averaging period of a sub-daily table.
-MINUTES = {"HH": 30, "HR": 60}
+SUB_DAILY = {name: MINUTES[name] for name in ("HH", "HR")}
 
 
 def put_in_order(frame: pd.DataFrame, minutes: int | None, where: str) -> tuple[pd.DataFrame, dict[str, int]]:
@@ -23,6 +26,7 @@ def put_in_order(frame: pd.DataFrame, minutes: int | None, where: str) -> tuple[
     Parameters
     ----------
     frame : pandas.DataFrame, indexed by time
+        ``attrs["parts"]``, where it is there, gives the name of each file or member and its number of rows.
     minutes : int or None
         Averaging period of a sub-daily table.
     where : str
@@ -48,6 +52,7 @@ def put_in_order(frame: pd.DataFrame, minutes: int | None, where: str) -> tuple[
         _refuse_off_grid(time, minutes, where)
     steps = np.diff(time)
     counts: dict[str, int] = {}
+    order = np.arange(time.size)
     if (steps <= np.timedelta64(0)).any():
         if late := int((time < np.maximum.accumulate(time)).sum()):
             counts["rows out of order"] = late
@@ -58,7 +63,7 @@ def put_in_order(frame: pd.DataFrame, minutes: int | None, where: str) -> tuple[
         _refuse_civil_time(time, minutes, where)
     again = np.flatnonzero(time[1:] == time[:-1]) + 1
     if again.size:
-        _refuse_contradictions(frame, again, where)
+        _refuse_contradictions(frame, again, order, where)
         counts["repeated"] = int(again.size)
         frame = frame.iloc[np.setdiff1d(np.arange(len(frame)), again)]
     return frame, counts
@@ -120,20 +125,31 @@ def _at_changeover(time: np.ndarray) -> np.ndarray:
     return time[np.asarray(there)]
 
 
-def _refuse_contradictions(frame: pd.DataFrame, again: np.ndarray, where: str) -> None:
+def _refuse_contradictions(frame: pd.DataFrame, again: np.ndarray, order: np.ndarray, where: str) -> None:
+    """Rows `again` repeat the time of the row before; `order` holds the place of each row in the files."""
     first, second = frame.iloc[again - 1].to_numpy(), frame.iloc[again].to_numpy()
     differ = (first != second) & ~(np.isnan(first) & np.isnan(second))
     if not differ.any():
         return
     row, column = np.argwhere(differ)[0]
     time = frame.index.to_numpy()[again[row]]
+    cells = zip((first[row, column], second[row, column]), order[again[row] - 1 : again[row] + 1], strict=True)
+    told = (f"{'missing' if np.isnan(value) else f'{value:g}'}{_file(at, frame.attrs)}" for value, at in cells)
+    number = int(differ.any(axis=1).sum())
     raise FileError(
-        f"{int(differ.any(axis=1).sum())} time stamps are repeated with different values",
+        "a time stamp is repeated with different values",
         where=where,
-        found=f"at {_text(time)}, {frame.columns[column]} is {first[row, column]:g} and {second[row, column]:g}",
+        found=f"at {_text(time)}, {frame.columns[column]} is {' and '.join(told)}"
+        + (f"; {number} such times" if number > 1 else ""),
         expected="each once",
         remedy="Keep the right row of each, or give only one of the files",
     )
+
+
+def _file(row: int, attrs: Mapping[Any, Any]) -> str:
+    """In which of several files the `row` of all of them lies, in words."""
+    names, rows = zip(*attrs["parts"], strict=True) if "parts" in attrs else ((), ())
+    return f" in {names[int(np.searchsorted(np.cumsum(rows), row, side='right'))]}" if len(names) > 1 else ""
 
 
 def _text(time: np.datetime64) -> str:

@@ -76,6 +76,31 @@ def test_the_uncertainty_of_a_day(path: Path, table: pd.DataFrame) -> None:
     assert "ntdt_spread" not in open_flux(path, "NEE_VUT_REF")
 
 
+@pytest.mark.parametrize("target", ["NEE_VUT_MEAN", "GPP_DT_CUT_MEAN"])
+def test_the_qc_of_the_mean_of_versions_is_a_share(tmp_path: Path, table: pd.DataFrame, target: str) -> None:
+    """CH-Cha's file has 0 where every version's flag is 3: a share of good versions. As a flag, 0 is 'measured'."""
+    share = np.random.default_rng(4).choice([0.0, 0.45, 0.8, 1.0], len(table))
+    path = towers.write(tmp_path, table.assign(**{TARGETS[target] + "_QC": share}))
+    flux, halves = open_flux(path, target, min_qc=0.6), open_flux(path, target, min_qc=0.6, resolution="HH")
+    daily = _by_day(share).mean(axis=1)
+    np.testing.assert_allclose(flux["quality"], daily, rtol=1e-12)
+    assert flux.attrs["rows"]["qc below 0.6"] == (daily < 0.6).sum() > 0
+    assert halves.attrs["rows"]["qc below 0.6"] == (share < 0.6).sum()
+    assert "measured" not in flux
+    assert "all versions" in flux["quality"].attrs["long_name"]
+    assert flux.attrs["closure"] == open_flux(path).attrs["closure"]
+
+
+def test_the_joint_uncertainty_of_a_day_is_no_mean_of_half_hours(path: Path) -> None:
+    flux = open_flux(path, "NEE_VUT_REF", min_qc=0.0)  # half-hourly column: 9 throughout
+    np.testing.assert_allclose(
+        flux["joint_uncertainty"], np.hypot(flux["random_uncertainty"], flux["ustar_spread"]), rtol=1e-12
+    )
+    assert "upper bound" in flux["joint_uncertainty"].attrs["formula"]
+    halves = open_flux(path, "NEE_VUT_REF", min_qc=0.0, resolution="HH")
+    assert (halves["joint_uncertainty"] == 9.0).all()
+
+
 def test_days_of_half_hours_equal_the_daily_table(tmp_path: Path, table: pd.DataFrame, path: Path) -> None:
     """The DD table of the same product, made by ONEFlux's rules, with its factor of 12.01 g mol-1."""
     daily = pd.DataFrame({"TIMESTAMP": pd.to_datetime(table["TIMESTAMP_START"].iloc[::48]).dt.strftime("%Y%m%d")})
@@ -161,14 +186,14 @@ def test_two_files_of_one_site_that_disagree(tmp_path: Path) -> None:
     assert (joined.sizes["time"], joined.attrs["rows"]["repeated"]) == (20, 2)
     other.loc[11, TARGET] = 7.25
     fakes.write_csv(tmp_path, other, second.name)
-    with pytest.raises(FileError, match=rf"2019-03-12, {TARGET} is .* and 7\.25.*only one of the files"):
+    with pytest.raises(FileError, match=rf"12, {TARGET} is .* in {first.name} and 7.25 in {second.name}"):
         open_flux([first, second])
 
 
 def test_only_coarse_tables(tmp_path: Path) -> None:
     table = fakes.daily(days=3)
     yearly = towers.write(tmp_path, table.assign(TIMESTAMP=["2017", "2018", "2019"]), fakes.name("YY"))
-    with pytest.raises(ProductError, match="resolution='YY'"):
+    with pytest.raises(ProductError, match="Ask for resolution YY"):
         open_flux(yearly)
     flux = open_flux(yearly, resolution="YY", min_qc=0.0)
     assert flux[TARGET].attrs["units"] == "gC m-2 y-1"

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from ecoembed import units
+from ecoembed import open_flux, units
 from ecoembed.archives.closure import energy_balance
 from ecoembed.archives.quality import agreement_filters, keep_rows, warn_outside_bounds
 from ecoembed.archives.targets import TARGETS, check_target, find_target
-from ecoembed.errors import ConfigError, VariableError
+from ecoembed.errors import ConfigError, UnitError, VariableError
+from tests.archives import fakes, towers
 
 FLUX = arrays(float, 40, elements=st.floats(-5, 30) | st.just(np.nan))
 
@@ -96,3 +99,39 @@ def test_quartiles_serve_where_a_product_has_no_16th_percentile() -> None:
     columns = ["GPP_NT_VUT_REF", "GPP_NT_VUT_25", "GPP_NT_VUT_75", "NEE_VUT_REF_QC"]
     target = find_target("GPP_NT_VUT_REF", columns, True, "file")
     assert (target.roles["low"], target.roles["high"], target.spread) == ("GPP_NT_VUT_25", "GPP_NT_VUT_75", 1.349)
+
+
+@pytest.mark.parametrize(
+    ("resolution", "value", "what"),
+    [
+        ("DD", 90.0, "Is this %"),
+        ("HH", 0.5, "longer period"),
+        ("HH", 7.0, "0 .measured., 1, 2 or 3"),
+        ("DD", -1.0, "0 to 1"),
+    ],
+)
+def test_an_impossible_quality_is_refused(tmp_path: Path, resolution: str, value: float, what: str) -> None:
+    table = fakes.daily() if resolution == "DD" else towers.oneflux(towers.exchange(towers.halfhours(days=3)))
+    table["NEE_VUT_REF_QC"] = np.where(table.index == 1, value, table["NEE_VUT_REF_QC"])
+    path = fakes.write_csv(tmp_path, table, fakes.name(resolution))
+    with pytest.raises(UnitError, match=rf"NEE_VUT_REF_QC: an impossible quality.*{value:g} in 1 of .*{what}"):
+        open_flux(path)
+
+
+def test_all_is_kept_on_request(tmp_path: Path) -> None:
+    table = fakes.daily()
+    table.loc[3, "NEE_VUT_REF_QC"] = -9999
+    path = fakes.write_csv(tmp_path, table, fakes.name("DD"))
+    assert open_flux(path, min_qc=0.0).attrs["rows"] == {"in": 60, "missing target": 0, "out": 60}
+    assert open_flux(path).attrs["rows"]["missing qc"] == 1
+
+
+def test_a_unit_that_nobody_knows_is_named_with_its_column(tmp_path: Path) -> None:
+    path = fakes.write_csv(tmp_path, fakes.daily(), "own_XX-T01.csv")
+    toml = tmp_path / "own.toml"
+    toml.write_text(
+        '[time]\ncolumn = "TIMESTAMP"\nstamp = "start"\nzone = "local"\n'
+        '[columns]\nGPP_NT = {column = "GPP_NT_VUT_REF", unit = "furlong"}\n'
+    )
+    with pytest.raises(UnitError, match=r"own_XX-T01\.csv, column GPP_NT: no conversion.*furlong"):
+        open_flux(path, "GPP_NT", min_qc=0.0, description=toml)

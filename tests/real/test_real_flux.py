@@ -74,6 +74,8 @@ def test_two_days_of_half_hours(real: Path) -> None:
     assert flux.attrs["rows"]["out"] == 2
     days = raw["GPP_NT_VUT_REF"].to_numpy()[:96].reshape(2, 48).mean(axis=1) * 12.011e-6 * 86400
     np.testing.assert_allclose(flux["GPP_NT_VUT_REF"][:2], days)
+    for target in ("NEE_VUT_REF", "NEE_VUT_MEAN"):  # all poorly filled: flag 3, and a share of 0
+        assert (open_flux(path, target)["quality"] == 0).all()
     halves = open_flux(path, resolution="HH", min_qc=0.0)
     np.testing.assert_array_equal(halves["GPP_NT_VUT_REF"], raw["GPP_NT_VUT_REF"])
     assert halves["GPP_NT_VUT_REF"].attrs["units"] == "umol m-2 s-1"
