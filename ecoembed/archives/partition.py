@@ -57,7 +57,8 @@ def partition(frame: pd.DataFrame, night: Night, where: str) -> tuple[dict[str, 
     fluxes : dict of arrays, shape (n,)
         ``NEE`` (u*-filtered), ``GPP`` and ``RECO``, umol m-2 s-1.
     notes : dict
-        ``nee``, ``night``: what they are made of; ``ustar_threshold`` (m s-1), ``E0`` (K) and ``n_night`` by year;
+        ``nee``, ``night``: what they are made of; ``ustar_threshold`` (m s-1, None if there is none), ``E0`` (K) and
+        ``n_night`` by year;
         ``ustar_filtered``: share of the measured night-time half-hours that was removed.
 
     Raises
@@ -94,7 +95,7 @@ def partition(frame: pd.DataFrame, night: Night, where: str) -> tuple[dict[str, 
     notes = {
         "nee": nee_note,
         "night": night.origin,
-        **{name: yearly[name].round(4).to_dict() for name in ("ustar_threshold", "E0", "n_night")},
+        **{name: _by_year(yearly[name]) for name in ("ustar_threshold", "E0", "n_night")},
         "ustar_filtered": round(float(calm.sum() / max(measured.sum(), 1)), 4),
         "source": "fluxdataqaqc: Papale et al. (2006), Reichstein et al. (2005)",
     }
@@ -108,3 +109,7 @@ def _net_exchange(frame: pd.DataFrame) -> tuple[pd.Series, str]:
         return nee, "turbulent flux alone: no storage in the file"
     share = float(frame["SC"][nee.notna()].notna().mean())
     return nee + frame["SC"].fillna(0.0), f"turbulent flux, with storage added in {share:.1%} of its half-hours"
+
+
+def _by_year(values: pd.Series) -> dict[int, float | None]:
+    return {int(year): None if np.isnan(value) else round(float(value), 4) for year, value in values.items()}

@@ -165,7 +165,8 @@ def describe_quality(attrs: Mapping[str, Any]) -> list[str]:
     if coverage := attrs.get("coverage"):
         lines.append("  mean quality: " + ", ".join(f"{year} {share:.2f}" for year, share in coverage.items()))
     if made := attrs.get("partition"):
-        years = ", ".join(f"{year} {threshold:.2f}" for year, threshold in made["ustar_threshold"].items())
+        found = made["ustar_threshold"].items()
+        years = ", ".join(f"{year} {'none' if value is None else format(value, '.2f')}" for year, value in found)
         lines.append(f"  u* thresholds, m s-1: {years}; below: {made['ustar_filtered']:.0%} of the measured nights")
         lines.append(f"  net exchange: {made['nee']}; night: {made['night']}")
     if "noon_error" in (sun := attrs.get("sun", {})):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import warnings
+from typing import Any
 
 from cyclopts import CycloptsError
 
@@ -15,6 +17,7 @@ __all__ = ["app", "main"]
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: exit code 0, 1 when sites failed, 2 on any error that the user can act on."""
+    warnings.formatwarning = _warning_line
     try:
         code = app(arguments, exit_on_error=False, print_error=True, result_action="return_value")
     except CycloptsError:
@@ -26,3 +29,8 @@ def main(arguments: list[str] | None = None) -> None:
         print("ecoembed: interrupted; what was finished is kept, run again to continue", file=sys.stderr)
         sys.exit(130)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _warning_line(message: Warning | str, *_: Any, **__: Any) -> str:
+    """A warning without a line of our source, which tells a user nothing."""
+    return f"ecoembed: warning: {message}\n"

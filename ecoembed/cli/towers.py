@@ -70,11 +70,12 @@ def flux(
         "units": values.attrs["units"],
         "first": first,
         "last": last,
-        "mean": float(values.mean()),
+        "mean": float(values.mean()) if values.notnull().any() else None,
         **{k: v for k, v in table.attrs.items() if isinstance(v, dict | int)},
         "variables": {str(n): {k: v.attrs[k] for k in ("units", "column") if k in v.attrs} for n, v in table.items()},
     }
-    head = f"{value['product']}  {first} to {last}  mean of what is kept {value['mean']:.2f} {value['units']}"
+    kept = "nothing is kept" if value["mean"] is None else f"mean of what is kept {value['mean']:.2f} {value['units']}"
+    head = f"{value['product']}  {first} to {last}  {kept}"
     columns = [f"{n} ({', '.join(about.values())})" for n, about in value["variables"].items()]
     lines = [*describe_quality(table.attrs), "variables: " + ", ".join(columns)]
     answer(value, as_json, head, *lines, *([f"Table: {out}"] if out else []))
