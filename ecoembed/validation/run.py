@@ -157,7 +157,7 @@ def benchmark(
         "regressors": {name: model if isinstance(model, str) else repr(model) for name, model in models.items()},
         "quality": dict(quality) if quality else None,
         "rows": samples.rows,
-        "site_rows": samples.site_rows,
+        "site_rows": samples.site_rows if samples.rows["in"] > samples.rows["out"] else {},
         "sites_without_rows": samples.sites_without_rows,
         "feature_table": {key: frame.attrs[key] for key in _FROM_TABLE if key in frame.attrs},
         "samples": samples.digest,

@@ -42,6 +42,8 @@ def test_gives_the_arguments_of_benchmark(tmp_path):
     [
         ("regresors = ['ridge']\n" + GOOD, r"b\.toml: unknown key.*regresors.*Did you mean 'regressors'"),
         (GOOD + "latitud = 1", r"climatology\.latitud.*Did you mean 'latitude'"),
+        (GOOD + "[quality]\ncolumn = 'QC'\nmn = 0.75", r"quality\.mn.*Did you mean 'min'"),
+        (GOOD + "[quality]\ncolumn = 'QC'", r"key absent.*quality\.min"),
         (GOOD.replace('target = "GPP"', ""), "key absent.*target"),
         (GOOD.replace("target", "targte"), "unknown key.*targte.*Did you mean 'target'"),
         (GOOD.replace('["NIRv * SW"]', '"NIRv"'), r"features\.light: .*list"),

@@ -184,7 +184,7 @@ def test_a_feature_table_brings_its_sets():
     result = run(table, target="GPP_NT_VUT_REF", features=None)
     assert set(result.scores["features"]) == set(table.columns.unique(0)) - {"observed"}
     assert result.record["feature_table"] == {
-        key: table.attrs[key] for key in ("rows", "site_rows", "sites_without_rows", "left_out")
+        key: table.attrs[key] for key in ("rows", "site_rows", "sites_without_rows", "left_out", "flux")
     }
     union = run(table, target="GPP_NT_VUT_REF", features={"bands+meteo": ["bands", "meteo"]})
     assert union.record["features"]["bands+meteo"][:2] == ["bands.B04", "bands.B08"]

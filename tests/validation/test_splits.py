@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit
@@ -36,6 +38,27 @@ def test_folds_must_hold_every_row_once():
         make_folds(ShuffleSplit(3, random_state=0), SITES)
     with pytest.raises(TableError, match="does not fit"):
         make_folds(GroupKFold(5), SITES)
+
+
+def test_a_row_is_trained_on_once():
+    class Twice:
+        def split(self, X, y=None, groups=None):
+            for site in "abc":
+                train = np.flatnonzero(groups != site)
+                yield np.repeat(train, 2), np.flatnonzero(groups == site)
+
+    with pytest.raises(TableError, match="Twice: a fold trains on a row twice"):
+        make_folds(Twice(), SITES)
+
+
+def test_many_rows_of_many_sites_are_split_at_once():
+    """Sites are compared as numbers: as names, 100 000 rows of 150 sites would take minutes."""
+    sites = np.repeat([f"XX-{i:03d}" for i in range(150)], 700).astype(object)
+    start = time.process_time()
+    folds = make_folds("leave-site-out", sites)
+    assert label_of(folds, sites) == UNSEEN
+    assert time.process_time() - start < 10
+    assert all(set(sites[test]) == {f"XX-{k:03d}"} for k, (_, test) in enumerate(folds))
 
 
 def test_unknown_protocol():
