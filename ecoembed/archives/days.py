@@ -38,6 +38,12 @@ class Days:
         """Sum of the values that are there."""
         return np.bincount(self.number, np.nan_to_num(values), minlength=self.time.size)
 
+    def max(self, values: np.ndarray) -> np.ndarray:
+        """Greatest of the values that are there; 0 where none is above it."""
+        greatest = np.zeros(self.time.size)
+        np.maximum.at(greatest, self.number, np.nan_to_num(values))
+        return greatest
+
     def mean(self, values: np.ndarray, least: float = 1.0) -> np.ndarray:
         """Mean of the values that are there; NaN where they are fewer than the share `least` of a whole day."""
         present = self.count(~np.isnan(values))

@@ -15,11 +15,13 @@ import pandas as pd
 
 from ecoembed.archives.days import LEAST_PRESENT, group_days
 
-#: The centre of the day's radiation may lie this far from solar noon (clouds, a tilted sensor, coordinates), minutes.
+#: The centre of the radiation's peak may lie this far from solar noon (clouds, a tilted sensor, coordinates), minutes.
 TOLERANCE = 45.0
 #: A difference between summer and winter within these bounds, in minutes, is daylight saving.
 _CLOCK_CHANGE = (40.0, 80.0)
-_FEWEST_DAYS = 20
+_FEWEST_DAYS = 5
+#: The days that are looked at: from this quantile of a month's; and of them what is above this share of the maximum.
+_BRIGHT, _PEAK = 0.75, 0.8
 
 #: Below these it is night: short-wave radiation, W m-2, and photon flux, umol m-2 s-1 (the same light).
 DARK = {"SW_IN": 10.0, "PPFD_IN": 20.0}
@@ -40,7 +42,7 @@ class Night:
 def check_clock(
     radiation: pd.Series, minutes: int, where: str, longitude: float | None = None, utc_offset: float | None = None
 ) -> dict[str, float]:
-    """Compare the centre of each day's short-wave radiation with solar noon, and the summers with the winters.
+    """Compare the peak of bright days' short-wave radiation with solar noon, and the summers with the winters.
 
     Parameters
     ----------
@@ -56,12 +58,12 @@ def check_clock(
     Returns
     -------
     dict
-        ``days`` used; ``noon_error`` and ``summer_minus_winter``, in minutes, where they can be told.
+        ``days`` used, a quarter of all; ``noon_error`` and ``summer_minus_winter``, in minutes, where they can be told.
 
     Warns
     -----
     UserWarning
-        The centre lies more than 45 minutes from solar noon; summer and winter differ by about an hour.
+        The peak's centre lies more than 45 minutes from solar noon; summer and winter differ by about an hour.
     """
     time, centre = _centres(radiation, minutes)
     found: dict[str, float] = {"days": int(time.size)}
@@ -69,7 +71,8 @@ def check_clock(
         return found
     error = centre - 720.0 + equation_of_time(time)  # minutes after mean noon at the stamps' meridian
     if longitude is not None and utc_offset is not None:
-        found["noon_error"] = round(float(np.median(error)) - 4.0 * (15.0 * utc_offset - longitude), 1)
+        error = error - 4.0 * (15.0 * utc_offset - longitude)
+        found["noon_error"] = round(float(np.median(_wrapped(error))), 1)
         if abs(found["noon_error"]) > TOLERANCE:
             warnings.warn(
                 f"{where}: the centre of the day's radiation lies {found['noon_error']:+.0f} minutes from solar noon "
@@ -78,7 +81,7 @@ def check_clock(
                 UserWarning,
                 stacklevel=4,
             )
-    month = time.month
+    month, error = time.month, _wrapped(error)
     parts = [error[month.isin(months)] for months in ((5, 6, 7, 8), (11, 12, 1, 2))]
     if min(part.size for part in parts) >= _FEWEST_DAYS:
         shift = float(np.median(parts[0]) - np.median(parts[1]))
@@ -170,13 +173,27 @@ def _angle(time: pd.DatetimeIndex) -> np.ndarray:
 
 
 def _centres(radiation: pd.Series, minutes: int) -> tuple[pd.DatetimeIndex, np.ndarray]:
-    """Days with enough radiation, and the clock time, in minutes, of its centre."""
+    """The brightest quarter of each month's days, and the clock time, in minutes, of the centre of each one's peak.
+
+    Clouds of the afternoon, fog of the morning and a ridge beside the tower move the centre of a whole day's light by
+    an hour; the peak of a bright day (what is above four fifths of its maximum) they leave where it is. Time runs in a
+    circle, so that a peak at midnight, twelve hours wrong, is not split in two that cancel.
+    """
     index, values = pd.DatetimeIndex(radiation.index), radiation.to_numpy()
     days = group_days(index, minutes)
-    light = np.maximum(values, 0.0)
-    clock = index.hour.to_numpy() * 60.0 + index.minute.to_numpy() + minutes / 2
-    total = days.sum(light)
-    bright = (days.share(~np.isnan(values)) >= LEAST_PRESENT) & (total > 20.0 * days.steps)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        centre = days.sum(light * clock) / total
-    return pd.DatetimeIndex(days.time[bright]), centre[bright]
+    total = days.sum(np.maximum(values, 0.0))
+    light = (days.share(~np.isnan(values)) >= LEAST_PRESENT) & (total > 20.0 * days.steps)
+    time = pd.DatetimeIndex(days.time)
+    lit = pd.Series(np.where(light, total, np.nan), time)
+    bright = (lit >= lit.groupby([time.year, time.month]).transform("quantile", _BRIGHT)).to_numpy()
+    peak = np.maximum(np.nan_to_num(values) - _PEAK * days.max(values)[days.number], 0.0)
+    angle = 2 * np.pi * (index.hour.to_numpy() * 60.0 + index.minute.to_numpy() + minutes / 2) / 1440.0
+    centre = np.arctan2(days.sum(peak * np.sin(angle)), days.sum(peak * np.cos(angle))) * 1440.0 / (2 * np.pi)
+    return time[bright], centre[bright]
+
+
+def _wrapped(minutes: np.ndarray) -> np.ndarray:
+    """Times of day within twelve hours of their own mean, so that their median is not that of midnight's two sides."""
+    angle = 2 * np.pi * minutes / 1440.0
+    middle = np.arctan2(np.sin(angle).mean(), np.cos(angle).mean()) * 1440.0 / (2 * np.pi)
+    return np.asarray((minutes - middle + 720.0) % 1440.0 - 720.0 + middle)

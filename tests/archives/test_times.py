@@ -71,7 +71,7 @@ def test_daylight_saving_without_a_trace_in_the_stamps_is_seen_by_the_sun(tmp_pa
     table["SW_IN_F"] = np.where(summer, towers.sunshine(time, shift=1.0), towers.sunshine(time))
     with pytest.warns(UserWarning, match=r"XX-T01: the sun stands \d+ minutes later from May to August"):
         flux = open_flux(towers.write(tmp_path, table))
-    assert 50 < flux.attrs["sun"]["summer_minus_winter"] < 70
+    assert 45 < flux.attrs["sun"]["summer_minus_winter"] < 75  # the fake sun keeps to its mean
 
 
 @pytest.mark.parametrize(("shift", "said"), [(1.0, r"\+(5|6)\d minutes"), (-1.0, r"-(5|6)\d minutes")])
@@ -95,10 +95,11 @@ def test_the_right_clock_passes(tmp_path: Path) -> None:
     assert flux.attrs["utc_offset"] == 1.0
 
 
-@given(st.floats(-60, 60), st.floats(-180, 180), st.floats(-0.4, 0.4))
+@given(st.floats(-60, 78), st.floats(-180, 180), st.floats(-0.4, 0.4), st.floats(-11.9, 11.9))
 @settings(max_examples=30, deadline=None)
-def test_the_clock_error_is_found_to_the_minute(latitude: float, longitude: float, beyond: float) -> None:
-    """pvlib's own sun, anywhere, in any offset that follows the meridian to 24 minutes."""
+@pytest.mark.filterwarnings("ignore:anywhere")
+def test_the_clock_error_is_found_to_the_minute(latitude: float, longitude: float, beyond: float, wrong: float) -> None:
+    """pvlib's own sun, anywhere, midnight sun too, in any offset near the meridian's; and however wrong it is told."""
     from pvlib.location import Location
 
     offset = longitude / 15 + beyond
@@ -108,8 +109,29 @@ def test_the_clock_error_is_found_to_the_minute(latitude: float, longitude: floa
     light = pd.Series(1000 * np.sin(np.radians(np.maximum(sun, 0))), time)
     found = check_clock(light, 30, "anywhere", longitude, offset)
     assert abs(found["noon_error"]) < 3
+    misled = check_clock(light, 30, "anywhere", longitude, offset + wrong)["noon_error"]
+    assert abs((misled + 60 * wrong + 720) % 1440 - 720) < 3
     dark = below_horizon(time, 30, latitude, longitude, offset)
     assert (dark == (sun <= 0)).mean() > 0.97
+
+
+@pytest.mark.parametrize("days", [25, 365])
+@pytest.mark.parametrize("weather", ["storms of summer afternoons", "fog of winter mornings", "a ridge in the west"])
+def test_weather_and_shade_are_no_wrong_clock(weather: str, days: int) -> None:
+    rng, time = np.random.default_rng(5), towers.halfhours("2019-01-01" if days > 99 else "2019-06-01", days)
+    hour, often = time.hour.to_numpy(), (rng.random(days) < 0.7)[np.arange(time.size) // 48]
+    dim = {
+        "storms of summer afternoons": often & (hour >= 13) & time.month.isin(range(5, 11)),
+        "fog of winter mornings": often & (hour < 11) & time.month.isin([11, 12, 1, 2]),
+        "a ridge in the west": hour >= 16,
+    }[weather]
+    light = pd.Series(towers.sunshine(time) * np.where(dim, 0.3, 1.0), time)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        found = check_clock(light, 30, "anywhere", towers.LONGITUDE, towers.OFFSET)
+    assert abs(found["noon_error"]) < 25
+    with pytest.warns(UserWarning, match="from solar noon"):
+        check_clock(light, 30, "anywhere", towers.LONGITUDE, towers.OFFSET + 1)
 
 
 def test_night_by_the_first_light_that_was_measured() -> None:
