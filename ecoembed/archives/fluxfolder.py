@@ -6,7 +6,7 @@ its content names. An own table or collection is described by the TOML of the sa
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,9 +31,12 @@ def site_files(folder: Path, site: str) -> SiteFiles:
     """
     named: list[Path] = []
     own: list[Path] = []
-    for path in _files(folder):
-        if site in _sites(path, {site}):
-            (own if _description(path).is_file() else named).append(path)
+    lost: list[str] = []
+    for path, description, sites in _found(folder, {site}):
+        if isinstance(sites, EcoembedError):
+            lost.append(str(sites))
+        elif site in sites:
+            (named if description is None else own).append(path)
     if len(own) > 1 or (own and named) or not own + named:
         example = f"FLX_{site}_FLUXNET2015_FULLSET_2019-2020_1-4.zip"
         raise FileError(
@@ -41,13 +44,22 @@ def site_files(folder: Path, site: str) -> SiteFiles:
             where=f"{site} in {folder.name}/",
             found=", ".join(path.name for path in own + named) or "none",
             expected=f"files named like {example}, or one own table beside its TOML",
+            remedy=f"Among those that cannot be read: {' '.join(lost)}" if lost and not own + named else None,
         )
-    return SiteFiles(tuple(named)) if named else SiteFiles((own[0],), _description(own[0]))
+    return SiteFiles(tuple(named)) if named else SiteFiles((own[0],), own[0].with_suffix(".toml"))
 
 
-def foreign_files(folder: Path, sites: Collection[str]) -> list[str]:
-    """Names of the files that belong to none of `sites`."""
-    return [path.name for path in _files(folder) if not _sites(path, sites)]
+def foreign_files(folder: Path, sites: Collection[str]) -> dict[str, str]:
+    """Names of the files that belong to none of `sites`, and why."""
+    reasons = {}
+    for path, _, found in _found(folder, sites):
+        if isinstance(found, EcoembedError):
+            reasons[path.name] = str(found)
+        elif not found & set(sites):
+            reasons[path.name] = f"of {', '.join(sorted(found))}" if found else "names no site of the study"
+    tables = {path.with_suffix("") for path in _files(folder)}
+    lonely = [path for path in folder.glob("[!.]*.toml") if path.with_suffix("") not in tables]
+    return reasons | {path.name: "a description without its table" for path in sorted(lonely)}
 
 
 def _files(folder: Path) -> list[Path]:
@@ -55,21 +67,21 @@ def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("[!.]*") if path.suffix.lower() != ".toml")
 
 
-def _description(path: Path) -> Path:
-    return path.with_suffix(".toml")
+def _found(folder: Path, sites: Collection[str]) -> Iterator[tuple[Path, Path | None, set[str] | EcoembedError]]:
+    """Each file with its description and the sites that it is of, or the error that hides them."""
+    for path in _files(folder):
+        description = path.with_suffix(".toml")
+        words = set(path.name.split(".")[0].split("_"))
+        if description.is_file():
+            yield path, description, _named_within(path, description)
+        elif named := {word for word in words if word in sites or (len(word) == 6 and word[2] == "-")}:
+            yield path, None, named  # opened by whom it belongs to, who is told what is wrong with it
+        else:
+            yield path, None, _named_within(path, None)
 
 
-def _sites(path: Path, sites: Collection[str]) -> set[str]:
-    """Those of `sites` whose file it is."""
-    described = _description(path).is_file()
-    words = set(path.name.split(".")[0].split("_"))
-    if words & set(sites) and not described:
-        return words & set(sites)
-    if any(len(word) == 6 and word[2] == "-" for word in words) and not described:
-        return set()  # another site's
+def _named_within(path: Path, description: Path | None) -> set[str] | EcoembedError:
     try:
-        tables = find_tables(path, _description(path) if described else None)
-    except EcoembedError:
-        return set()  # named as foreign; a file that names its site is opened, and then its error is told
-    found = {str(table.site) for table in tables if table.site}
-    return found & set(sites) if found else words & set(sites)
+        return {str(table.site) for table in find_tables(path, description) if table.site}
+    except EcoembedError as error:
+        return error

@@ -57,7 +57,7 @@ def open_flux(
         ``RECO_NT`` and ``NEE`` are made here from half-hourly net exchange where the file has no such column.
     min_qc : float
         Least share (0 to 1) of the day's half-hours that were measured or gap-filled with good quality. Half-hours are
-        kept if measured or filled with good quality. 0 keeps all.
+        kept if measured or filled with good quality (of ``..._MEAN``: in this share of its versions). 0 keeps all.
     resolution : {"DD", "HH", "WW", "MM", "YY"}
         Days come from a daily table if there is one, else from half-hours or hours. ``HH`` also reads hours.
     site : str, optional

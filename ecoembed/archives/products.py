@@ -100,6 +100,14 @@ def find_clock(layout: Layout, resolution: str, part: Part) -> Clock:
         No time stamps, or a single one that may mark the start as well as the end.
     """
     stamps = [name for name in STAMPS if name in layout.columns]
+    if stamps and resolution not in RESOLUTIONS and _digits(_stamps(layout, stamps[0])) == 12:
+        raise ProductError(
+            "averaging periods that are neither half-hours nor hours",
+            where=part.name,
+            found=", ".join(layout.rows[0][:2]),
+            expected="periods of 30 or 60 minutes",
+            remedy="Average it to half-hours",
+        )
     if not stamps or resolution not in RESOLUTIONS:
         raise ProductError(
             "no time stamps that can be read",

@@ -21,6 +21,9 @@ EDDYPRO = (
 )
 
 
+TEN_MINUTES = "TIMESTAMP_START,TIMESTAMP_END,FC\n201901010000,201901010010,1\n201901010010,201901010020,1\n"
+
+
 def _days(change: Callable[[pd.DataFrame], pd.DataFrame] = lambda table: table) -> str:
     return change(fakes.daily()).to_csv(index=False)
 
@@ -64,6 +67,12 @@ WRONG = {
         lambda: "TIMESTAMP,NEE\n201901010115,1\n201901010145,1\n",
         [],
         "start or the end",
+    ),
+    "ten minutes": (
+        "XX-T01.csv",
+        lambda: TEN_MINUTES,
+        [],
+        "neither half-hours nor hours.*201901010000, 201901010010",
     ),
     "a web page": (DAY, lambda: "<!DOCTYPE html>", [], "a web page"),
     "an absent description": (DAY, _days, ["--description", "absent.toml"], "absent.toml: no such file"),
