@@ -101,30 +101,32 @@ def embed(folder: Path, site: str, cubes: Path, config: StudyConfig) -> None:
     stage(output, [cubes], parameters, make)
 
 
-def flux_table(folder: Path, site: str, sites: gpd.GeoDataFrame, config: StudyConfig) -> Path:
+def flux_table(folder: Path, site: str, sites: gpd.GeoDataFrame, config: StudyConfig) -> None:
     """flux/ -> series/SITE.flux.zarr: the site's daily fluxes and drivers, checked and accounted for."""
     from ecoembed.archives.fluxfolder import site_files
     from ecoembed.archives.fluxnet import open_flux
     from ecoembed.cubes.store import save_series
 
     files, output = site_files(folder / "flux", site), folder / "series" / f"{site}.flux.zarr"
-    place: dict[str, Any] = {name: float(sites.loc[site, name]) for name in ("latitude", "longitude", "utc_offset")}
-    if not math.isfinite(place["utc_offset"]):
-        remedy = "Give the hours that its local standard time is ahead of UTC"
-        raise TableError("no UTC offset", where=f"{site}, utc_offset in the site table", found="empty", remedy=remedy)
+    row = sites.loc[site]
+    # NaN is what no JSON holds, and what the file may know better
+    place = {name: float(row[name]) for name in ("latitude", "longitude", "utc_offset") if math.isfinite(row[name])}
     asked = config.flux
 
     def make() -> None:
         flux = open_flux(
             files.paths, asked.target, asked.min_qc, agreement=asked.agreement, site=site,
-            description=files.description, **place,
+            description=files.description, **place,  # type: ignore[arg-type]
         )  # fmt: skip
+        if not math.isfinite(flux.attrs["utc_offset"]):
+            remedy = "Give the hours that its local standard time is ahead of UTC"
+            where = f"{site}, utc_offset in the site table"
+            raise TableError("no UTC offset", where=where, found="empty", remedy=remedy)
         if not flux.attrs["rows"]["out"]:
             raise TableError(f"no day of {flux.attrs['target']} is left", where=site, found=flux.attrs["rows"])
         save_series({"flux": flux}, output)
 
     stage(output, [*files.paths, *filter(None, [files.description])], {**asked.model_dump(), **place}, make)
-    return output
 
 
 def site_footprint(
@@ -165,6 +167,9 @@ def site_footprint(
         halfhours = open_halfhours(flux, site=site, description=description)
     except (ProductError, VariableError) as reason:  # no half-hours in the files, or not the variables
         return disc.assign_attrs(fallback=str(reason))
+    if not math.isfinite(row["utc_offset"]):
+        row = row.copy()
+        row["utc_offset"] = halfhours.attrs["utc_offset"]  # an own table knows it
     return tower_footprint(row, halfhours, grid, model=config.model, period=config.period, radius=config.radius)
 
 

@@ -35,15 +35,15 @@ class StudyRun:
         Site -> why it is not in the benchmark.
     fallbacks : dict
         Site -> why its footprint is a disc.
-    foreign : list of str
-        Files in `flux/` that belong to no site of the study.
+    foreign : dict
+        File in `flux/` that belongs to no site of the study -> why.
     """
 
     folder: Path
     benchmark: Benchmark
     failures: dict[str, str]
     fallbacks: dict[str, str]
-    foreign: list[str]
+    foreign: dict[str, str]
 
     @property
     def report(self) -> Path:
@@ -122,7 +122,7 @@ class Study:
         from ecoembed.embeddings.encode import load_encoder
         from ecoembed.validation.save import refuse_foreign
 
-        out = self.folder / "runs" / self.config.flux.target[0] / self.config.benchmark.protocol
+        out = self.folder / "runs" / "+".join(self.config.flux.target) / self.config.benchmark.protocol
         refuse_foreign(out)
         if len(self.sites) < 2:
             remedy = "Add sites; for the series of one tower use ecoembed cube, embed and extract"
@@ -133,13 +133,13 @@ class Study:
         if len(done) < 2:
             raise StudyError(f"{len(failures)} of {len(self.sites)} sites failed, too few are left", found=listed)
         try:
-            result, without_rows = self._benchmark(done)
+            foreign = foreign_files(self.folder / "flux", self.sites.index)
+            result, without_rows = self._benchmark(done, failures | {f"flux/{k}": why for k, why in foreign.items()})
             fallbacks = self._save(result, out)
         except EcoembedError as error:
             if not failures:
                 raise
             raise StudyError(f"{error} Besides, {len(failures)} sites failed", found=listed) from None
-        foreign = foreign_files(self.folder / "flux", self.sites.index)
         return StudyRun(out, result, failures | without_rows, fallbacks, foreign)
 
     def _run_sites(self, scheduler: str) -> tuple[list[str], dict[str, str]]:
@@ -155,20 +155,22 @@ class Study:
                 failures[site] = f"{type(error).__name__}: {error} (not an expected error: please report it)"
         return sorted(done), failures
 
-    def _benchmark(self, sites: list[str]) -> tuple[Benchmark, dict[str, str]]:
-        """The benchmark over these sites, and why some of them have no day in it."""
+    def _benchmark(self, sites: list[str], outside: dict[str, str]) -> tuple[Benchmark, dict[str, str]]:
+        """The benchmark over these sites, whose record says what is `outside`; and why some of them have no day."""
         from ecoembed.validation.run import benchmark
 
         table = self.features(sites)
+        without_rows = table.attrs["sites_without_rows"]
+        table.attrs["sites_without_rows"] = outside | without_rows
         result = benchmark(
             table,
-            self.config.flux.target[0],
+            table.attrs["target"],
             features=self._feature_sets(table),
             regressors=list(self.config.benchmark.regressors),
             protocol=self.config.benchmark.protocol,
             seed=self.config.study.seed,
         )
-        return result, table.attrs["sites_without_rows"]
+        return result, without_rows
 
     def _feature_sets(self, table: pd.DataFrame) -> dict[str, list[str]]:
         """The feature sets to compare, ``a+b`` united; of the default ones those that the towers' drivers allow."""

@@ -61,7 +61,8 @@ def test_towers_of_four_products_are_compared_in_one_study(copy):
     flux = copy / "flux"
     for kind, table in members(copy, "XX-V01").items():
         table.to_csv(flux / f"FLX_XX-V01_FLUXNET2015_FULLSET_{kind}_2019-2019_1-4.csv", index=False)
-    with_fluxes(members(copy, "XX-V02")).to_csv(flux / "FLX_XX-V02_FLUXNET2015_FULLSET_HH_2019-2019_1-4.csv", index=False)
+    halfhours = with_fluxes(members(copy, "XX-V02"))
+    halfhours.to_csv(flux / "FLX_XX-V02_FLUXNET2015_FULLSET_HH_2019-2019_1-4.csv", index=False)
     days = members(copy, "XX-V03")["DD"].apply(pd.to_numeric)
     days.to_excel(flux / "FLX_XX-V03_FLUXNET2015_SUBSET_DD_2019-2019_1-4.xlsx", index=False)
     half = with_fluxes(members(copy, "XX-V04"))
@@ -80,7 +81,10 @@ def test_towers_of_four_products_are_compared_in_one_study(copy):
         }
     )
     own.fillna(-9999).to_csv(flux / "tower.csv", index=False)
-    offset = float(open_study(copy).sites.loc["XX-V04", "utc_offset"])
+    sites = pd.read_csv(copy / "sites.csv", dtype=str).set_index("site_id")
+    offset = float(sites.loc["XX-V04", "utc_offset"])
+    sites.loc["XX-V04", "utc_offset"] = ""  # the description knows it
+    sites.to_csv(copy / "sites.csv")
     (flux / "tower.toml").write_text(OWN.format(site="XX-V04", offset=offset))
     (flux / "FLX_ZZ-Zzz_FLUXNET2015_FULLSET_DD_2019-2019_1-4.csv").write_text("TIMESTAMP\n")
     (copy / "study.toml").write_text(
@@ -91,7 +95,7 @@ def test_towers_of_four_products_are_compared_in_one_study(copy):
     run = open_study(copy).run()
 
     assert not run.failures
-    assert run.foreign == ["FLX_ZZ-Zzz_FLUXNET2015_FULLSET_DD_2019-2019_1-4.csv"]
+    assert run.foreign == {"FLX_ZZ-Zzz_FLUXNET2015_FULLSET_DD_2019-2019_1-4.csv": "of ZZ-Zzz"}
     account = run.benchmark.record["feature_table"]["flux"]
     assert {site: about["target"] for site, about in account.items()} == {
         **dict.fromkeys(("XX-V01", "XX-V02", "XX-V03"), "GPP_NT_VUT_REF"),
@@ -114,8 +118,28 @@ def test_towers_of_four_products_are_compared_in_one_study(copy):
     assert "no half-hourly" in run.fallbacks["XX-V03"]
     assert "absent" in run.fallbacks["XX-V04"]  # neither heat flux nor pressure, so no Obukhov length
     html = run.report.read_text(encoding="utf-8")
-    assert "own table HH" in html
+    for words in ("own table HH", "GPP_NT_VUT_REF or GPP_NT", "flux/FLX_ZZ-Zzz"):
+        assert words in html
+    assert run.report.parent.parent.name == "GPP_NT_VUT_REF+GPP_NT"
     printed = run_cli("run", copy)
     assert printed.returncode == 0, printed.stderr
-    assert "NO SITE OF THE STUDY flux/FLX_ZZ-Zzz" in printed.stderr
+    assert "OF NO SITE flux/FLX_ZZ-Zzz" in printed.stderr
     assert "own table" in printed.stdout
+
+
+def test_what_hides_a_site_is_told(copy):
+    """A wrong TOML hides whose table it is: the site that has none is told what could not be read."""
+    flux = copy / "flux"
+    members(copy, "XX-V04")
+    (flux / "tower.csv").write_text("a,b\n1,2\n")
+    (flux / "tower.toml").write_text('site = "XX-V04"\n[time]\ncolum = "a"\n')
+    (flux / "lonely.toml").write_text("")
+    (flux / "notes.csv").write_text("to,do\n1,2\n")
+    run = open_study(copy).run()
+    assert list(run.failures) == ["XX-V04"]
+    assert "no flux file" in run.failures["XX-V04"]
+    assert "Did you mean 'column'?" in run.failures["XX-V04"]
+    assert set(run.foreign) == {"tower.csv", "lonely.toml", "notes.csv"}
+    html = run.report.read_text(encoding="utf-8")
+    for words in ("XX-V04", "flux/lonely.toml", "flux/notes.csv"):
+        assert words in html

@@ -52,8 +52,8 @@ def run(study: Path | None = None, /, *, scheduler: str = "threads", as_json: Js
             kept = f", {about['negative']} of these below zero" if about["negative"] else ""
             print(f"{site} {about['target']} ({about['product']}): {describe_rows(about['rows'], 'days')}{kept}")
         _score_table(outcome.benchmark)
-    for name in outcome.foreign:
-        print(f"NO SITE OF THE STUDY flux/{name}", file=sys.stderr)
+    for name, reason in outcome.foreign.items():
+        print(f"OF NO SITE flux/{name}: {reason}", file=sys.stderr)
     for site, reason in outcome.fallbacks.items():
         print(f"DISC INSTEAD OF FOOTPRINT {site}: {reason}", file=sys.stderr)
     for site, error in outcome.failures.items():

@@ -39,8 +39,8 @@ def turbulence(
         Over ``time``, the start of the half-hour in local standard time, from
         :func:`~ecoembed.archives.fluxnet.open_halfhours` or under its names (``units.HALF_HOURLY``; another ``units``
         attribute is converted). Needed: USTAR, WD, and MO_LENGTH or else H, TA and PA. Used where present: LE
-        (moisture's part of the buoyancy), V_SIGMA, WS (else roughness follows from canopy height), SW_IN, SW_IN_POT.
-        Missing values are NaN and stay NaN.
+        (moisture's part of the buoyancy), V_SIGMA, WS (where it is absent or empty roughness follows from canopy
+        height), SW_IN, SW_IN_POT. Missing values are NaN and stay NaN.
     site : mapping, such as a row of the site table
         ``measurement_height`` and ``canopy_height`` in m, or ``aerodynamic_height`` (above displacement) where it is
         known; ``latitude`` in degree, and ``longitude`` and ``utc_offset`` (h) where radiation is not measured.
@@ -58,7 +58,7 @@ def turbulence(
     Raises
     ------
     VariableError
-        If a needed variable is absent, or a height.
+        If a needed variable is absent, or a height, or no half-hour is daytime.
     FootprintError
         If the sensor is below the displacement height.
     UnitError
@@ -73,9 +73,9 @@ def turbulence(
         halfhours = halfhours.isel(time=np.flatnonzero(bright))
     given: dict[str, Any] = {}
     given["zm"], notes["zm"] = _height(site)
-    given["ustar"], given["wind_dir"] = _values(halfhours, "USTAR"), (_values(halfhours, "WD") + north) % 360
-    if "WS" in halfhours:
-        given["umean"], notes["umean"] = _values(halfhours, "WS"), "WS"
+    given["ustar"], given["wind_dir"] = _values(halfhours, "USTAR"), _turned(_values(halfhours, "WD"), north)
+    if "WS" in halfhours and not np.isnan(wind := _values(halfhours, "WS")).all():
+        given["umean"], notes["umean"] = wind, "WS"
     else:
         given["z0"] = roughness_length(_site_heights(site, "canopy_height")[0])
         notes["z0"] = f"estimated: {ROUGHNESS} x canopy height (no WS)"
@@ -97,7 +97,7 @@ def daytime(halfhours: xr.Dataset, site: Mapping[str, Any]) -> tuple[NDArray[np.
     Raises
     ------
     VariableError
-        If nothing is known for any.
+        If nothing is known for any, or none is daytime.
     """
     place = {name: _number(site, name) for name in ("latitude", "longitude", "utc_offset")}
     light, sources = np.full(halfhours.sizes["time"], np.nan), []
@@ -123,7 +123,11 @@ def daytime(halfhours: xr.Dataset, site: Mapping[str, Any]) -> tuple[NDArray[np.
     bright = light > DAYTIME_RADIATION
     sources += [f"{unknown} unknown, left out"] if unknown else []
     note = f"{int(bright.sum())} of {bright.size}: daytime, radiation > {DAYTIME_RADIATION:g} W m-2"
-    return bright, f"{note} ({', '.join(sources)})"
+    note = f"{note} ({', '.join(sources)})"
+    if not bright.any():
+        remedy = "Take day and night with when='all' (--when all)"
+        raise VariableError("no half-hour of daytime", where=_name(site), found=note, remedy=remedy)
+    return bright, note
 
 
 def _sunless(halfhours: xr.Dataset, place: Mapping[str, float]) -> NDArray[np.bool_]:
@@ -139,15 +143,21 @@ def step_minutes(halfhours: xr.Dataset) -> int:
 
 
 def _height(site: Mapping[str, Any]) -> tuple[float, str]:
-    """Measurement height above displacement, m, and where it comes from."""
+    """Measurement height above displacement, m, and where it comes from.
+
+    The two heights go before an aerodynamic height, which another source than theirs may have added to the table.
+    """
     known = _number(site, "aerodynamic_height")
-    if np.isfinite(known):
+    heights = [_number(site, name) for name in ("measurement_height", "canopy_height")]
+    if np.isfinite(known) and not np.isfinite(heights).all():
         zm, note = known, f"{known:.2f} m = aerodynamic height of the site table"
         found, expected = f"aerodynamic height {known:g} m", "> 0 m"
     else:
         sensor, canopy = _site_heights(site, "measurement_height", "canopy_height")
         zm = sensor - displacement_height(canopy)
         note = f"{zm:.2f} m = measurement height less {DISPLACEMENT} x canopy height {canopy:g} m"
+        if abs(known - zm) > 0.1 * zm:
+            note += f" (the site table's aerodynamic height, {known:.2f} m, is not used)"
         found = f"measurement height {sensor:g} m, canopy {canopy:g} m"
         expected = f"measurement height > {DISPLACEMENT} x canopy height"
     if zm <= 0:
@@ -187,22 +197,34 @@ def _obukhov(halfhours: xr.Dataset) -> tuple[Array, str]:
     inputs = ("USTAR", "H", "TA", "PA")
     if "MO_LENGTH" in halfhours and any(name not in halfhours for name in inputs):
         return _values(halfhours, "MO_LENGTH"), "MO_LENGTH"
-    latent = _values(halfhours, "LE") if "LE" in halfhours else np.full(halfhours.sizes["time"], np.nan)
+    measured, latent = _values_or_nan(halfhours, "MO_LENGTH"), _values_or_nan(halfhours, "LE")
     dry = np.isnan(latent)
     ustar, sensible, temperature, pressure = (_values(halfhours, name) for name in inputs)
     estimate = obukhov_length(ustar, sensible, temperature, pressure, np.where(dry, 0.0, latent))
-    how = ", ".join(inputs) + ("" if dry.all() else ", LE") + (f" ({int(dry.sum())} without LE)" if dry.any() else "")
+    used = np.isnan(measured) & ~np.isnan(estimate)
+    without, moist = int((used & dry).sum()), bool((used & ~dry).any())
+    how = ", ".join(inputs) + (", LE" if moist else "") + (f" ({without} without LE)" if without else "")
     return _measured(halfhours, "MO_LENGTH", estimate, how)
 
 
 def _measured(halfhours: xr.Dataset, name: str, estimate: Array, how: str) -> tuple[Array, str]:
     """The measured variable, with the estimate where it is missing, and a note that says how often."""
-    measured = _values(halfhours, name) if name in halfhours else np.full(estimate.shape, np.nan)
+    measured = _values_or_nan(halfhours, name)
     missing = np.isnan(measured)
     if missing.all():
         return estimate, f"estimated: {how}"
-    note = f"{name}, estimated in {int(missing.sum())} of {missing.size} half-hours: {how}" if missing.any() else name
+    filled = int((missing & ~np.isnan(estimate)).sum())
+    note = f"{name}, estimated in {filled} of {missing.size} half-hours: {how}" if filled else name
     return np.where(missing, estimate, measured), note
+
+
+def _turned(wind_dir: Array, north: float) -> Array:
+    """Wind directions on the grid. One that is no direction stays as it is, to be counted and not folded into one."""
+    return np.where((wind_dir >= 0) & (wind_dir <= 360), (wind_dir + north) % 360, wind_dir)
+
+
+def _values_or_nan(halfhours: xr.Dataset, name: str) -> Array:
+    return _values(halfhours, name) if name in halfhours else np.full(halfhours.sizes["time"], np.nan)
 
 
 def _values(halfhours: xr.Dataset, name: str) -> Array:

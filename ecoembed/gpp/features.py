@@ -44,7 +44,7 @@ def feature_table(
     sites : geopandas.GeoDataFrame
         `Sites`; latitude, ``igbp`` and ``utc_offset`` are read.
     target : str or sequence of str, default "GPP_NT_VUT_REF"
-        Names that a flux table's target may have, where the products differ; the first names the column.
+        Names that a flux table's target may have, where the products differ; the column is named by those that occur.
     min_coverage : float, default 0.5
         The least share of the footprint that must be valid, in every series.
 
@@ -69,8 +69,8 @@ def feature_table(
     kept, it would drop every row of that site.
     """
     check_sites(sites)
-    targets = (target,) if isinstance(target, str) else tuple(target)
     names = _common_sets(series, flux, sites)
+    name = _target_name((target,) if isinstance(target, str) else tuple(target), {s: flux[s] for s in series})
     drivers, left_out = _available(names, {site: flux[site] for site in series})
     site_rows: dict[str, dict[str, int]] = {}
     parts = []
@@ -78,7 +78,7 @@ def feature_table(
         offset = _utc_offset(site, sites, check_flux(flux[site], where=site))
         rows: Counter[str] = Counter()
         acquisitions = _usable(series[site], offset, min_coverage, rows)
-        parts.append(_with_flux(site, acquisitions, flux[site], targets, drivers, rows))
+        parts.append(_with_flux(site, acquisitions, flux[site], name, drivers, rows))
         site_rows[site] = {**rows, "out": len(parts[-1])}
     table = pd.concat(parts).sort_index()
     pooled = pool_rows(site_rows.values())
@@ -90,10 +90,19 @@ def feature_table(
         warnings.warn(reason, stacklevel=2)
     table.attrs = {
         "rows": pooled, "site_rows": site_rows, "sites_without_rows": without, "left_out": left_out,
-        "target": targets[0], "units": _common_unit(flux, site_rows),
+        "target": name, "units": _common_unit(flux, site_rows),
         "flux": {site: {k: flux[site].attrs.get(k) for k in _ACCOUNT} for site in site_rows},
     }  # fmt: skip
     return check_feature_table(table)
+
+
+def _target_name(wanted: tuple[str, ...], flux: Mapping[str, xr.Dataset]) -> str:
+    """The targets that the sites have, in the order wanted."""
+    own = {site: str(table.attrs["target"]) for site, table in flux.items()}
+    for site, name in own.items():
+        if name not in wanted or name not in flux[site]:
+            raise TableError("target absent from the flux table", where=site, found=name, expected=" or ".join(wanted))
+    return " or ".join(name for name in wanted if name in own.values())
 
 
 def _common_unit(flux: Mapping[str, xr.Dataset], sites: Collection[str]) -> str:
@@ -197,12 +206,10 @@ def _usable(sets: Mapping[str, xr.Dataset], offset: float, min_coverage: float, 
 
 
 def _with_flux(
-    site: str, table: pd.DataFrame, flux: xr.Dataset, targets: Sequence[str], drivers: list[str], rows: Counter[str]
+    site: str, table: pd.DataFrame, flux: xr.Dataset, target: str, drivers: list[str], rows: Counter[str]
 ) -> pd.DataFrame:
     """Put the target and the drivers beside the features of each local day; index (site, date)."""
-    own, target = flux.attrs["target"], targets[0]
-    if own not in targets:
-        raise TableError("another target", where=site, found=own, expected=" or ".join(targets))
+    own = flux.attrs["target"]
     daily = flux[[own, *drivers]].to_dataframe()[[own, *drivers]].rename(columns={own: target})
     daily.index = pd.DatetimeIndex(daily.index).as_unit("ns")
     inside = table.index.isin(daily.index)

@@ -114,6 +114,40 @@ def test_without_wind_speed_roughness_comes_from_the_canopy(halfhours):
     assert (displacement_height(10.0), roughness_length(10.0)) == (pytest.approx(6.7), pytest.approx(1.5))
 
 
+def test_an_empty_wind_speed_counts_as_none(halfhours):
+    empty = halfhours.assign(WS=(halfhours["WS"] * np.nan).assign_attrs(units="m s-1"))
+    assert "umean" not in turbulence(empty, SITE)
+    assert turbulence(empty, SITE)["z0"] == turbulence(halfhours.drop_vars("WS"), SITE)["z0"]
+
+
+def test_only_what_an_estimate_fills_is_called_estimated(halfhours):
+    """Where USTAR is missing too, the estimate of MO_LENGTH is as missing as the measurement."""
+    measured = np.full(96, -33.0)
+    measured[22:26] = np.nan
+    halfhours["MO_LENGTH"] = ("time", measured.copy(), {"units": "m"})
+    halfhours["LE"] = ("time", np.where(np.arange(96) < 24, 50.0, np.nan), {"units": "W m-2"})
+    size = int((halfhours["SW_IN"] > 20).sum())
+    note = turbulence(halfhours, SITE)["notes"]["ol"]
+    assert note == f"MO_LENGTH, estimated in 4 of {size} half-hours: USTAR, H, TA, PA, LE (2 without LE)"
+    halfhours["USTAR"][22:26] = np.nan
+    assert turbulence(halfhours, SITE)["notes"]["ol"] == "MO_LENGTH"
+
+
+def test_what_is_no_direction_is_counted_and_not_turned_into_one(halfhours):
+    halfhours["WD"][20:23] = [-50.0, 400.0, -6999.0]
+    arguments = turbulence(halfhours, SITE, north=2.0)
+    grid = {"x": np.arange(-200.0, 201, 10), "y": np.arange(-200.0, 201, 10)}
+    excluded = json.loads(footprint_climatology(**arguments, grid=grid).attrs["excluded"])
+    assert excluded == {"wind_dir not in 0 to 360 degree": 3}
+
+
+def test_a_file_of_nights_is_said_to_hold_no_day(halfhours):
+    night = halfhours.assign(SW_IN=xr.zeros_like(halfhours["SW_IN"]).assign_attrs(units="W m-2"))
+    with pytest.raises(VariableError, match=r"no half-hour of daytime \(found 0 of 96: .*when='all'"):
+        turbulence(night, SITE)
+    assert len(turbulence(night, SITE, when="all")["ustar"]) == 96
+
+
 def test_gaps_stay_gaps(halfhours):
     halfhours["USTAR"][22:26] = np.nan
     arguments = turbulence(halfhours, SITE)
@@ -161,6 +195,14 @@ def test_aerodynamic_height_of_the_site_table_is_used_where_it_is_known(halfhour
         turbulence(halfhours.drop_vars("WS"), site)
     with pytest.raises(FootprintError, match=r"XX-V01: .*found aerodynamic height -1 m"):
         turbulence(halfhours, site.replace("2.57", "-1"))
+
+
+def test_heights_go_before_an_aerodynamic_height_that_contradicts_them(halfhours):
+    plain = turbulence(halfhours, SITE)
+    other = turbulence(halfhours, {**SITE, "aerodynamic_height": 0.5 * plain["zm"]})
+    assert other["zm"] == plain["zm"]
+    assert "is not used" in other["notes"]["zm"]
+    assert "aerodynamic" not in turbulence(halfhours, {**SITE, "aerodynamic_height": plain["zm"]})["notes"]["zm"]
 
 
 def test_moisture_enters_where_latent_heat_is_there(halfhours):
