@@ -141,7 +141,7 @@ def test_report_names_the_sites_without_a_row(tmp_path):
 
 
 def test_report_without_a_lost_site_speaks_of_none(result, tmp_path):
-    assert "contribute no row" not in write_report(result, tmp_path / "r.html").read_text()
+    assert "Not in this comparison" not in write_report(result, tmp_path / "r.html").read_text()
 
 
 def test_the_best_is_held_against_light():
