@@ -109,6 +109,7 @@ def open_flux(
     if chosen.column is None and not sub_daily:
         raise VariableError(f"{chosen.name} is made from half-hours", where=table.name, found=table.describe())
     series = fluxtable.read_series(table, fluxtable.wanted_columns(table, chosen))
+    fluxtable.check_bounds(series, chosen, site)
     fluxtable.add_closure(series, min_qc)
     fluxtable.check_sun(series, site, position)
     series.flags = sub_daily and not chosen.ensemble
@@ -118,6 +119,8 @@ def open_flux(
         check_quality(series.values["quality"], series.flags, f"{table.name}, {chosen.roles.get('quality')}")
     if sub_daily and resolution == "DD":
         series = aggregate.to_days(series, chosen, oneflux)
+    if chosen.column is None or series.resolution != table.resolution:  # made here; what was read has been looked at
+        fluxtable.check_bounds(series, chosen, site, ["target"])
     flux = fluxtable.finish(series, chosen, table, site, min_qc, agreement)
     flux.attrs["utc_offset"] = offset
     return schema.check_flux(flux, resolution=flux.attrs["resolution"])

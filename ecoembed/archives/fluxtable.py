@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -125,7 +125,6 @@ def finish(
     series: Series, target: Target, table: FluxFile, site: str, min_qc: float, agreement: float | None
 ) -> xr.Dataset:
     """Filter, and hand over as a Dataset with units and account."""
-    _warn(series, target, site)
     if "quality" not in series.values and min_qc > 0:
         raise VariableError(
             f"no column tells measured from filled {target.name}", where=table.name,
@@ -189,11 +188,14 @@ def _driver_variables(series: Series) -> dict[str, tuple[np.ndarray, dict[str, s
     return found
 
 
-def _warn(series: Series, target: Target, site: str) -> None:
+def check_bounds(
+    series: Series, target: Target, site: str, of: Sequence[str] = ("target", "NEE", *names.DRIVERS)
+) -> None:
+    """Warn of values that can hardly be in their unit."""
     sub = series.resolution in SUB_DAILY
     bounds = units.HALF_HOURLY_BOUNDS if sub else units.DAILY_BOUNDS
     bounds = bounds | units.YEARLY_BOUNDS if series.resolution == "YY" else bounds
-    for name in ("target", *names.DRIVERS):
+    for name in of:
         quantity = target.flux if name == "target" else name
         if name in series.values and not (name == "P" and series.resolution == "YY"):
             shown = target.name if name == "target" else series.columns[name]

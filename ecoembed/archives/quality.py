@@ -135,7 +135,7 @@ def warn_outside_bounds(name: str, values: np.ndarray, bounds: tuple[float, floa
             f"{site}: {name} {worst:g} {unit}: {question} {beyond.size} of {values.size} values lie outside {low:g} to "
             f"{high:g} {unit}",
             UserWarning,
-            stacklevel=5,
+            stacklevel=4,
         )
 
 

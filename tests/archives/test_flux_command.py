@@ -69,7 +69,7 @@ WRONG = {
         "start or the end",
     ),
     "ten minutes": (
-        "XX-T01.csv",
+        "AMF_XX-T01_BASE_HH_1-5.csv",
         lambda: TEN_MINUTES,
         [],
         "neither half-hours nor hours.*201901010000, 201901010010",

@@ -176,3 +176,11 @@ def test_an_own_table_is_read_through_the_same_door(tmp_path: Path, truth: pd.Da
     assert (flux.attrs["site"], flux.attrs["utc_offset"]) == ("XX-Own", 1.0)
     assert (flux["GPP"].attrs["column"], flux["TA"].attrs["units"]) == ("uptake", "degC")
     assert flux.attrs["rows"]["qc below 0.75"] == 1
+
+
+def test_half_hours_that_cannot_be_are_told_before_they_are_averaged(tmp_path: Path, truth: pd.DataFrame) -> None:
+    """-6999 stood for a missing value in older files: one such half-hour would bend the whole night-time fit."""
+    table = towers.base(truth)
+    table.loc[7, "FC"] = -6999.0
+    with pytest.warns(UserWarning, match=r"XX-T01: FC -6999 umol m-2 s-1.*1 of \d+ values lie outside -120 to 120"):
+        open_flux(towers.write_base(tmp_path, table), "GPP_NT")
