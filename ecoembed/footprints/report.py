@@ -63,10 +63,12 @@ def write_footprint(
     Raises
     ------
     ConfigError
-        If overpasses are asked for without a cube.
+        If overpasses are asked for without a cube, or `out` is a file.
     VariableError, FootprintError, GridError
         As :func:`~ecoembed.footprints.tower.tower_footprint`.
     """
+    if Path(out).is_file():
+        raise ConfigError("a file stands where the folder should be", where=str(out), remedy="Choose another folder")
     if period == "overpass" and cube is None:
         raise ConfigError("overpasses need a cube, whose times they are", where="footprint", remedy="Give --cube")
     grid = cube if cube is not None else _grid_around(float(site["latitude"]), float(site["longitude"]))
@@ -76,7 +78,7 @@ def write_footprint(
     picture = footprint_map(weights, cube if cube is not None and _coloured(cube) else None, title=name)
     files = {file: Path(out) / file for file in ("weights.nc", "source_area.geojson", "map.png")}
     with atomic(files["weights.nc"]) as path:
-        weights.to_netcdf(path)
+        weights.rio.write_crs(weights.rio.crs).rio.write_coordinate_system().to_netcdf(path)  # for GDAL, QGIS
     with atomic(files["source_area.geojson"]) as path:
         path.write_text(areas.to_crs("EPSG:4326").to_json(drop_id=True) + "\n", encoding="utf-8")
     with atomic(files["map.png"]) as path:

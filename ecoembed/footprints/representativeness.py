@@ -50,8 +50,10 @@ def representativeness(cube: xr.DataArray, weights: xr.DataArray, radii: Sequenc
     Both means are over the same valid pixels of a date. Near zero a share of the mean says little: read ``mean_bias``
     and ``bias_in_spreads`` where the land is bare.
 
-    Source: Schmid and Lloyd (1999), doi 10.1016/S0168-1923(98)00119-1, for the sensor location bias; Chu et al. (2021),
-    doi 10.1016/j.agrformet.2021.108350, for vegetation indices in target areas of several radii.
+    Source: the idea of a sensor location bias, Schmid and Lloyd (1999), doi 10.1016/S0168-1923(98)00119-1; of NDVI, in
+    per cent, Kim et al. (2006), doi 10.1016/j.agrformet.2004.11.015; of a vegetation index in target areas of several
+    radii, Chu et al. (2021), doi 10.1016/j.agrformet.2021.108350. The formulas are those stated here: figures in those
+    papers may differ by the choice of dates, resolution and denominator.
     """
     index = _index(cube)
     name = str(index["band"].values[0])

@@ -29,7 +29,7 @@ def resolving_step(lines: Sequence[Line], tolerance: float = TOLERANCE) -> Calla
 
     The pixel operator's leading error is 0.003 step**4 times the density's fourth derivatives along and across the
     wind. At a distance, the sharpest point is any that is as far or farther, or beside the plume's axis nearer upwind.
-    Nowhere is a plume that counts sampled at more than 1.15 of its spread.
+    Nowhere from where a plume counts is it sampled at more than 1.15 of its spread, which grows with distance.
     """
     distance = np.geomspace(min(line.x[0] for line in lines) / 10, max(line.x[-1] for line in lines), 200)
     step = np.full(distance.size, np.inf)
@@ -37,7 +37,7 @@ def resolving_step(lines: Sequence[Line], tolerance: float = TOLERANCE) -> Calla
         sharpness = line.fourth + 3 * line.density / line.narrow**4
         beside = np.exp(-np.maximum(distance[:, None] ** 2 - line.x**2, 0) / (2 * line.broad**2))
         sharpest = np.maximum((sharpness * beside).max(axis=1), 1e-300)
-        counts = line.density > tolerance / 10
-        spread = np.interp(distance, line.x[counts], line.narrow[counts])
+        first = int(np.argmax(line.density > tolerance / 10))  # nearer, a plume is narrower yet, but counts for nothing
+        spread = np.interp(distance, line.x[first:], line.narrow[first:])
         step = np.minimum(step, np.minimum((tolerance / 0.003 / sharpest) ** 0.25, 1.15 * spread))
     return lambda d: np.interp(d, distance, step)

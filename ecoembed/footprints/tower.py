@@ -10,10 +10,11 @@ import pandas as pd
 import xarray as xr
 
 from ecoembed.cubes.grid import tower_position, true_north
-from ecoembed.errors import VariableError, check_name
+from ecoembed.errors import GridError, VariableError, check_name
 from ecoembed.footprints.climatology import footprint_climatology
 from ecoembed.footprints.extents import fixed_radius
 from ecoembed.footprints.periods import OVERPASS_HOURS, PERIODS, months, overpasses, weights_by
+from ecoembed.footprints.pixels import crs_of
 from ecoembed.footprints.turbulence import daytime, step_minutes, turbulence
 
 
@@ -63,15 +64,17 @@ def tower_footprint(
     Raises
     ------
     VariableError
-        If a height, a variable or the UTC offset is not known.
+        If a height, a variable or the UTC offset is not known, or no half-hour is daytime.
     FootprintError
         If the heights contradict each other, or no half-hour is within the range of the footprint model.
     GridError
-        If the tower stands outside the grid.
+        If the tower stands outside the grid, or the grid has no CRS.
     ConfigError
         If `period`, `when` or `model` is unknown.
     """
     check_name(period, PERIODS, "footprint period")
+    if crs_of(grid) is None:
+        raise GridError("the grid has no CRS", where="footprint grid", remedy="Give it one: grid.rio.write_crs(...)")
     x, y = tower_position(grid, float(site["latitude"]), float(site["longitude"]))
     try:
         inputs, chosen = _inputs(site, halfhours, grid, when)
@@ -104,7 +107,7 @@ def _inputs(
     inputs = turbulence(halfhours, site, north=north, when=when)
     if note:
         inputs["notes"]["half-hours"] = note
-    if np.isnan(inputs["ustar"]).all():
+    if inputs["ustar"].size and np.isnan(inputs["ustar"]).all():
         raise VariableError(f"USTAR is missing in every half-hour of {halfhours.attrs.get('source', 'the file')}")
     return inputs, halfhours
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -55,6 +56,21 @@ def test_the_sum_converges_to_the_whole_footprint_and_never_exceeds_it():
     sums = [float(footprint_climatology(**one, grid=square(n, 20.0)).sum()) for n in (5, 20, 100, 700)]
     assert sums == sorted(sums)
     assert 0.999 < sums[-1] <= 1
+
+
+def test_one_tiny_footprint_does_not_make_a_wide_coarse_grid_fine_everywhere():
+    """Far out a narrow plume has widened: only near the tower does it need a fine lattice."""
+    n = 300
+    winds = {"umean": np.r_[np.full(n, 4.0), 0.1], "ustar": np.r_[np.full(n, 0.4), 0.3]}
+    spread = {"sigmav": np.r_[np.full(n, 0.6), 0.15], "wind_dir": np.linspace(0, 359, n + 1)}
+    inputs = {"zm": 2.5, "h": 1000.0, "ol": -30.0, **winds, **spread, "grid": square(100, 30)}
+    footprint_climatology(**inputs)  # makes the kernels, which are kept
+    tracemalloc.start()
+    weights = footprint_climatology(**inputs)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 50 << 20  # 106 MiB with a lattice that stayed fine, and without bound on larger grids
+    assert 0.99 < float(weights.sum()) < 1
 
 
 def test_every_half_hour_left_out_is_counted_once_under_its_first_reason():

@@ -8,6 +8,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
+import rasterio
 import rioxarray  # noqa: F401
 import xarray as xr
 
@@ -108,8 +109,13 @@ def test_months_and_overpasses_are_drawn(place, figure):
     footprint_map(tower_footprint(site, few, cube, period="month"))
     assert figure().axes[0].get_title().startswith("Jan: that of all half-hours")
     assert any("4 of 12 months have fewer than" in text for text in texts(figure()))
-    footprint_map(tower_footprint(site, halfhours, cube, period="overpass"), cube)
-    assert any("by overpass" in text for text in texts(figure()))
+    assert any("darker pixels weigh more" in text for text in texts(figure()))
+    footprint_map(tower_footprint(site, few, cube, period="overpass"), cube)
+    caption = next(text for text in texts(figure()) if "by overpass" in text)
+    assert f"; mean of {cube.sizes['time']} overpasses" in caption
+    assert "overpasses have fewer than 2 valid half-hours" in caption
+    assert max(map(len, caption.split("\n"))) < 100  # as many as fit beneath one panel
+    assert "darker" not in caption
 
 
 def test_a_map_on_another_grid_is_refused(place):
@@ -147,9 +153,14 @@ def test_without_a_cube_the_grid_is_made_around_the_tower(place, tmp_path):
         assert weights.shape == (201, 201)
         assert weights.rio.crs.is_projected
         assert abs(float(weights["x"].mean()) - weights.attrs["tower_x"]) <= 5
+    with rasterio.open(tmp_path / "weights.nc") as raster:  # as GDAL and QGIS see it
+        assert raster.crs == weights.rio.crs
+        assert raster.transform == weights.rio.transform()
     assert summary["inside"] > 0.95
     assert "representativeness" not in summary
     south = write_footprint(halfhours, pd.Series({**site, "latitude": -33.1, "longitude": 151.2}), tmp_path / "south")
     assert south["inside"] > 0.95
+    with pytest.raises(ConfigError, match="a file stands where the folder should be"):
+        write_footprint(halfhours, site, tmp_path / "map.png")
     with pytest.raises(ConfigError, match="overpasses need a cube"):
         write_footprint(halfhours, site, tmp_path, period="overpass")

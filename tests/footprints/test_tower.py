@@ -208,6 +208,15 @@ def test_what_is_not_known_is_an_error_or_a_disc_that_says_why(halfhours):
         tower_footprint(SITE, halfhours, cube, period="monthly")
 
 
+def test_nights_and_a_grid_without_crs_are_named_as_such(halfhours):
+    night = halfhours.isel(time=np.flatnonzero(halfhours["SW_IN"] == 0))
+    with pytest.raises(VariableError, match="no half-hour of daytime"):
+        tower_footprint(SITE, night, grid())
+    assert tower_footprint(SITE, night, grid(), radius=100).attrs["fallback"] == "no half-hour of daytime"
+    with pytest.raises(GridError, match="no CRS"):
+        tower_footprint(SITE, halfhours, grid().drop_vars("spatial_ref"))
+
+
 def test_too_few_is_what_the_constant_says(halfhours):
     june = halfhours.sel(time="2020-06")
     valid = np.flatnonzero(exclusions(turbulence(june, SITE, when="all")).isna() & (june["SW_IN"].values > 20))
