@@ -90,7 +90,8 @@ class FluxFile:
         return self.parts[0].name + (f" and {len(self.parts) - 1} more" if len(self.parts) > 1 else "")
 
     def describe(self) -> str:
-        return f"{RESOLUTIONS.get(self.resolution, 'not a time series')} {self.family} ({self.name})"
+        period = RESOLUTIONS.get(self.resolution)
+        return f"{period} {self.family} ({self.name})" if period else f"{self.family}, not a time series ({self.name})"
 
 
 def find_tables(path: str | Path | Sequence[str | Path], description: str | Path | None = None) -> list[FluxFile]:
