@@ -209,7 +209,7 @@ def _nothing(tables: Sequence[FluxFile], resolution: str, serving: Sequence[str]
     other = next((name for name in ("WW", "MM", "YY", "DD") if name in held), None)
     strange = all(table.family == OTHER for table in tables)
     remedy = (
-        "If it is your own table (of EddyPro, of a logger), describe it by a TOML: description" if strange else None
+        "If it is your own table (of EddyPro, of a logger), describe it by a TOML (description)" if strange else None
     )
     if other and resolution != "HH":
         remedy = f"Ask for resolution {other} to read this one"
