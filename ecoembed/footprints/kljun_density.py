@@ -22,8 +22,9 @@ FRONT = 0.055
 #: integrates to A C**(B + 1) Gamma(-B - 1) = 1.00157; what lies farther than this is left out, so that a share of a
 #: footprint never exceeds 1.
 END = 990.1347116031079
-#: What a convolution costs, in single evaluations of a footprint: so many, and so many more for each point.
-CONVOLUTION, READING = 3_000_000, 20
+#: What a convolution costs, in single evaluations of a footprint: so many for each node around the circle, and so many
+#: more for each point.
+CONVOLUTION, READING = 4000, 20
 #: Half-hours within this factor of the median lengths share their lattices. Odd ones, far smaller or wider, need finer
 #: lattices, but count little: the error they may leave grows as their share falls, up to `LOOSEST`.
 ALIKE, LOOSEST = 2.0, 0.1
@@ -66,7 +67,7 @@ def summed_density(east: Array, north: Array, s: Array, t: Array, wind_dir: Arra
     total = np.zeros(east.size)
     for kernel in KERNELS:
         like = (shape >= kernel.low) & (shape < kernel.high)
-        if (np.count_nonzero(like) - READING) * east.size >= CONVOLUTION:
+        if (np.count_nonzero(like) - READING) * east.size >= CONVOLUTION * kernel.directions:
             total += convolved_density(east, north, s[like], shape[like], wind_dir[like], kernel)
             s, shape, wind_dir = s[~like], shape[~like], wind_dir[~like]
     for i in range(0, east.size, _PIECE):
@@ -102,11 +103,10 @@ def _around(distance: Array, angle: Array, shape: float) -> Array:
 
 
 #: Ranges of T / S with the nodes around the circle that resolve them: narrow plumes are sharp in angle where they reach
-#: far, wide ones where they end, beside the tower. Most half-hours are in the first.
-KERNELS = tuple(
-    Kernel(_around, D + FRONT, END, low, high, directions)
-    for low, high, directions in ((0.17, 3.4, 768), (0.085, 0.17, 1536), (3.4, 6.8, 1536))
-)
+#: far, wide ones where they end, beside the tower. Most half-hours are in the first; the last two are those of a crosswind
+#: above twice the wind, few but in records in error, which would take minutes.
+_SHAPES = ((0.17, 3.4, 768), (0.085, 0.17, 1536), (3.4, 6.8, 1536), (6.8, 13.6, 3072), (13.6, 27.2, 6144))
+KERNELS = tuple(Kernel(_around, D + FRONT, END, low, high, directions) for low, high, directions in _SHAPES)
 
 
 @cache

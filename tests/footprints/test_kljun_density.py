@@ -30,7 +30,7 @@ def lengths(inputs):
 
 def many(points):
     """As many half-hours as are convolved at so many points."""
-    return READING + CONVOLUTION // points + 1
+    return READING + max(k.directions for k in KERNELS) * CONVOLUTION // points + 1
 
 
 MANY = many(EAST.size)
