@@ -72,10 +72,15 @@ def read_series(table: FluxFile, wanted: Mapping[str, str]) -> Series:
     ordered, counts = put_in_order(frame, minutes, table.name)
     rows = {"in": len(frame), "repeated": counts.pop("repeated", 0), "out": len(ordered)}
     values = {name: ordered[column].to_numpy(dtype="float64") for name, column in wanted.items()}
+    bounds = _bounds_at(table.resolution)
     for name, column in wanted.items():
-        own, unit = unit_of(name, table.resolution), table.units.get(column)
+        own, unit, where = unit_of(name, table.resolution), table.units.get(column), f"{table.name}, column {column}"
+        if name != "MO_LENGTH":  # is without bounds by nature
+            quality.refuse_missing_codes(values[name], None, where)
         if own and unit and not (name == "P" and unit == "mm"):
-            values[name] = _converted(values[name], unit, own, f"{table.name}, column {column}")
+            values[name] = _converted(values[name], unit, own, where)
+        low, high, _ = bounds.get("NEE" if name in FLUXES else name, (-np.inf, np.inf, ""))
+        quality.refuse_missing_codes(values[name], (low, high), where)
     time = pd.DatetimeIndex(ordered.index.to_numpy(dtype="datetime64[ns]"))
     attrs: dict[str, Any] = {"rows_read": rows, "repairs": {**repairs, **counts}}
     if table.resolution in (*SUB_DAILY, "DD"):
@@ -192,14 +197,17 @@ def check_bounds(
     series: Series, target: Target, site: str, of: Sequence[str] = ("target", "NEE", *names.DRIVERS)
 ) -> None:
     """Warn of values that can hardly be in their unit."""
-    sub = series.resolution in SUB_DAILY
-    bounds = units.HALF_HOURLY_BOUNDS if sub else units.DAILY_BOUNDS
-    bounds = bounds | units.YEARLY_BOUNDS if series.resolution == "YY" else bounds
+    bounds = _bounds_at(series.resolution)
     for name in of:
         quantity = target.flux if name == "target" else name
         if name in series.values and not (name == "P" and series.resolution == "YY"):
             shown = target.name if name == "target" else series.columns[name]
             quality.warn_outside_bounds(shown, series.values[name], bounds[quantity], site)
+
+
+def _bounds_at(resolution: str) -> dict[str, tuple[float, float, str]]:
+    bounds = units.HALF_HOURLY_BOUNDS if resolution in SUB_DAILY else units.DAILY_BOUNDS
+    return bounds | units.YEARLY_BOUNDS if resolution == "YY" else bounds
 
 
 def _quality_words(series: Series, target: Target) -> str:

@@ -192,6 +192,7 @@ def _sources(part: Part, layout: Layout, own: Description) -> list[tuple[TextSou
                 {name: one.column for name, one in own.columns.items()},
                 own.site_column,
                 site,
+                own=True,
             ),
             resolution,
         )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ecoembed import units
-from ecoembed.errors import ConfigError, UnitError
+from ecoembed.errors import ConfigError, FileError, UnitError
 
 #: Half-hourly QC of ONEFlux: 0 measured, 1 filled with good quality, 2 medium, 3 poor.
 GOOD_FLAG = 1.0
@@ -137,6 +137,36 @@ def warn_outside_bounds(name: str, values: np.ndarray, bounds: tuple[float, floa
             UserWarning,
             stacklevel=4,
         )
+
+
+def refuse_missing_codes(values: np.ndarray, bounds: tuple[float, float] | None, where: str) -> None:
+    """Refuse a number that stands for a missing value, such as -6999: one of them would shift every mean.
+
+    One is -999, -6999, -99999.9... of any quantity; beyond known `bounds` also 9999 or 99999, and whatever lies farther
+    out than they are wide, is repeated five times or more, and makes up half of all that lies beyond them.
+
+    Raises
+    ------
+    FileError
+        There is such a number.
+    """
+    low, high = bounds or (-900.0, np.inf)
+    beyond = values[(values < low) | (values > high)]
+    if not beyond.size:
+        return
+    found, counts = np.unique(beyond, return_counts=True)
+    whole, rest = np.divmod(np.abs(found), 1.0)
+    nines = np.where(found < 0, whole % 1000 == 999, np.isin(whole, (9999, 99_999, 999_999)))
+    nines &= (rest < 1e-9) | (rest > 0.9 - 1e-6)
+    far = (found < 2 * low - high) | (found > 2 * high - low)
+    code = nines | (far & (counts >= 5) & (2 * counts >= beyond.size))
+    if code.any():
+        worst = int(np.argmax(np.where(code, counts, 0)))
+        raise FileError(
+            f"{found[worst]:g} looks like a missing code", where=where, found=f"in {counts[worst]} of {values.size} rows",
+            expected="missing values as -9999, or as the description states",
+            remedy="Download the file again; for an own table name the code, missing = [-9999, ...]",
+        )  # fmt: skip
 
 
 def describe_quality(attrs: Mapping[str, Any]) -> list[str]:

@@ -19,12 +19,17 @@ if TYPE_CHECKING:
     import pyarrow
 
 
+#: What to do about the stamps of an own table.
+OWN_STAMPS = "Correct time.format in the TOML (are day and month the other way round?), or that row"
+
+
 @dataclass(frozen=True)
 class TextSource:
     """A text table as it can be read: where it lies, how it is laid out, and what its stamps and numbers mean.
 
     ``decimal`` None: a point, or else a comma where that is not the separator. ``names`` gives columns other names;
-    rows are those of ``site`` in ``site_column``, if one is given.
+    rows are those of ``site`` in ``site_column``, if one is given. ``own``: a user's TOML describes it; otherwise
+    -9999.9 and its like, which is -9999 through other hands, is missing too.
     """
 
     part: Part
@@ -36,6 +41,7 @@ class TextSource:
     names: Mapping[str, str] = field(default_factory=dict)
     site_column: str | None = None
     site: str | None = None
+    own: bool = False
 
     def read(self, columns: Sequence[str], repairs: Counter[str]) -> dict[str, np.ndarray]:
         """The wanted columns (float64, missing as NaN), and ``time``, the local start of each period.
@@ -63,6 +69,10 @@ class TextSource:
             if (endless := np.isinf(found[column])).any():
                 found[column][endless] = np.nan
                 repairs["infinite values, taken as missing"] += int(endless.sum())
+            nearly = (found[column] <= -9999.0) & (found[column] > -10_000.0)
+            if not self.own and nearly.any():
+                found[column][nearly] = np.nan
+                repairs["cells between -9999 and -10000, taken as missing"] += int(nearly.sum())
         return {"time": found["time"]} | {name: found[column] for name, column in wanted.items() if column in found}
 
 
@@ -109,7 +119,7 @@ def _read(source: TextSource, numbers: Sequence[str], decimal: str, repairs: Cou
     growing, row = _Growing(source.missing), 0
     for table in read_blocks(part, layout, positions, repairs, decimal, source.missing_text):
         cells = dict(zip(kinds, table.columns, strict=True))
-        block = {"time": _starts(cells, clock, part, row)} | {
+        block = {"time": _starts(cells, clock, part, row, source.own)} | {
             name: np.asarray(cells[name].to_numpy(), dtype="float64") for name in numbers
         }
         if source.site_column:
@@ -122,7 +132,7 @@ def _read(source: TextSource, numbers: Sequence[str], decimal: str, repairs: Cou
     return growing.columns()
 
 
-def _starts(cells: Mapping[str, pyarrow.ChunkedArray], clock: Clock, part: Part, row: int) -> np.ndarray:
+def _starts(cells: Mapping[str, pyarrow.ChunkedArray], clock: Clock, part: Part, row: int, own: bool) -> np.ndarray:
     stamps = [cells[name] for name in clock.columns]
     filled = [column.fill_null(0 if clock.format is None else "") for column in stamps]
     times = clock.starts([column.to_numpy() for column in filled])
@@ -134,7 +144,7 @@ def _starts(cells: Mapping[str, pyarrow.ChunkedArray], clock: Clock, part: Part,
             where=f"{part.name}, row {row + first + 1} below the header, column {' and '.join(clock.columns)}",
             found=" ".join(str(column[first].as_py()) for column in stamps),
             expected=clock.format or "YYYYMMDDHHMM"[: clock.digits],
-            remedy="The file is damaged: download it again",
+            remedy=OWN_STAMPS if own else "The file is damaged: download it again",
         )
     return times
 
