@@ -103,8 +103,8 @@ def _around(distance: Array, angle: Array, shape: float) -> Array:
 
 
 #: Ranges of T / S with the nodes around the circle that resolve them: narrow plumes are sharp in angle where they reach
-#: far, wide ones where they end, beside the tower. Most half-hours are in the first; the last two are those of a crosswind
-#: above twice the wind, few but in records in error, which would take minutes.
+#: far, wide ones where they end, beside the tower. Most half-hours are in the first; the last two hold those whose
+#: crosswind is above twice the wind: few, but a record in error may be full of them, and would take minutes.
 _SHAPES = ((0.17, 3.4, 768), (0.085, 0.17, 1536), (3.4, 6.8, 1536), (6.8, 13.6, 3072), (13.6, 27.2, 6144))
 KERNELS = tuple(Kernel(_around, D + FRONT, END, low, high, directions) for low, high, directions in _SHAPES)
 

@@ -78,7 +78,7 @@ def write_footprint(
     picture = footprint_map(weights, cube if cube is not None and _coloured(cube) else None, title=name)
     files = {file: Path(out) / file for file in ("weights.nc", "source_area.geojson", "map.png")}
     with atomic(files["weights.nc"]) as path:
-        weights.rio.write_crs(weights.rio.crs).rio.write_coordinate_system().to_netcdf(path)  # for GDAL, QGIS
+        _georeferenced(weights).to_netcdf(path)
     with atomic(files["source_area.geojson"]) as path:
         path.write_text(areas.to_crs("EPSG:4326").to_json(drop_id=True) + "\n", encoding="utf-8")
     with atomic(files["map.png"]) as path:
@@ -106,6 +106,13 @@ def write_footprint(
         names = ("mean_change", "max_change", "relative_mean", "relative_max")
         summary["jitter"] = {"distance_m": moved.attrs["distance"], "features": _rows(worst, "feature", names)}
     return summary
+
+
+def _georeferenced(weights: xr.DataArray) -> xr.DataArray:
+    """As GDAL and QGIS (by CF's grid mapping) and a plain ``xr.open_dataarray`` (by ``coordinates``) read it whole."""
+    stored = weights.rio.write_crs(weights.rio.crs).rio.write_coordinate_system()
+    stored.encoding["coordinates"] = " ".join(str(name) for name in stored.coords if name not in stored.dims)
+    return stored
 
 
 def _source_areas(weights: xr.DataArray) -> gpd.GeoDataFrame:

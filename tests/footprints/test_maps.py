@@ -132,6 +132,11 @@ def test_everything_about_a_footprint_in_a_folder(place, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["map.png", "source_area.geojson", "weights.nc"]
     with xr.open_dataarray(tmp_path / "weights.nc", decode_coords="all") as stored:
         weights = stored.load()
+    with xr.open_dataarray(tmp_path / "weights.nc") as plainly:
+        assert set(plainly.coords) == set(weights.coords)
+    with rasterio.open(f"netcdf:{tmp_path / 'weights.nc'}:weights") as raster:  # as GDAL and QGIS see it
+        assert (raster.crs, raster.count) == (cube.rio.crs, 12)
+        assert raster.transform == cube.rio.transform()
     monthly = tower_footprint(site, halfhours, cube, period="month")
     xr.testing.assert_allclose(extract(cube, weights), extract(cube, monthly), rtol=1e-12)
     assert weights["stand_in"].dtype == bool
@@ -144,6 +149,17 @@ def test_everything_about_a_footprint_in_a_folder(place, tmp_path):
     assert set(summary["representativeness"]["cube"]) == {"n", "mean_bias", "location_bias", "bias_in_spreads"}
     assert 0 < summary["jitter"]["features"]["B08"]["mean_change"] < summary["jitter"]["features"]["B08"]["max_change"]
     assert len(summary["source_areas"]) == 24
+    assert [month["n"] for month in summary["months"]] == list(monthly["n"].values)
+    assert (summary["latitude"], summary["first"]) == (site["latitude"], str(halfhours["time"].values[0])[:10])
+
+
+def test_the_map_of_a_folder_stands_alone(place, tmp_path, figure):
+    site, halfhours, _ = place
+    write_footprint(halfhours, site, tmp_path)
+    first, last = (str(halfhours["time"].values[i])[:10] for i in (0, -1))
+    zm = site["measurement_height"] - 0.67 * site["canopy_height"]
+    place = f"{site['latitude']:.5f}, {site['longitude']:.5f}; zm {zm:.2f} m; {first} to {last}"
+    assert f"XX-V01\n{place}" in texts(figure())
 
 
 def test_without_a_cube_the_grid_is_made_around_the_tower(place, tmp_path):
@@ -153,9 +169,6 @@ def test_without_a_cube_the_grid_is_made_around_the_tower(place, tmp_path):
         assert weights.shape == (201, 201)
         assert weights.rio.crs.is_projected
         assert abs(float(weights["x"].mean()) - weights.attrs["tower_x"]) <= 5
-    with rasterio.open(tmp_path / "weights.nc") as raster:  # as GDAL and QGIS see it
-        assert raster.crs == weights.rio.crs
-        assert raster.transform == weights.rio.transform()
     assert summary["inside"] > 0.95
     assert "representativeness" not in summary
     south = write_footprint(halfhours, pd.Series({**site, "latitude": -33.1, "longitude": 151.2}), tmp_path / "south")
