@@ -75,6 +75,7 @@ class Source:
     """The claims of one table, the best first for each site and column; its columns, and its sites' rows, in order.
 
     ``strict`` is a user's table, whose every row must be usable; entries of an archive are left out and counted.
+    ``decimal_commas`` counts the numbers that are written with one.
     """
 
     path: Path
@@ -84,6 +85,7 @@ class Source:
     rows: dict[str, int]
     strict: bool
     left_out: Counter[str] = field(default_factory=Counter)
+    decimal_commas: int = 0
 
 
 def parse(column: str, text: str) -> float | str:

@@ -38,7 +38,7 @@ def plain_claims(table: Table, alone: bool) -> Source:
                 value = _parsed(column, given[column], f"{table.name}, row {number} ({site}), column {column}")
                 claims.append(Claim(site, column, value, given[column], table.name, spelled))
     values = [column for column in columns if column not in _NO_VALUES]
-    return Source(table.path, table.name, claims, values, rows, strict=True)
+    return Source(table.path, table.name, claims, values, rows, strict=True, decimal_commas=table.decimal_commas)
 
 
 def no_coordinates(name: str, row: int, site: str, column: str, remedy: str | None = None) -> TableError:

@@ -17,6 +17,8 @@ from ecoembed.archives.claims import FOLLOWS, Chosen, Claim, Claims, Source
 TOLERANCES = {"coordinates": 30.0, "elevation": 20.0, "utc_offset": 0.0, "igbp": 0.0}
 #: Heights, in m: this share of the value, but never less than a decimetre.
 HEIGHTS, HEIGHT_SHARE, HEIGHT_LEAST = ("canopy_height", "measurement_height", "aerodynamic_height"), 0.1, 0.1
+#: No rounding sets coordinates farther apart than this, m: a wrong digit, another tower, or an exchange.
+FAR = 1000.0
 _EARTH = 6_371_000.0  # mean radius, m
 
 ORIGIN = ("site", "column", "value", "text", "source", "variable", "group", "date", "candidates")
@@ -135,6 +137,12 @@ def _metres(here: tuple[float, float], there: tuple[float, float]) -> float:
     (lat, lon), (lat2, lon2) = (map(math.radians, pair) for pair in (here, there))
     half = math.sin((lat2 - lat) / 2) ** 2 + math.cos(lat) * math.cos(lat2) * math.sin((lon2 - lon) / 2) ** 2
     return round(2 * _EARTH * math.asin(min(1.0, math.sqrt(half))), 1)
+
+
+def exchanged(value: str, other: str) -> bool:
+    """Whether two pairs of coordinates, as :func:`conflict_table` writes them, agree once one is turned round."""
+    (latitude, longitude), there = ([float(part) for part in pair.split(", ")] for pair in (value, other))
+    return _metres((longitude, latitude), (there[0], there[1])) < FAR
 
 
 def _pair(place: tuple[float, float]) -> str:

@@ -11,7 +11,8 @@ import itertools
 import os
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,7 +23,7 @@ from ecoembed import schema
 from ecoembed.archives.badm import badm_claims
 from ecoembed.archives.claims import ALIASES, NUMBERS, OPTIONAL, Chosen, Source
 from ecoembed.archives.plain import no_coordinates, plain_claims
-from ecoembed.archives.sitedoubts import doubts
+from ecoembed.archives.sitedoubts import doubts, earlier_conflicts
 from ecoembed.archives.sitemerge import choose, conflict_table, gather, origin_table
 from ecoembed.archives.sitetables import Table, read_tables
 from ecoembed.errors import EcoembedError, ProductError, TableError
@@ -64,11 +65,12 @@ def read_sites(path: Paths) -> geopandas.GeoDataFrame:
     path : path or sequence of paths
         Files in order of trust: for each value the first that knows it wins. Each is one of
 
-        - a plain table (CSV, or .xlsx with a row for each site) with ``site_id``, ``latitude``, ``longitude`` (degrees,
-          WGS 84) and, where known, ``elevation`` (m), ``igbp``, ``canopy_height`` and ``measurement_height`` (m above
-          ground), ``utc_offset`` (h), ``licence``, ``citation``. FLUXNET's spellings (``SITE_ID``, ``LOCATION_LAT``,
-          ``LOCATION_LONG``, ``LOCATION_ELEV``, ``IGBP``, ``HEIGHTC``, ``SENSOR_HEIGHT``, ``UTC_OFFSET``, ``ZM_F``) are
-          understood, so the FLUXNET shuttle's catalogue is one; further columns are kept as they are;
+        - a plain table (CSV with commas, or with semicolons and decimal commas; .xlsx) of one row for each site, with
+          ``site_id``, ``latitude``, ``longitude`` (degrees, WGS 84) and, where known, ``elevation`` (m), ``igbp``,
+          ``canopy_height`` and ``measurement_height`` (m above ground), ``utc_offset`` (h), ``licence``, ``citation``.
+          FLUXNET's spellings (``SITE_ID``, ``LOCATION_LAT``, ``LOCATION_LONG``, ``LOCATION_ELEV``, ``IGBP``,
+          ``HEIGHTC``, ``SENSOR_HEIGHT``, ``UTC_OFFSET``, ``ZM_F``) are understood, so the FLUXNET shuttle's catalogue
+          is one; further columns of the first table are kept as they are, those of others are not;
         - BADM's interchange format (BIF; .xlsx, .csv), or the zip of a flux product that holds one.
 
         Beside others a table needs only ``site_id``.
@@ -83,24 +85,52 @@ def read_sites(path: Paths) -> geopandas.GeoDataFrame:
     -----
     UserWarning
         Coordinates with fewer than four decimals: the tower may stand in another pixel. A ``utc_offset`` that does not
-        fit the longitude: its days are cut at the wrong hour. Sources that disagree; entries of an archive left out.
-        Each is said once for the same files.
+        fit the longitude: its days are cut at the wrong hour. Sources that disagree; entries of an archive left out;
+        decimal commas. Each is said once for the same files.
 
     Raises
     ------
     FileError, ProductError
         A file cannot be read, or holds no site information.
     TableError
-        Another separator than the comma; a column is absent or given twice; a value is impossible; row and column are
-        named.
+        Another separator than comma and semicolon; a column is absent or given twice; a value is impossible; row and
+        column are named.
     """
     return merge_sites(path).sites
 
 
+def read_site(path: Paths, site: str) -> geopandas.GeoDataFrame:
+    """As :func:`read_sites`, with one site alone: nothing is said of the others.
+
+    What another source knows otherwise is said once more where the table is one that :func:`write_sites` wrote, with
+    its conflicts beside it, and still holds the value that was taken then.
+
+    Raises
+    ------
+    TableError
+        The sources do not hold the site.
+    """
+    paths = _as_paths(path)
+    sources = _sources(paths)
+    known = [each for source in sources for each in source.rows]
+    if site.upper() not in {each.upper() for each in known}:
+        near = get_close_matches(site, known, n=1)
+        raise TableError(
+            "no such site in the site table",
+            where=", ".join(path.name for path in paths),
+            found=site,
+            remedy=f"Did you mean {near[0]!r}?" if near else None,
+        )
+    _restrict(sources, [site])
+    records = _merged(sources)
+    for text in earlier_conflicts(records.sites, [_beside(path)["conflicts"] for path in paths]):
+        _warn_once(tuple(paths), text)
+    return records.sites.rename(index={records.sites.index[0]: site})
+
+
 def merge_sites(path: Paths) -> SiteRecords:
     """As :func:`read_sites`, with the origin of every value and the conflicts between sources."""
-    paths = [path] if isinstance(path, str | os.PathLike) else path
-    return _merged(_sources([Path(each) for each in paths]))
+    return _merged(_sources(_as_paths(path)))
 
 
 def study_sites(folder: str | Path) -> SiteRecords:
@@ -112,11 +142,7 @@ def study_sites(folder: str | Path) -> SiteRecords:
     folder = Path(folder)
     zips = [path for path in _files(folder / "flux") if path.suffix.lower() == ".zip"]
     first, *others = _sources([folder / "sites.csv", *_files(folder / "sites")], zips)
-    wanted = {site.upper() for site in first.rows}
-    for other in others:
-        other.claims[:] = [claim for claim in other.claims if claim.site.upper() in wanted]
-        for site in [site for site in other.rows if site.upper() not in wanted]:
-            del other.rows[site]
+    _restrict(others, first.rows)
     return _merged([first, *others])
 
 
@@ -126,9 +152,8 @@ def write_sites(records: SiteRecords, path: str | Path) -> None:
     Beside ``sites.csv`` come ``sites.origin.csv`` and ``sites.conflicts.csv``.
     """
     path = Path(path)
-    beside = {end: path.with_name(f"{path.stem}.{end}.csv") for end in _BESIDE}
     tables = (records.origin, records.conflicts)
-    for table, target in zip(tables, beside.values(), strict=True):
+    for table, target in zip(tables, _beside(path).values(), strict=True):
         with atomic(target) as temporary:
             table.to_csv(temporary, index=False)
     sites = records.sites.drop(columns="geometry")
@@ -145,6 +170,23 @@ def count_origins(records: SiteRecords) -> pd.DataFrame:
     counts = pd.crosstab(records.origin["column"], records.origin["source"])
     counts = counts.reindex(index=known, columns=records.origin["source"].unique(), fill_value=0)
     return counts.assign(missing=len(records.sites) - counts.sum(axis=1)).rename_axis(index="column", columns=None)
+
+
+def _as_paths(path: Paths) -> list[Path]:
+    return [Path(each) for each in ([path] if isinstance(path, str | os.PathLike) else path)]
+
+
+def _beside(path: Path) -> dict[str, Path]:
+    return {end: path.with_name(f"{path.stem}.{end}.csv") for end in _BESIDE}
+
+
+def _restrict(sources: Iterable[Source], ids: Iterable[str]) -> None:
+    """Leave out all other sites."""
+    wanted = {site.upper() for site in ids}
+    for source in sources:
+        source.claims[:] = [claim for claim in source.claims if claim.site.upper() in wanted]
+        for site in [site for site in source.rows if site.upper() not in wanted]:
+            del source.rows[site]
 
 
 def _sources(paths: Sequence[Path], zips: Sequence[Path] = ()) -> list[Source]:
@@ -187,12 +229,13 @@ def _merged(sources: Sequence[Source]) -> SiteRecords:
     chosen = choose(claims)
     ids, left_out = _placed(sources, chosen)
     if not ids:
-        raise TableError("no site", where=where, expected="at least one row below the header")
+        raise TableError("no site", where=where, expected="at least one row with coordinates below the header")
     columns = _columns(sources)
     chosen = {key: chosen[key] for key in itertools.product(ids, columns) if key in chosen}
     table = _table(chosen, ids, columns)
     conflicts = conflict_table(chosen, claims)
-    for text in doubts(table, chosen, conflicts, left_out, respelled):
+    commas = sum(source.decimal_commas for source in sources)
+    for text in doubts(table, chosen, conflicts, left_out, respelled, commas):
         _warn_once(tuple(source.path for source in sources), f"{where}: {text}")
     points = geopandas.points_from_xy(table["longitude"], table["latitude"])
     sites = geopandas.GeoDataFrame(table, geometry=points, crs="EPSG:4326")
@@ -218,8 +261,10 @@ def _placed(sources: Sequence[Source], chosen: Chosen) -> tuple[list[str], Count
 
 
 def _columns(sources: Sequence[Source]) -> list[str]:
-    """The known ones first; then what else the sources have, in their order."""
-    given = dict.fromkeys(column for source in sources for column in source.columns)
+    """The known ones first; then what else the first table has, and the archives. Others' own columns stay there."""
+    kept = [source for source in sources if source is sources[0] or not source.strict]
+    known_somewhere = [column for source in sources for column in source.columns if column in ALIASES]
+    given = dict.fromkeys([*known_somewhere, *(column for source in kept for column in source.columns)])
     known = [column for column in ALIASES if column != "site_id" and (column not in OPTIONAL or column in given)]
     return [*known, *(column for column in given if column not in known)]
 

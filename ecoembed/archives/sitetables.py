@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ecoembed.archives.claims import ALIASES
+from ecoembed.archives.claims import ALIASES, NUMBERS
 from ecoembed.archives.containers import Part, list_parts, opened
 from ecoembed.archives.workbooks import is_workbook, list_sheets, sheet_lines
 from ecoembed.errors import FileError, TableError
@@ -25,18 +25,23 @@ _MISSING = {"", "NA", "NaN", "nan", "N/A", "-9999", "-9999.0"}
 MAX_BYTES = 128 << 20
 _HEADER_LIMIT = _BLOCK = 1 << 16
 _SITE = ("site_id", *ALIASES["site_id"])
+_NUMBERS = {spelling for name in NUMBERS for spelling in (name, *ALIASES[name])}
 
 
 Row = tuple[str, ...]
 
 
 class Table(NamedTuple):
-    """A header and its rows, each with its line in the file; cells stripped, ``""`` where missing."""
+    """A header and its rows, each with its line in the file; cells stripped, ``""`` where missing.
+
+    Numbers have a decimal point; ``decimal_commas`` of them had a comma.
+    """
 
     path: Path
     name: str
     columns: Row
     rows: list[tuple[int, Row]]
+    decimal_commas: int = 0
 
     @property
     def bif(self) -> bool:
@@ -57,7 +62,7 @@ def read_tables(path: Path, name: str) -> list[Table]:
     ProductError
         An old or encrypted workbook.
     TableError
-        Another separator than the comma; a workbook without a site table.
+        Another separator than comma and semicolon; a workbook without a site table.
     """
     parts = list_parts(path)
     if parts != [Part(path)]:
@@ -92,15 +97,26 @@ def _read_part(part: Part, name: str) -> list[Table]:
     with opened(part) as stream:
         raw = _limited(iter(lambda: stream.read(_BLOCK), b""), name)
     header = raw[:_HEADER_LIMIT].partition(b"\n")[0]
-    for separator, called in ((b";", "';'"), (b"\t", "a tab")):
-        if header.count(separator) > header.count(b","):
-            raise TableError(
-                f"the separator is {called}",
-                where=name,
-                expected="','",
-                remedy="Save it with a comma between columns and a point in numbers",
-            )
+    if header.count(b"\t") > header.count(b","):
+        remedy = "Save it with commas or semicolons between columns"
+        raise TableError("the separator is a tab", where=name, expected="',' or ';'", remedy=remedy)
+    if header.count(b";") > header.count(b","):
+        return [_without_commas(_rows(raw, part.path, name, False, ";"))]
     return [_rows(raw, part.path, name, False)]
+
+
+def _without_commas(table: Table) -> Table:
+    """Decimal points for commas, where all numbers agree: beside one with a point, a comma may part thousands."""
+    numbers = [at for at, column in enumerate(table.columns) if column.lower() in _NUMBERS]
+    cells = [cells[at] for _, cells in table.rows for at in numbers]
+    commas = sum("," in cell for cell in cells)
+    if not commas or any("." in cell for cell in cells):
+        return table  # a comma among points is refused where its row and column are known
+    rows = [
+        (line, tuple(cell.replace(",", ".") if at in numbers else cell for at, cell in enumerate(cells)))
+        for line, cells in table.rows
+    ]
+    return table._replace(rows=rows, decimal_commas=commas)
 
 
 def _limited(blocks: Iterable[bytes], name: str) -> bytes:
@@ -112,9 +128,9 @@ def _limited(blocks: Iterable[bytes], name: str) -> bytes:
     return whole.getvalue()
 
 
-def _rows(raw: bytes, path: Path, name: str, sheet: bool) -> Table:
+def _rows(raw: bytes, path: Path, name: str, sheet: bool, separator: str = ",") -> Table:
     """The records of a CSV with their line in the file, or their row in the `sheet`; the first is the header."""
-    reader = csv.reader(io.StringIO(_decoded(raw, name), newline=""), strict=True)
+    reader = csv.reader(io.StringIO(_decoded(raw, name), newline=""), delimiter=separator, strict=True)
     rows: list[tuple[int, Row]] = []
     line = 1
     try:
@@ -142,7 +158,7 @@ def _decoded(raw: bytes, name: str) -> str:
 
 
 def _unreadable(name: str, found: str, remedy: str | None = None) -> FileError:
-    expected = "a comma-separated file in UTF-8"
+    expected = "a file in UTF-8 with commas or semicolons between columns"
     return FileError("the site table cannot be read", where=name, found=found, expected=expected, remedy=remedy)
 
 

@@ -86,11 +86,37 @@ def test_unreadable_files(tmp_path: Path) -> None:
         read_sites(tmp_path / "old.csv")
 
 
-@pytest.mark.parametrize(("separator", "named"), [(";", "';'"), ("\t", "a tab")])
-def test_another_separator_is_named(tmp_path: Path, separator: str, named: str) -> None:
-    text = "site_id,latitude,longitude\nXX-T01,48.12345,11.54321\n".replace(",", separator)
-    with pytest.raises(TableError, match=f"the separator is {named} .*expected ','"):
+def test_another_separator_is_named(tmp_path: Path) -> None:
+    text = "site_id,latitude,longitude\nXX-T01,48.12345,11.54321\n".replace(",", "\t")
+    with pytest.raises(TableError, match=r"the separator is a tab .*expected ',' or ';'"):
         read_sites(write(tmp_path, text))
+
+
+def test_semicolons_and_decimal_commas_are_read_and_told(tmp_path: Path) -> None:
+    text = "SITE_ID;LOCATION_LAT;LOCATION_LONG;igbp;citation\nXX-T01;48,12345;11,54321;GRA;A, B 2020\n"
+    with pytest.warns(UserWarning, match="2 numbers with decimal commas"):
+        row = read_sites(write(tmp_path, text)).loc["XX-T01"]
+    assert (row["latitude"], row["longitude"], row["citation"]) == (48.12345, 11.54321, "A, B 2020")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        points = read_sites(write(tmp_path, text.replace("8,1", "8.1").replace("1,5", "1.5"), "points.csv"))
+    assert points.loc["XX-T01", "latitude"] == 48.12345
+
+
+def test_commas_among_points_are_refused(tmp_path: Path) -> None:
+    text = "site_id;latitude;longitude;elevation\nXX-T01;48.12345;11.54321;1,234\n"
+    with pytest.raises(TableError, match=r"row 2 \(XX-T01\), column elevation: not a number .found '1,234'"):
+        read_sites(write(tmp_path, text))
+
+
+def test_an_offset_that_fits_exchanged_coordinates_is_asked_about(tmp_path: Path) -> None:
+    text = "site_id,latitude,longitude,utc_offset\nXX-T01,-70.12345,-10.54321,-5\nXX-T02,48.12345,-72.54321,5\n"
+    with pytest.warns(UserWarning, match="utc_offset of 2") as said:
+        read_sites(write(tmp_path, text))
+    assert "XX-T01: -5 h at longitude -10.5432 (are latitude and longitude exchanged?); XX-T02: +5 h at" in str(
+        said[0].message
+    )
+    assert "at longitude -72.5432 (is its sign wrong?)" in str(said[0].message)
 
 
 @pytest.mark.parametrize(

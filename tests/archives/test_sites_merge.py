@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ecoembed import read_sites
-from ecoembed.archives.sites import count_origins, merge_sites, study_sites, write_sites
+from ecoembed.archives.sites import count_origins, merge_sites, read_site, study_sites, write_sites
 from ecoembed.errors import FileError, TableError
 from tests.archives import bif
 
@@ -145,6 +145,59 @@ def test_a_table_in_another_encoding_says_how_to_save_it(tmp_path: Path) -> None
             read_sites(tmp_path / "sites.csv")
     (tmp_path / "sites.csv").write_bytes(text.encode("utf-8-sig"))
     assert read_sites(tmp_path / "sites.csv").loc["XX-T01", "citation"] == "Müller"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "told"),
+    [
+        ("13.5125,50.9495", "50.9500,13.5125", r"5\d{3}\.\d km apart \(are latitude and longitude exchanged\?\)"),
+        ("36.3566,-119.8423", "36.3566,-119.0922", r"67.2 km apart;"),
+        ("48.1234,11.5432", "48.1243,11.5432", r"100 m apart;"),
+    ],
+)
+def test_what_sources_disagree_on_is_told(tmp_path: Path, one: str, other: str, told: str) -> None:
+    paths = [write(tmp_path / f"{n}.csv", f"{PLACE}\nXX-T01,{row}\n") for n, row in enumerate((one, other))]
+    with pytest.warns(UserWarning, match=rf"XX-T01 coordinates [\d., -]+\(0.csv\) against .*\(1.csv\), {told}"):
+        merge_sites(paths)
+
+
+def test_one_site_is_read_without_a_word_about_the_others(tmp_path: Path) -> None:
+    rows = "XX-T01,48.12345,11.54321,1\nXX-T02,50.1,12.5,11\n"
+    path = write(tmp_path / "all.csv", f"{PLACE},utc_offset\n{rows}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert list(read_site(path, "XX-T01").index) == list(read_site(path, "xx-t01").index.str.upper()) == ["XX-T01"]
+        with pytest.raises(TableError, match=r"all.csv: no such site.*found XX-T03.*Did you mean 'XX-T0\d'"):
+            read_site(path, "XX-T03")
+    with pytest.warns(UserWarning, match="decimals .XX-T02.") as said:
+        read_site(path, "XX-T02")
+    assert len(said) == 2
+
+
+def test_a_merged_table_remembers_its_conflicts_until_they_are_settled(tmp_path: Path) -> None:
+    one = write(tmp_path / "one.csv", f"{PLACE},canopy_height\nXX-T01,48.1230,11.5430,2\nXX-T02,50.12345,12.54321,\n")
+    two = write(tmp_path / "two.csv", f"{PLACE},canopy_height\nXX-T01,48.1240,11.5430,3\n")
+    merged = tmp_path / "merged.csv"
+    with pytest.warns(UserWarning, match="disagree"):
+        write_sites(merge_sites([one, two]), merged)
+    with pytest.warns(UserWarning, match="disagreed") as said:
+        read_site(merged, "XX-T01")
+    (line,) = (str(warning.message) for warning in said)
+    assert line.startswith("merged.conflicts.csv: sources disagreed when this table was merged: XX-T01 coordinates")
+    assert "111 m apart; XX-T01 canopy_height 2.0 (one.csv) against 3.0 (two.csv)" in line
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read_site(merged, "XX-T02")
+        write(merged, merged.read_text().replace("48.1230", "48.1240").replace(",2.0,", ",3.0,"))
+        read_site(merged, "XX-T01")
+
+
+def test_only_the_first_table_brings_columns_of_its_own(tmp_path: Path, archive: Path) -> None:
+    first = write(tmp_path / "a.csv", f"{PLACE},note\nXX-T01,48.12345,11.54321,\n")
+    second = write(tmp_path / "b.csv", "Unnamed: 0,SITE_ID,note,avg_WS,HEIGHTC\n7,XX-T01,seen,3.1,25.5\n")
+    sites = read_sites([first, second, archive])
+    assert not {"Unnamed: 0", "avg_WS"} & set(sites.columns)
+    assert tuple(sites.loc["XX-T01", ["note", "canopy_height", "igbp"]]) == ("seen", 25.5, "ENF")
 
 
 # -- studies
