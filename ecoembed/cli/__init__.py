@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from typing import Any
@@ -19,9 +20,14 @@ def main(arguments: list[str] | None = None) -> None:
     """Entry point: exit code 0, 1 when sites failed, 2 on any error that the user can act on."""
     warnings.formatwarning = _warning_line
     try:
-        code = app(arguments, exit_on_error=False, print_error=True, result_action="return_value")
-    except CycloptsError:
+        code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        sys.stdout.flush()
+    except CycloptsError as error:
+        print(f"ecoembed: {error}", file=sys.stderr)
         sys.exit(2)
+    except BrokenPipeError:  # its reader, such as head, has seen enough; nothing is left for Python to flush at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except EcoembedError as error:
         print(f"ecoembed: {type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(2)

@@ -21,10 +21,17 @@ app = App(
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print the answer as JSON on standard output.")]
 
+Several = Parameter(consume_multiple=True)  # --option A B, as well as --option A --option B
+
 
 def answer(value: dict[str, Any], as_json: bool, *lines: str) -> None:
     """Print the answer: JSON for a program, lines for a person."""
-    print(json.dumps(value, indent=2, default=str) if as_json else "\n".join(lines))
+    print(as_text(value) if as_json else "\n".join(lines))
+
+
+def as_text(value: dict[str, Any]) -> str:
+    """An answer as JSON."""
+    return json.dumps(value, indent=2, default=str)
 
 
 def refuse_overwriting(out: Path, *inputs: Path | None) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from ecoembed.cli.app import Json, answer, app, refuse_overwriting
+from ecoembed.cli.app import Json, Several, answer, app, refuse_overwriting
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -136,7 +136,7 @@ def extract(
     group: str = "S2_L2A",
     sites: Path,
     site: str,
-    flux: list[Path] | None = None,
+    flux: Annotated[list[Path] | None, Several] = None,
     description: Path | None = None,
     model: Literal["kljun", "kormann", "disc"] = "kljun",
     period: Literal["all", "month", "overpass"] = "all",
@@ -160,7 +160,8 @@ def extract(
     site
         The tower.
     flux
-        Its half-hourly files, for the footprint climatology; without them a disc of `radius` is used.
+        Its half-hourly files (one or several, after the cube), for the footprint climatology; without them a disc of
+        `radius` is used.
     description
         The TOML that describes an own flux table.
     model
@@ -172,7 +173,7 @@ def extract(
     """
     import json
 
-    from ecoembed.archives.sites import read_sites
+    from ecoembed.archives.sites import read_site
     from ecoembed.config import FootprintSection
     from ecoembed.cubes.store import load_cube
     from ecoembed.files import atomic
@@ -183,7 +184,7 @@ def extract(
     refuse_overwriting(out, cube, sites, *files, description)
     source = load_cube(cube, group)
     asked = FootprintSection(model=model, period=period, radius=radius)
-    weights = site_footprint(site, read_sites(sites), source, files, description, asked)
+    weights = site_footprint(site, read_site(sites, site), source, files, description, asked)
     series = through(source, weights)
     table = series["value"].to_pandas().assign(coverage=series["coverage"].values)
     with atomic(out) as temporary:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from ecoembed.cli.app import Json, answer, app, refuse_overwriting
+from ecoembed.cli.app import Json, Several, answer, app, as_text, refuse_overwriting
 
 
 @app.command
@@ -13,7 +13,7 @@ def flux(
     paths: list[Path],
     /,
     *,
-    target: list[str] | None = None,
+    target: Annotated[list[str] | None, Several] = None,
     min_qc: float = 0.75,
     agreement: float | None = None,
     resolution: str = "DD",
@@ -32,7 +32,8 @@ def flux(
     paths
         Files of one site as downloaded: FLUXNET2015/ONEFlux, AmeriFlux BASE, raw half-hours, or an own table.
     target
-        The flux by its name in the file, GPP_NT_VUT_REF by default; give several in order of preference.
+        The flux by its name in the file, GPP_NT_VUT_REF by default. Several, in order of preference: the first that
+        the file has is taken (--target GPP_NT_VUT_REF GPP_NT, after the files).
     min_qc
         Least share of measured or good-quality half-hours of a day.
     agreement
@@ -46,22 +47,29 @@ def flux(
     description
         The TOML that describes an own table.
     out
-        A CSV to write the table to.
+        A CSV to write the table to; beside it comes a .json of the same name with units, columns or formulas, and the
+        account of rows. Days whose target is missing stay, with an empty cell, for their drivers.
     """
     from ecoembed.archives.fluxnet import open_flux
     from ecoembed.archives.quality import describe_quality
+    from ecoembed.errors import FileError
     from ecoembed.files import atomic
 
     if out is not None:
         refuse_overwriting(out, *paths, sites, description)
+        if out.suffix.lower() != ".csv":
+            raise FileError(
+                "the table is written as CSV",
+                where=out,
+                found=out.suffix or "no suffix",
+                expected=".csv",
+                remedy=f"Name it {out.with_suffix('.csv').name}; units and account come beside it as .json",
+            )
     place = {} if sites is None else _place(paths, site, sites, description)
     table = open_flux(
         paths, target or "GPP_NT_VUT_REF", min_qc, resolution=resolution, site=site, agreement=agreement,
         description=description, **place,
     )  # fmt: skip
-    if out is not None:
-        with atomic(out) as temporary:
-            table.to_dataframe().to_csv(temporary)
     name = str(table.attrs["target"])
     values = table[name]
     first, last = (str(table.indexes["time"][i].date()) for i in (0, -1))
@@ -71,14 +79,23 @@ def flux(
         "first": first,
         "last": last,
         "mean": float(values.mean()) if values.notnull().any() else None,
-        **{k: v for k, v in table.attrs.items() if isinstance(v, dict | int)},
-        "variables": {str(n): {k: v.attrs[k] for k in ("units", "column") if k in v.attrs} for n, v in table.items()},
+        **{k: v for k, v in table.attrs.items() if isinstance(v, dict | int | list)},
+        "variables": {
+            str(n): {k: v.attrs[k] for k in ("units", "column", "formula") if k in v.attrs} for n, v in table.items()
+        },
     }
+    if out is not None:
+        about = out.with_suffix(".json")
+        with atomic(out) as temporary:
+            table.to_dataframe().to_csv(temporary)
+        with atomic(about) as temporary:
+            temporary.write_text(as_text(value) + "\n", encoding="utf-8")
+        value |= {"table": out, "about": about}
     kept = "nothing is kept" if value["mean"] is None else f"mean of what is kept {value['mean']:.2f} {value['units']}"
     head = f"{value['product']}  {first} to {last}  {kept}"
-    columns = [f"{n} ({', '.join(about.values())})" for n, about in value["variables"].items()]
+    columns = [f"{n} ({how['units']}, {how.get('column', 'made')})" for n, how in value["variables"].items()]
     lines = [*describe_quality(table.attrs), "variables: " + ", ".join(columns)]
-    answer(value, as_json, head, *lines, *([f"Table: {out}"] if out else []))
+    answer(value, as_json, head, *lines, *([f"Table: {out}, described by {about.name}"] if out else []))
 
 
 def _place(paths: list[Path], site: str | None, sites: Path, description: Path | None) -> dict[str, float]:
@@ -86,14 +103,13 @@ def _place(paths: list[Path], site: str | None, sites: Path, description: Path |
     from pandas import notna
 
     from ecoembed.archives.fluxfiles import find_tables
-    from ecoembed.archives.sites import read_sites
+    from ecoembed.archives.sites import read_site
     from ecoembed.errors import TableError
 
-    known = read_sites(sites)
     name = site or next((table.site for table in find_tables(paths, description) if table.site), None)
-    if name not in known.index:
-        raise TableError("no such site in the site table", where=sites.name, found=name)
-    row = known.loc[name]
+    if name is None:
+        raise TableError("no site ID in the files", where=sites.name, remedy="Say which site it is (--site)")
+    row = read_site(sites, name).loc[name]
     return {k: float(row[k]) for k in ("latitude", "longitude", "utc_offset") if notna(row[k])}
 
 
@@ -173,32 +189,28 @@ def footprint(
         Half-hours of daytime, or all.
     """
     from ecoembed.archives.fluxnet import open_halfhours
-    from ecoembed.archives.sites import read_sites
+    from ecoembed.archives.sites import read_site
     from ecoembed.cubes.store import load_cube
-    from ecoembed.errors import TableError
     from ecoembed.footprints.report import write_footprint
 
-    known = read_sites(sites)
-    if site not in known.index:
-        raise TableError("no such site in the site table", where=sites.name, found=site)
+    row = read_site(sites, site).loc[site]
     halfhours = open_halfhours(flux, site=site, description=description)
     place = None if cube is None else load_cube(cube, "S2_L2A")
-    summary = write_footprint(halfhours, known.loc[site], out, cube=place, model=model, period=period, when=when)
+    summary = write_footprint(halfhours, row, out, cube=place, model=model, period=period, when=when)
     answer(summary, as_json, *_footprint_lines(summary))
 
 
 def _footprint_lines(summary: dict[str, Any]) -> list[str]:
     """The summary of a footprint in words."""
     lines = [f"{summary['site']}: {summary['method']}; {summary['inside']:.1%} of it inside the grid"]
+    place = ", ".join(f"{name} {summary[name]:.5f}" for name in ("latitude", "longitude"))
+    lines += [f"  {place}; half-hours of {summary['first']} to {summary['last']}"]
     lines += [f"{summary['n']:8d}  half-hours used"]
     lines += [f"{count:8d}  {reason}" for reason, count in summary["excluded"].items()]
     lines += [f"  {name}: {how}" for name, how in summary["notes"].items()]
     if "stand_in" in summary:
         lines.append(f"  {summary['stand_in']}")
-    for area in summary["source_areas"]:
-        month = f"month {area['month']:2d}, " if "month" in area else ""
-        size = area["reason"] if area["area_m2"] is None else f"{area['area_m2'] / 1e4:.2f} ha"
-        lines.append(f"  {month}source area of {area['share']:.0%}: {size}")
+    lines += _monthly_lines(summary) if "months" in summary else _area_lines(summary["source_areas"])
     for target, bias in summary.get("representativeness", {}).items():
         lines.append(
             f"  NDVI against {target}: bias {_shown(bias['mean_bias'])}, {_shown(bias['location_bias'], '.1%')} of its "
@@ -211,6 +223,28 @@ def _footprint_lines(summary: dict[str, Any]) -> list[str]:
         )
         lines.append(f"  {moved['distance_m']:g} m off, series move by these shares of their deviation: {facts}")
     return [*lines, *(f"{name}: {path}" for name, path in summary["files"].items())]
+
+
+def _area_lines(areas: list[dict[str, Any]]) -> list[str]:
+    return [f"  source area of {area['share']:.0%}: {_hectares(area, area['reason'])}" for area in areas]
+
+
+def _monthly_lines(summary: dict[str, Any]) -> list[str]:
+    """A row for each month, and below them why a source area is not known."""
+    lines = [" month  half-hours   inside    50 %, ha    80 %, ha"]
+    reasons: dict[str, None] = {}
+    for month in summary["months"]:
+        areas = [area for area in summary["source_areas"] if area["month"] == month["month"]]
+        sizes = "".join(f"{_hectares(area, '-').removesuffix(' ha'):>12}" for area in areas)
+        reasons |= dict.fromkeys(area["reason"] for area in areas if area["area_m2"] is None)
+        used = f"{month['n']}{'*' if month['stand_in'] else ' '}"
+        lines.append(f"{month['month']:6d} {used:>12} {month['inside']:>7.1%}{sizes}")
+    lines += ["  * too few: the footprint of all half-hours"] if any(m["stand_in"] for m in summary["months"]) else []
+    return lines + [f"  - {reason}" for reason in reasons]
+
+
+def _hectares(area: dict[str, Any], otherwise: str) -> str:
+    return otherwise if area["area_m2"] is None else f"{area['area_m2'] / 1e4:.2f} ha"
 
 
 def _shown(value: float | None, form: str = "+.4f") -> str:

@@ -54,11 +54,13 @@ def write_footprint(
     Returns
     -------
     dict
-        ``site``, ``method``, ``n`` half-hours, ``excluded`` (reason -> half-hours), ``inside`` (share), ``notes`` (how
-        the inputs came about), ``stand_in`` where the footprint of all half-hours stands in for some period,
-        ``source_areas`` (share, area in m2 or reason, of each month), ``files``; with a cube ``representativeness``
-        (target -> n, mean_bias, location_bias, bias_in_spreads, of NDVI) and ``jitter`` (feature -> mean_change,
-        max_change, relative_mean, relative_max over the directions, at 30 m). Plain numbers and text.
+        ``site``, ``latitude``, ``longitude``, ``first`` and ``last`` day of the half-hours, ``method``, ``n``
+        half-hours, ``excluded`` (reason -> half-hours), ``inside`` (share), ``notes`` (how the inputs came about),
+        ``stand_in`` where the footprint of all half-hours stands in for some period, ``source_areas`` (share, area in
+        m2 or reason, of each month), ``months`` (of footprints by month: month, n, inside, stand_in), ``files``; with a
+        cube ``representativeness`` (target -> n, mean_bias, location_bias, bias_in_spreads, of NDVI) and ``jitter``
+        (feature -> mean_change, max_change, relative_mean, relative_max over the directions, at 30 m). Plain numbers
+        and text.
 
     Raises
     ------
@@ -75,7 +77,13 @@ def write_footprint(
     weights = tower_footprint(site, halfhours, grid, period=period, when=when, model=model)
     name = str(getattr(site, "name", "") or halfhours.attrs.get("site", ""))
     areas = _source_areas(weights)
-    picture = footprint_map(weights, cube if cube is not None and _coloured(cube) else None, title=name)
+    about = {
+        "site": name,
+        **{axis: float(site[axis]) for axis in ("latitude", "longitude")},
+        **{end: str(halfhours["time"].values[i])[:10] for end, i in (("first", 0), ("last", -1))},
+    }
+    notes = json.loads(weights.attrs["notes"])
+    picture = footprint_map(weights, cube if cube is not None and _coloured(cube) else None, title=_title(about, notes))
     files = {file: Path(out) / file for file in ("weights.nc", "source_area.geojson", "map.png")}
     with atomic(files["weights.nc"]) as path:
         _georeferenced(weights).to_netcdf(path)
@@ -84,15 +92,17 @@ def write_footprint(
     with atomic(files["map.png"]) as path:
         path.write_bytes(picture)
     summary: dict[str, Any] = {
-        "site": name,
+        **about,
         "method": weights.attrs["method"],
         "n": weights.attrs["n"],
         "excluded": json.loads(weights.attrs["excluded"]),
         "inside": weights.attrs["inside"],
-        "notes": json.loads(weights.attrs["notes"]),
+        "notes": notes,
         "source_areas": json.loads(areas.drop(columns="geometry").to_json(orient="records")),
         "files": {file: str(path) for file, path in files.items()},
     }
+    if weights.dims[0] == "month":
+        summary["months"] = _months(weights)
     if "stand_in" in weights.attrs:
         summary["stand_in"] = weights.attrs["stand_in"]
     if cube is not None and _coloured(cube):
@@ -123,6 +133,17 @@ def _source_areas(weights: xr.DataArray) -> gpd.GeoDataFrame:
         return source_area(overall(weights))
     months = [source_area(panel).assign(month=int(panel["month"])) for panel in weights]
     return pd.concat(months, ignore_index=True)
+
+
+def _title(about: Mapping[str, Any], notes: Mapping[str, str]) -> str:
+    """What a map needs to stand alone: which tower, where, how high above displacement, and when."""
+    height = notes["zm"].partition(" = ")[0]
+    place = f"{about['latitude']:.5f}, {about['longitude']:.5f}; zm {height}"
+    return f"{about['site']}\n{place}; {about['first']} to {about['last']}"
+
+
+def _months(weights: xr.DataArray) -> list[dict[str, Any]]:
+    return [{n: panel[n].item() for n in ("month", "n", "inside", "stand_in")} for panel in weights]
 
 
 def _rows(table: xr.Dataset, along: str, names: tuple[str, ...]) -> dict[str, dict[str, float | None]]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -120,8 +123,58 @@ def test_nothing_kept_is_said_and_is_json(tmp_path: Path, capsys: pytest.Capture
     assert (answer["mean"], answer["rows"]["qc below 0.75"]) == (None, 60)
 
 
+def test_the_table_is_written_with_what_its_columns_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = fakes.write_csv(tmp_path, fakes.daily(), DAY)
+    said = json.loads(_answered(capsys, "flux", path, "--out", tmp_path / "x.csv", "--json"))
+    about = json.loads((tmp_path / "x.json").read_text(encoding="utf-8"))
+    assert {k: v for k, v in said.items() if k not in ("table", "about")} == about
+    assert list(pd.read_csv(tmp_path / "x.csv")) == ["time", *about["variables"]]
+    assert about["variables"]["TA"] == {"units": "degC", "column": "TA_F"}
+    assert "NT" in about["variables"]["ntdt_spread"]["formula"]
+    assert about["rows"]["in"] == 60
+    error = _refused(capsys, "flux", path, "--out", tmp_path / "x.parquet")
+    assert "written as CSV (found .parquet; expected .csv). Name it x.csv" in error
+
+
+def test_one_option_takes_several_targets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = fakes.write_csv(tmp_path, fakes.daily(), DAY)
+    for options in (["--target", "NO", "GPP_DT_VUT_REF"], ["--target", "NO", "--target", "GPP_DT_VUT_REF"]):
+        assert json.loads(_answered(capsys, "flux", path, *options, "--json"))["target"] == "GPP_DT_VUT_REF"
+
+
+def test_the_site_table_is_told_of_for_this_tower_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = fakes.write_csv(tmp_path, fakes.daily(), DAY)
+    table = tmp_path / "all.csv"
+    table.write_text("site_id,latitude,longitude\nXX-T01,48.12345,11.54321\nXX-T02,50.1,12.5\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _answered(capsys, "flux", path, "--sites", table)
+    table.write_text("site_id,latitude,longitude\nXX-T02,50.1,12.5\n")
+    assert "no such site in the site table (found XX-T01)" in _refused(capsys, "flux", path, "--sites", table)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["flux"], "PATHS"), (["flux", "a", "--nope", "1"], "--nope"), (["flux", "a", "--min-qc", "x"], "--min-qc")],
+)
+def test_wrong_options_are_refused_in_one_line(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    assert said in _refused(capsys, *arguments)
+
+
+def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
+    path = fakes.write_csv(tmp_path, fakes.daily(), DAY)
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "ecoembed", "flux", str(path)]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
 def test_a_warning_is_one_line_without_our_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = fakes.write_csv(tmp_path, fakes.daily().assign(GPP_NT_VUT_REF=812.0), DAY)
+    path = fakes.write_csv(tmp_path, fakes.daily().assign(GPP_NT_VUT_REF=[752.0 + day for day in range(1, 61)]), DAY)
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         warnings.showwarning = lambda *what: print(warnings.formatwarning(*what[:4]), end="")
