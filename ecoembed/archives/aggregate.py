@@ -21,7 +21,7 @@ from ecoembed.errors import VariableError
 def make_flux(series: Series, target: Target, position: Position | None, where: str) -> None:
     """For a half-hourly table without ONEFlux's columns: the flux itself, partitioned where the file has none.
 
-    Leaves ``quality`` as a flag: 0 measured, 2 filled by the site's team.
+    Leaves ``quality`` as a flag: 0 measured, 2 filled by the site's team; and ``poor``, where turbulence was tested.
     """
     minutes = SUB_DAILY[series.resolution]
     light = {name: series.values[name] for name in DARK if name in series.values}
@@ -41,6 +41,33 @@ def make_flux(series: Series, target: Target, position: Position | None, where: 
         measured = series.values.get("unfilled", None if "_F" in target.name else series.values["target"])
         if measured is not None:
             series.values["quality"] = np.where(np.isnan(measured), 2.0, 0.0)
+    notes = _poor_turbulence(series)
+    if not night.known.all() and position is None and _gappy(target, oneflux=False):
+        notes.append(
+            f"night is not known in {(~night.known).mean():.1%} of the rows; latitude, longitude and utc_offset (on "
+            "the command line a site table, --sites) would tell it by the sun"
+        )
+    series.attrs["notes"] = notes
+
+
+def _poor_turbulence(series: Series) -> list[str]:
+    """Mark, and say, where the flux was measured although the turbulence test failed; these half-hours are kept."""
+    if "turbulence" not in series.values:
+        return []
+    name, test = series.columns["turbulence"], series.values["turbulence"]
+    if not np.isin(test[~np.isnan(test)], (0, 1, 2)).all():
+        return [f"{name} has other values than 0, 1 and 2: not understood, not used"]
+    flux = next(series.values[role] for role in ("NEE", "unfilled", "target") if role in series.values)
+    measured = ~np.isnan(flux)
+    poor = measured & (test == 2)
+    series.values["poor"] = poor.astype("float64")
+    share = poor.sum() / max(measured.sum(), 1)
+    return [f"{name} is 2 (poor turbulence) in {share:.0%} of the measured half-hours; kept, see poor_turbulence"]
+
+
+def _gappy(target: Target, oneflux: bool) -> bool:
+    """Whether the flux has gaps, which nobody has filled."""
+    return target.column is None or (not oneflux and "_F" not in target.name)
 
 
 def to_days(series: Series, target: Target, oneflux: bool) -> Series:
@@ -51,7 +78,7 @@ def to_days(series: Series, target: Target, oneflux: bool) -> Series:
     """
     days = group_days(series.time, SUB_DAILY[series.resolution])
     old, new = series.values, {}
-    gappy = target.column is None or (not oneflux and "_F" not in target.name)
+    gappy = _gappy(target, oneflux)
     for name in (name for name in FLUXES if name != "joint_uncertainty"):  # a day's follows from its own parts
         if name in old:
             new[name] = _mean_flux(days, name, old, gappy, oneflux)
@@ -65,10 +92,10 @@ def to_days(series: Series, target: Target, oneflux: bool) -> Series:
             new["measured"] = days.share(old["quality"] == 0)
     elif "quality" in old:
         new["quality"] = days.sum(old["quality"]) / days.steps
-    how = "means of day-time and night weighted by their length" if gappy else "means"
-    least = "all" if oneflux else f"at least {LEAST_PRESENT:.0%}"
+    if "poor" in old:
+        new["poor"] = _share(days, old, old["poor"] == 1, target, empty=0.0)
     attrs = series.attrs | {
-        "aggregated": f"{how} of {series.resolution} rows" + ("" if gappy else f", of which {least} are there"),
+        "aggregated": f"from {series.resolution}: {_how(days.steps, gappy, oneflux)}",
         "halfhour_rows": series.attrs["rows_read"],
         "rows_read": {"in": days.time.size, "repeated": 0, "out": days.time.size},
     }
@@ -86,9 +113,26 @@ def _mean_flux(days: Days, name: str, old: Mapping[str, np.ndarray], gappy: bool
     return days.mean(old[name], 1.0 if oneflux else LEAST_PRESENT)
 
 
-def _share(days: Days, old: Mapping[str, np.ndarray], good: np.ndarray, target: Target) -> np.ndarray:
+def _how(steps: int, gappy: bool, oneflux: bool) -> str:
+    """How days come about, and which are incomplete."""
+    least = f"{np.ceil(LEAST_PRESENT * steps):.0f} of the {steps}"
+    if gappy:
+        return (
+            "mean of day-time and mean of night, weighted by their length; incomplete is a day that lacks one of its "
+            f"{steps} rows, or all values of one part (where night is not known: fewer than {least} values)"
+        )
+    if oneflux:
+        return f"mean of all {steps} rows; a day that lacks even one of them is incomplete"
+    return f"mean of at least {least} rows; incomplete with fewer"
+
+
+def _share(
+    days: Days, old: Mapping[str, np.ndarray], good: np.ndarray, target: Target, empty: float = 1.0
+) -> np.ndarray:
     if target.column is not None or target.flux != "GPP":
         return days.share(good)
     light = days.count(~old["night"])
     with np.errstate(invalid="ignore"):
-        return np.where(light > 0, days.count(good & ~old["night"]) / light, 1.0)  # a polar night has no GPP to measure
+        return np.where(
+            light > 0, days.count(good & ~old["night"]) / light, empty
+        )  # a polar night has no GPP to measure

@@ -17,7 +17,7 @@ from ecoembed.archives.closure import TERMS, energy_balance
 from ecoembed.archives.fluxfiles import ONEFLUX, FluxFile, read_columns
 from ecoembed.archives.stamps import MINUTES
 from ecoembed.archives.sun import Position, check_clock
-from ecoembed.archives.targets import Target
+from ecoembed.archives.targets import Target, find_test
 from ecoembed.archives.times import SUB_DAILY, gaps, put_in_order
 from ecoembed.archives.uncertainty import LONG_NAMES, uncertainties
 from ecoembed.errors import UnitError, VariableError
@@ -58,6 +58,8 @@ def wanted_columns(table: FluxFile, target: Target) -> dict[str, str]:
         wanted = {**partition.inputs(table.columns, table.name)}
     more = (*names.DRIVERS, *TERMS, "PPFD_IN")
     wanted |= {name: names.find_column(name, table.columns, oneflux) for name in more}
+    measured = wanted.get("NEE") or target.roles.get("unfilled") or target.column
+    wanted["turbulence"] = None if oneflux or measured is None else find_test(measured, table.columns)
     if oneflux:
         wanted |= {f"{name}_QC": f"{wanted.get(name)}_QC" for name in ("H", "LE")}
         wanted.pop("PPFD_IN")
@@ -143,7 +145,12 @@ def finish(
     repeated = {"repeated": read["repeated"]} if read["repeated"] else {}
     rows = {**counts, "in": read["in"], **repeated}
     variables = _flux_variables(series, target, kept) | _driver_variables(series)
-    if "quality" in variables and not series.flags:
+    if target.flux == "NEE" and target.column and table.family != ONEFLUX:
+        series.attrs["notes"] = [
+            *series.attrs.get("notes", ()),
+            f"{target.name} as in the file: no u* filter applied here",
+        ]
+    if "quality" in variables:
         share = pd.Series(series.values["quality"]).groupby(series.time.year).mean().round(4)
         series.attrs["coverage"] = {int(year): float(value) for year, value in share.items()}
     data = {name: ("time", array, attrs) for name, (array, attrs) in variables.items()}
@@ -169,13 +176,18 @@ def _filtered(series: Series, min_qc: float, agreement: float | None) -> tuple[n
 def _flux_variables(series: Series, target: Target, kept: np.ndarray) -> dict[str, tuple[np.ndarray, dict[str, str]]]:
     """The target, its quality and its uncertainty: name -> (values, attributes)."""
     values, columns, unit = series.values, series.columns, FLUX_UNITS[series.resolution]
-    made = {"formula": f"{target.flux} by night-time partitioning of {columns.get('NEE')}"}
-    origin = {"column": columns["target"]} if target.column else made
-    found = {target.name: (kept, {"units": unit, **origin})}
+    found = {target.name: (kept, {"units": unit, **_origin(series, target)})}
     if "quality" in values:
         column = next(columns[role] for role in ("quality", "unfilled", "target", "NEE") if role in columns)
         words = {"units": units.FRACTION, "column": column, "long_name": _quality_words(series, target)}
-        found["quality"] = values["quality"], words
+        found["qc_flag" if series.flags else "quality"] = values["quality"], words
+    if "poor" in values:
+        whose = f"{columns['turbulence']} is 2 (Mauder and Foken: poor turbulence)"
+        of = (
+            f"share of {_parts(target)} (0 best) that were measured while " if series.resolution == "DD" else "1 where "
+        )
+        words = {"units": units.FRACTION, "column": columns["turbulence"], "long_name": of + whose}
+        found["poor_turbulence"] = values["poor"], words
     if "measured" in values:
         words = {"units": units.FRACTION, "long_name": "share of half-hours that were measured (QC 0)"}
         found["measured"] = values["measured"], words
@@ -212,10 +224,22 @@ def _bounds_at(resolution: str) -> dict[str, tuple[float, float, str]]:
 
 def _quality_words(series: Series, target: Target) -> str:
     if series.flags:
-        return "0 measured, 1 filled with good quality, 2 medium, 3 poor"
+        return "flag: 0 (best) measured, 1 filled with good quality, 2 medium, 3 poor"
     if target.ensemble:
-        return "share of the half-hours of all versions that were measured or filled with good quality"
+        return "share (1 best) of the half-hours of all versions that were measured or filled with good quality"
     if target.roles.get("quality"):
-        return "share of half-hours that were measured or filled with good quality"
-    part = "day-time half-hours" if target.column is None and target.flux == "GPP" else "half-hours"
-    return f"share of {part} whose net exchange was measured" + ("" if target.column else " and kept by the u* filter")
+        return "share (1 best) of half-hours that were measured or filled with good quality"
+    kept = "" if target.column else " and kept by the u* filter"
+    return f"share (1 best) of {_parts(target)} whose net exchange was measured{kept}"
+
+
+def _parts(target: Target) -> str:
+    return "day-time half-hours" if target.column is None and target.flux == "GPP" else "half-hours"
+
+
+def _origin(series: Series, target: Target) -> dict[str, str]:
+    if target.column is not None:
+        return {"column": series.columns["target"]}
+    source = series.columns["NEE"] + (f" + {series.columns['SC']}" if "SC" in series.columns else "")
+    made = "" if target.flux == "NEE" else f"{target.flux} by night-time partitioning of "
+    return {"formula": f"{made}{source}, u*-filtered here"}

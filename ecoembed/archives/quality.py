@@ -143,7 +143,8 @@ def refuse_missing_codes(values: np.ndarray, bounds: tuple[float, float] | None,
     """Refuse a number that stands for a missing value, such as -6999: one of them would shift every mean.
 
     One is -999, -6999, -99999.9... of any quantity; beyond known `bounds` also 9999 or 99999, and whatever lies farther
-    out than they are wide, is repeated five times or more, and makes up half of all that lies beyond them.
+    out than they are wide, is repeated five times or more, and makes up half of all that lies beyond them (but not the
+    whole column, which rather has another unit).
 
     Raises
     ------
@@ -159,14 +160,17 @@ def refuse_missing_codes(values: np.ndarray, bounds: tuple[float, float] | None,
     nines = np.where(found < 0, whole % 1000 == 999, np.isin(whole, (9999, 99_999, 999_999)))
     nines &= (rest < 1e-9) | (rest > 0.9 - 1e-6)
     far = (found < 2 * low - high) | (found > 2 * high - low)
-    code = nines | (far & (counts >= 5) & (2 * counts >= beyond.size))
+    some = beyond.size < np.isfinite(values).sum()
+    code = nines | (some & far & (counts >= 5) & (2 * counts >= beyond.size))
     if code.any():
         worst = int(np.argmax(np.where(code, counts, 0)))
         raise FileError(
-            f"{found[worst]:g} looks like a missing code", where=where, found=f"in {counts[worst]} of {values.size} rows",
+            f"{found[worst]:g} looks like a missing code",
+            where=where,
+            found=f"in {counts[worst]} of {values.size} rows",
             expected="missing values as -9999, or as the description states",
             remedy="Download the file again; for an own table name the code, missing = [-9999, ...]",
-        )  # fmt: skip
+        )
 
 
 def describe_quality(attrs: Mapping[str, Any]) -> list[str]:
@@ -186,6 +190,8 @@ def describe_quality(attrs: Mapping[str, Any]) -> list[str]:
     lines += [f"{count:8d}  {reason}" for reason, count in attrs["rows"].items()]
     if attrs.get("negative") and attrs["target"].startswith(("GPP", "RECO")):
         lines.append(f"{attrs['negative']:8d}  of these below zero, kept")
+    if attrs.get("aggregated"):
+        lines.append(f"  days: {attrs['aggregated']}")
     for title in ("halfhour_rows", "repairs"):
         if attrs.get(title):
             facts = ", ".join(f"{count} {reason}" for reason, count in attrs[title].items())
@@ -199,6 +205,7 @@ def describe_quality(attrs: Mapping[str, Any]) -> list[str]:
         years = ", ".join(f"{year} {'none' if value is None else format(value, '.2f')}" for year, value in found)
         lines.append(f"  u* thresholds, m s-1: {years}; below: {made['ustar_filtered']:.0%} of the measured nights")
         lines.append(f"  net exchange: {made['nee']}; night: {made['night']}")
+    lines += [f"  note: {note}" for note in attrs.get("notes", ())]
     if "noon_error" in (sun := attrs.get("sun", {})):
         lines.append(f"  centre of the radiation {sun['noon_error']:+.0f} minutes from solar noon")
     if closure := attrs.get("closure"):

@@ -153,6 +153,21 @@ def find_nee(columns: Sequence[str]) -> tuple[str, str | None] | None:
     return (nee, None) if nee else None
 
 
+def find_test(flux: str, columns: Sequence[str]) -> str | None:
+    """The column of the turbulence test (Mauder and Foken's 0, 1, 2) of a measured `flux`, at its own position.
+
+    Examples
+    --------
+    >>> find_test("FC_1_1_1", ["FC_SSITC_TEST_2_1_1", "FC_SSITC_TEST_1_1_1"])
+    'FC_SSITC_TEST_1_1_1'
+    """
+    found = re.fullmatch(r"(FC|NEE)(?:_PI)?(_\d.*)?", flux)
+    if found is None:
+        return None
+    name, position = found[1] + "_SSITC_TEST", found[2] or ""
+    return name + position if name + position in columns else at_position(name, columns)
+
+
 def _absent(names: Sequence[str], columns: Sequence[str], oneflux: bool, where: str) -> VariableError:
     name = names[0]
     if oneflux:
@@ -162,11 +177,12 @@ def _absent(names: Sequence[str], columns: Sequence[str], oneflux: bool, where: 
         what = f"target {name} absent"
         close = [c for c in columns if c.split("_")[0] in FLUXES or c.startswith("FC_PI")][:5]
         if find_nee(columns):
-            close += [*PARTITIONED[:-1], f"{PARTITIONED[-1]} (the last {len(PARTITIONED)} made here from net exchange)"]
+            made = [name for name in PARTITIONED if at_position(name, columns) is None]
+            close += [*made[:-1], f"{made[-1]} (the last {len(made)} made here from net exchange)"] if made else []
     if len(names) > 1:
         what = f"none of the targets {', '.join(names)} is there"
     return VariableError(
-        what, where=where, expected="one of the file's targets", remedy=_candidates("targets", list(close))
+        what, where=where, expected="a carbon flux that the file has", remedy=_candidates("targets", list(close))
     )
 
 

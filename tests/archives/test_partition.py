@@ -12,6 +12,7 @@ import pytest
 
 from ecoembed import open_flux
 from ecoembed.archives.fluxnet import open_halfhours
+from ecoembed.archives.quality import describe_quality
 from ecoembed.errors import ConfigError, FileError, VariableError
 from tests.archives import towers
 
@@ -55,7 +56,7 @@ def test_the_known_gpp_comes_back(path: Path, truth: pd.DataFrame) -> None:
     notes = flux.attrs["partition"]
     assert 0.15 < notes["ustar_threshold"][2019] < 0.3
     assert 0.1 < notes["ustar_filtered"] < 0.5
-    assert flux["quality"].attrs["long_name"].startswith("share of day-time half-hours")
+    assert flux["quality"].attrs["long_name"].startswith("share (1 best) of day-time half-hours")
     rows = flux.attrs["rows"]
     assert rows["in"] == DAYS == sum(count for reason, count in rows.items() if reason != "in")
 
@@ -179,8 +180,70 @@ def test_an_own_table_is_read_through_the_same_door(tmp_path: Path, truth: pd.Da
 
 
 def test_half_hours_that_cannot_be_are_told_before_they_are_averaged(tmp_path: Path, truth: pd.DataFrame) -> None:
-    """-6999 stood for a missing value in older files: one such half-hour would bend the whole night-time fit."""
+    """One such half-hour would bend the whole night-time fit."""
     table = towers.base(truth)
-    table.loc[7, "FC"] = -6999.0
-    with pytest.warns(UserWarning, match=r"XX-T01: FC -6999 umol m-2 s-1.*1 of \d+ values lie outside -120 to 120"):
+    table.loc[7, "FC"] = -5000.0
+    with pytest.warns(UserWarning, match=r"XX-T01: FC -5000 umol m-2 s-1.*1 of \d+ values lie outside -120 to 120"):
         open_flux(towers.write_base(tmp_path, table), "GPP_NT")
+
+
+def test_poor_turbulence_is_told_and_kept(tmp_path: Path, measured: pd.DataFrame) -> None:
+    rng = np.random.default_rng(3)
+    test = rng.choice(3, len(measured), p=[0.3, 0.4, 0.3])
+    path = towers.write_base(tmp_path, measured.assign(FC_SSITC_TEST=test))
+    poor = (test == 2) & measured["FC"].notna().to_numpy()
+    share = poor.sum() / measured["FC"].notna().sum()
+    for target, rows in {"GPP_NT": measured["SW_IN"].to_numpy() >= 10, "FC": np.ones(len(test), dtype=bool)}.items():
+        days = open_flux(path, target, min_qc=0, **PLACE)
+        plain = open_flux(
+            towers.write_base(tmp_path, measured, "AMF_XX-T01_BASE_HH_2-5.csv"), target, min_qc=0, **PLACE
+        )
+        np.testing.assert_array_equal(days[target], plain[target])
+        assert "poor_turbulence" not in plain
+        expected = (poor & rows).reshape(-1, 48).sum(axis=1) / rows.reshape(-1, 48).sum(axis=1)
+        np.testing.assert_allclose(days["poor_turbulence"], expected)
+        assert days["poor_turbulence"].attrs["column"] == "FC_SSITC_TEST"
+        assert any(
+            f"FC_SSITC_TEST is 2 (poor turbulence) in {share:.0%}" in line for line in describe_quality(days.attrs)
+        )
+    halves = open_flux(path, "GPP_NT", resolution="HH", **PLACE)
+    np.testing.assert_array_equal(halves["poor_turbulence"], poor)
+    strange = towers.write_base(tmp_path, measured.assign(FC_SSITC_TEST=test * 4), "AMF_XX-T01_BASE_HH_3-5.csv")
+    assert "FC_SSITC_TEST has other values than 0, 1 and 2" in open_flux(strange, "FC", **PLACE).attrs["notes"][0]
+
+
+def test_net_exchange_says_whether_it_is_filtered(tmp_path: Path, path: Path, measured: pd.DataFrame) -> None:
+    made = open_flux(path, "NEE", **PLACE)
+    assert made["NEE"].attrs["formula"] == "FC, u*-filtered here"
+    own = towers.write_base(tmp_path, measured.rename(columns={"FC": "NEE"}))
+    given = open_flux(own, "NEE", **PLACE)
+    assert given["NEE"].attrs["column"] == "NEE"
+    assert any("no u* filter applied here" in line for line in describe_quality(given.attrs))
+    assert not any("no u* filter" in line for line in describe_quality(made.attrs))
+    with pytest.raises(VariableError, match=r"targets here: NEE, GPP_NT, RECO_NT .the last 2 made here"):
+        open_flux(own, "GPP_PI_F")
+
+
+def test_an_unknown_night_names_what_would_tell_it(tmp_path: Path, measured: pd.DataFrame) -> None:
+    table = measured.copy()
+    table.loc[:47, "SW_IN"] = np.nan
+    path = towers.write_base(tmp_path, table)
+    lines = describe_quality(open_flux(path, "GPP_NT").attrs)
+    assert any("not known in 0.8% of the rows; latitude, longitude and utc_offset" in line for line in lines)
+    assert not any("would tell it" in line for line in describe_quality(open_flux(path, "GPP_NT", **PLACE).attrs))
+
+
+def test_the_account_says_what_an_incomplete_day_is(path: Path, tmp_path: Path, truth: pd.DataFrame) -> None:
+    gappy = describe_quality(open_flux(path, "GPP_NT", **PLACE).attrs)
+    assert any("weighted by their length; incomplete is a day that lacks one of its 48 rows" in line for line in gappy)
+    whole = towers.write(tmp_path, towers.oneflux(truth.iloc[:480]))
+    lines = describe_quality(open_flux(whole).attrs)
+    assert any("mean of all 48 rows; a day that lacks even one of them is incomplete" in line for line in lines)
+
+
+def test_a_flag_and_a_share_have_two_names(path: Path) -> None:
+    halves, days = (open_flux(path, "FC", resolution=name, **PLACE) for name in ("HH", "DD"))
+    assert "quality" not in halves
+    assert "0 (best)" in halves["qc_flag"].attrs["long_name"]
+    assert "qc_flag" not in days
+    assert "(1 best)" in days["quality"].attrs["long_name"]

