@@ -112,9 +112,9 @@ def read_site(path: Paths, site: str) -> geopandas.GeoDataFrame:
     """
     paths = _as_paths(path)
     sources = _sources(paths)
-    known = [each for source in sources for each in source.rows]
-    if site.upper() not in {each.upper() for each in known}:
-        near = get_close_matches(site, known, n=1)
+    known = {each.upper(): each for source in sources for each in source.rows}
+    if site.upper() not in known:
+        near = [known[each] for each in get_close_matches(site.upper(), known, n=1)]
         raise TableError(
             "no such site in the site table",
             where=", ".join(path.name for path in paths),
