@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,7 +22,14 @@ app = App(
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print the answer as JSON on standard output.")]
 
-Several = Parameter(consume_multiple=True)  # --option A B, as well as --option A --option B
+
+def _not_empty(_: object, value: Sequence[object] | None) -> None:
+    if value is not None and not value:
+        raise ValueError("no value follows")
+
+
+#: --option A B, as well as --option A --option B.
+Several = Parameter(consume_multiple=True, negative="", validator=_not_empty)
 
 
 def answer(value: dict[str, Any], as_json: bool, *lines: str) -> None:

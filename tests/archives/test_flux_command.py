@@ -155,7 +155,12 @@ def test_the_site_table_is_told_of_for_this_tower_alone(tmp_path: Path, capsys: 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [(["flux"], "PATHS"), (["flux", "a", "--nope", "1"], "--nope"), (["flux", "a", "--min-qc", "x"], "--min-qc")],
+    [
+        (["flux"], "PATHS"),
+        (["flux", "a", "--nope", "1"], "--nope"),
+        (["flux", "a", "--min-qc", "x"], "--min-qc"),
+        (["flux", "a", "--target"], "no value follows"),
+    ],
 )
 def test_wrong_options_are_refused_in_one_line(
     capsys: pytest.CaptureFixture[str], arguments: list[str], said: str

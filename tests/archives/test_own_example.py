@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
-from ecoembed.archives.fluxnet import open_halfhours
+from ecoembed.archives.fluxnet import open_flux, open_halfhours
 from ecoembed.cli import main
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "own_table.toml"
@@ -32,6 +34,19 @@ def tower(tmp_path: Path) -> Path:
     header = EXAMPLE.read_text(encoding="utf-8").splitlines()[2].removeprefix("#").strip()
     assert path.read_text().splitlines()[0] == header
     return path
+
+
+def test_the_short_description_of_the_readme(tower: Path) -> None:
+    readme = EXAMPLE.parents[1].joinpath("README.md").read_text(encoding="utf-8")
+    (block,) = (block for block in re.findall(r"```toml\n(.*?)```", readme, re.DOTALL) if "[time]" in block)
+    description = tower.with_name("tower.toml")
+    description.write_text(block, encoding="utf-8")
+    commas = tower.with_name("commas.csv")
+    commas.write_text(tower.read_text().replace(",", ".").replace(";", ",").replace("NAN", "-9999"))
+    short, whole = (
+        open_flux(path, "GPP_NT", description=how) for path, how in ((commas, description), (tower, EXAMPLE))
+    )
+    xr.testing.assert_allclose(short[["GPP_NT", "TA", "SW_IN"]], whole[["GPP_NT", "TA", "SW_IN"]])
 
 
 def test_days_of_the_example(tower: Path, capsys: pytest.CaptureFixture[str]) -> None:
