@@ -88,18 +88,22 @@ def read_toml(path: Path, model: type[M]) -> M:
         error = min(exc.errors(), key=lambda error: error["type"] != "extra_forbidden")  # the cause of others, perhaps
         *sections, last = (str(part) for part in error["loc"])
         if error["type"] == "extra_forbidden":
-            check_name(last, _keys(model, sections), "key", where=f"{path}: {'.'.join(sections) or 'top'}")
+            known = list(_section(model, sections).model_fields)
+            check_name(last, known, "key", where=f"{path}: {'.'.join(sections) or 'top'}")
         key = ".".join([*sections, last])
+        if error["type"] == "missing":
+            expected = _section(model, sections).model_fields[last].description
+            raise ConfigError(f"{key}: Field required", where=path, expected=expected) from None
         raise ConfigError(f"{key}: {error['msg']}", where=path, found=repr(error["input"])) from None
 
 
-def _keys(model: type[BaseModel], sections: Sequence[str]) -> list[str]:
-    """The keys of the section of `model` that is reached through `sections`."""
+def _section(model: type[BaseModel], sections: Sequence[str]) -> type[BaseModel]:
+    """The section of `model` that is reached through `sections`."""
     for section in sections:
         field = model.model_fields.get(section)
         kinds = [field.annotation, *get_args(field.annotation)] if field else []
         model = next((kind for kind in kinds if isinstance(kind, type) and hasattr(kind, "model_fields")), model)
-    return list(model.model_fields)
+    return model
 
 
 def digest(path: str | Path) -> str:

@@ -5,6 +5,7 @@ Unit strings follow FLUXNET's own spelling (``gC m-2 d-1``). A dimensionless qua
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from ecoembed.errors import UnitError
@@ -50,6 +51,7 @@ _LINEAR: dict[tuple[str, str], tuple[float, float]] = {
     ("kPa", PRESSURE_DEFICIT): (10.0, 0.0),
     ("Pa", PRESSURE_DEFICIT): (0.01, 0.0),
     ("J m-2 d-1", RADIATION): (1.0 / SECONDS_PER_DAY, 0.0),
+    ("Pa", "kPa"): (0.001, 0.0),
     ("MJ m-2 d-1", RADIATION): (1e6 / SECONDS_PER_DAY, 0.0),
 }
 
@@ -83,8 +85,59 @@ YEARLY_BOUNDS: dict[str, tuple[float, float, str]] = {
 }
 
 
+#: Other spellings: signs, names of a whole unit, and words within one.
+_SIGNS = str.maketrans("µμ⁰¹²³⁴⁵⁶⁷⁸⁹⁻−·*()", "uu0123456789--    ", "^°")
+_NAMES = {
+    **dict.fromkeys(("c", "deg c", "degree c", "degrees c", "celsius", "degrees celsius", "degc"), TEMPERATURE),
+    **dict.fromkeys(("deg", "degrees"), ANGLE),
+    **dict.fromkeys(("kelvin", "deg k"), "K"),
+    **dict.fromkeys(("mbar", "mb"), "hPa"),
+    **dict.fromkeys(("percent", "pct"), "%"),
+}
+_WORDS = {"day": "d", "days": "d", "sec": "s", "yr": "y", "year": "y", "a": "y", "micromol": "umol", "MJoule": "MJ"}
+_KNOWN = {
+    frozenset(unit.split()): unit
+    for unit in (*(unit for pair in _LINEAR for unit in pair), YEARLY_CARBON_FLUX, PRECIPITATION, "mm", "mm y-1",
+                 SPEED, ANGLE, LENGTH, FRACTION)
+}  # fmt: skip
+
+
+def standard(spelling: str) -> str:
+    """Our spelling of a unit that is spelt otherwise; itself where it is not known.
+
+    Examples
+    --------
+    >>> [standard(unit) for unit in ("µmol CO2 m⁻² s⁻¹", "g C m^-2 day^-1", "degrees C", "W/m2", "furlong")]
+    ['umol m-2 s-1', 'gC m-2 d-1', 'degC', 'W m-2', 'furlong']
+    """
+    if spelling.strip() == "°":
+        return ANGLE
+    text = " ".join(spelling.replace("**", "").translate(_SIGNS).split())
+    if text.lower() in _NAMES:
+        return _NAMES[text.lower()]
+    text = re.sub(r"(mol) ?(CO2|C)\b", r"\1", re.sub(r"\bg C\b", "gC", text))
+    above, *below = text.split("/")
+    words = above.split() + [re.sub(r"^([A-Za-z]+)(\d*)$", _inverse, word) for part in below for word in part.split()]
+    plain = [re.sub(r"^[A-Za-z]+", lambda found: _WORDS.get(found[0], found[0]), word) for word in words]
+    return _KNOWN.get(frozenset(plain), spelling)
+
+
+def _inverse(found: re.Match[str]) -> str:
+    return f"{found[1]}-{found[2] or 1}"
+
+
+def is_known(spelling: str) -> bool:
+    """Whether :func:`standard` understands a unit."""
+    return frozenset(standard(spelling).split()) in _KNOWN
+
+
+def accepted(unit: str) -> list[str]:
+    """The units from which :func:`convert` makes `unit`, itself first."""
+    return [unit, *(source for source, to in _LINEAR if to == unit), *(to for source, to in _LINEAR if source == unit)]
+
+
 def convert(values: Any, source: str, target: str) -> Any:
-    """Convert `values` (a number or an array) from the unit `source` to the unit `target`.
+    """Convert `values` (a number or an array) from the unit `source`, in any usual spelling, to the unit `target`.
 
     Raises
     ------
@@ -96,6 +149,7 @@ def convert(values: Any, source: str, target: str) -> Any:
     >>> round(convert(10.0, "umol m-2 s-1", "gC m-2 d-1"), 3)
     10.378
     """
+    source = standard(source)
     if source == target:
         return values
     if (source, target) in _LINEAR:
@@ -107,6 +161,6 @@ def convert(values: Any, source: str, target: str) -> Any:
     raise UnitError(
         "no conversion between these units",
         found=source,
-        expected=target,
+        expected=" or ".join(accepted(target)),
         remedy="State the unit of the input in one of the spellings of ecoembed.units",
     )

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ecoembed.archives.containers import Part
-from ecoembed.archives.owntable import Description
+from ecoembed.archives.owntable import Description, unit_of
 from ecoembed.archives.stamps import Clock, find_step, parse_digits
 from ecoembed.errors import ConfigError, EcoembedError, FileError, check_name
+from ecoembed.units import is_known, standard
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -115,10 +116,16 @@ def _unit(data: xr.Dataset, name: str, own: Description, path: Path) -> str:
             expected=" and ".join(sorted(str(dimension) for dimension in known if dimension)),
             remedy="Name them as time.column and site_column",
         )
-    unit = entry.unit or variable.attrs.get("units")
-    if not unit:
-        raise ConfigError(f"columns.{name}: no unit", where=path.name, remedy="Add unit = ...")
-    return str(unit)
+    stated = str(variable.attrs.get("units", ""))
+    if entry.unit and is_known(stated) and standard(stated) != standard(entry.unit):
+        raise ConfigError(
+            f"columns.{name}: the variable states another unit",
+            where=f"{path.name}, {entry.column}",
+            found=f"{stated} in the collection, {entry.unit} in the description",
+            expected="the same",
+            remedy="Leave unit out, or correct the wrong one",
+        )
+    return unit_of(name, entry.unit or stated, path.name)
 
 
 def _times(data: xr.Dataset, own: Description, path: Path) -> np.ndarray:

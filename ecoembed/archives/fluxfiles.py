@@ -18,7 +18,7 @@ import numpy as np
 from ecoembed.archives.collection import CollectionSource, is_collection, open_collection
 from ecoembed.archives.containers import Part, list_parts
 from ecoembed.archives.layout import sniff
-from ecoembed.archives.owntable import Description, open_text, read_description
+from ecoembed.archives.owntable import Description, open_text, read_description, unit_of
 from ecoembed.archives.products import (
     BASE,
     ONEFLUX,
@@ -198,12 +198,12 @@ def _networks(path: Path) -> Iterator[FluxFile]:
 def _described(path: Path, own: Description) -> Iterator[FluxFile]:
     """The sites' tables in a file that a user has described."""
     found: list[tuple[TextSource | CollectionSource, str]]
-    units = {name: one.unit for name, one in own.columns.items() if one.unit}
     if is_collection(path):
         sources, resolution, units = open_collection(path, own)
         found = [(source, resolution) for source in sources]
     else:
         found = [*open_text(_tables(path), own)]
+        units = {name: unit_of(name, one.unit, path.name) for name, one in own.columns.items()}
     originals = {name: one.column for name, one in own.columns.items()}
     sites = tuple(dict.fromkeys(source.site for source, _ in found if source.site))
     for source, resolution in found:

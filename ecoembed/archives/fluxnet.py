@@ -76,7 +76,8 @@ def open_flux(
     xr.Dataset
         Over ``time``, the start of the period in local standard time: the target (gC m-2 d-1; half-hourly umol m-2 s-1,
         yearly gC m-2 y-1) under its own name, ``quality`` (share, 1 best) or for half-hours ``qc_flag`` (ONEFlux's, 0
-        best), and where the file allows ``poor_turbulence``, ``measured`` (shares), ``random_uncertainty``, ``joint_uncertainty``, ``ustar_spread``, ``ntdt_spread``
+        best), and where the file allows ``poor_turbulence``, ``measured`` (shares), ``random_uncertainty``,
+        ``joint_uncertainty``, ``ustar_spread``, ``ntdt_spread``
         (unit of the target), TA (degC), SW_IN (W m-2), VPD (hPa), P (mm d-1). Each has units and says from which column
         or by which formula. ``attrs``: site, utc_offset (NaN if not known), target, resolution, product, source, rows
         (in, lost by reason, out), negative (rows kept below zero), repairs, gaps, and where they apply aggregated,
@@ -84,11 +85,11 @@ def open_flux(
 
     Notes
     -----
-    Half-hours with ``FC_SSITC_TEST`` 2 (Mauder and Foken: poor turbulence) are kept, and counted: they lie at dawn, dusk
-    and night, and without gap filling to leave them out would bend the days that remain. At US-Tw3 (49 % are 2, and the
-    team's own series keeps three quarters of those by day) the bias of GPP_NT against the team's GPP rises from +0.5 to
-    +2.1 gC m-2 d-1 without them, and a tenth of the days remains. For half-hours leave them out by
-    ``flux.where(flux.poor_turbulence == 0)``, which raises r from 0.989 to 0.993.
+    Half-hours with ``FC_SSITC_TEST`` 2 (Mauder and Foken: poor turbulence) are kept, and counted. They lie at dawn,
+    dusk and night: left out without gap filling, they bend the days that remain. At US-Tw3 (49 % are 2; three
+    quarters of those by day stay in the team's own series) GPP_NT minus the team's GPP rises from +0.5 to +2.1 gC m-2 d-1 without
+    them, and a tenth of the days remains. For half-hours, leave them out by ``flux.where(flux.poor_turbulence == 0)``:
+    r with the team's GPP rises from 0.989 to 0.993.
 
     Raises
     ------

