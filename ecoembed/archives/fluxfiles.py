@@ -87,6 +87,7 @@ class FluxFile:
 
     @property
     def name(self) -> str:
+        """The first part's, and how many more there are."""
         return self.parts[0].name + (f" and {len(self.parts) - 1} more" if len(self.parts) > 1 else "")
 
     def describe(self) -> str:
@@ -160,12 +161,21 @@ def read_columns(table: FluxFile, columns: Sequence[str]) -> pd.DataFrame:
             if name not in piece:
                 piece[name] = np.full(len(piece["time"]), np.nan)
                 repairs[f"rows of parts without {name}"] += len(piece["time"])
-    parts = [(part.name, len(piece["time"])) for part, piece in zip(table.parts, pieces, strict=True)]
+    parts = [(name, len(piece["time"])) for name, piece in zip(part_names(table.parts), pieces, strict=True)]
     arrays = {name: _concatenated([piece.pop(name) for piece in pieces]) for name in ("time", *dict.fromkeys(columns))}
     index = pd.DatetimeIndex(arrays.pop("time"), name="time")
     frame = pd.DataFrame(arrays, index=index, columns=list(columns), copy=False)
     frame.attrs |= {"repairs": dict(repairs), "parts": parts}
     return frame
+
+
+def part_names(parts: Sequence[Part]) -> list[str]:
+    """A name for each part: with its archive where two have the same, and with its folder where that is not enough."""
+    for say in (lambda part: part.name, lambda part: f"{part.path.name}/{part.name}"):
+        names = [say(part) for part in parts]
+        if len(set(names)) == len(names):
+            return names
+    return [f"{part.path}/{part.name}" if part.member else str(part.path) for part in parts]
 
 
 def _concatenated(arrays: list[np.ndarray]) -> np.ndarray:

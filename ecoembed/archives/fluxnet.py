@@ -15,7 +15,7 @@ import xarray as xr
 from ecoembed import schema, units
 from ecoembed.archives import aggregate, fluxtable
 from ecoembed.archives import columns as names
-from ecoembed.archives.fluxfiles import BASE, ONEFLUX, OTHER, OWN, RAW, RESOLUTIONS, FluxFile, find_tables
+from ecoembed.archives.fluxfiles import BASE, ONEFLUX, OTHER, OWN, RAW, RESOLUTIONS, FluxFile, find_tables, part_names
 from ecoembed.archives.quality import check_quality, check_share
 from ecoembed.archives.sun import Position
 from ecoembed.archives.targets import find_target
@@ -86,10 +86,10 @@ def open_flux(
     Notes
     -----
     Half-hours with ``FC_SSITC_TEST`` 2 (Mauder and Foken: poor turbulence) are kept, and counted. They lie at dawn,
-    dusk and night: left out without gap filling, they bend the days that remain. At US-Tw3 (49 % are 2; three
-    quarters of those by day stay in the team's own series) GPP_NT minus the team's GPP rises from +0.5 to +2.1 gC m-2 d-1 without
-    them, and a tenth of the days remains. For half-hours, leave them out by ``flux.where(flux.poor_turbulence == 0)``:
-    r with the team's GPP rises from 0.989 to 0.993.
+    dusk and night: left out without gap filling, they bend the days that remain. At US-Tw3 (49 % are 2; by day the team
+    itself keeps three quarters of those) GPP_NT minus the team's GPP would rise from +0.5 to +2.1 gC m-2 d-1, and a
+    tenth of the days remain. For half-hours, leave them out by ``flux.where(flux.poor_turbulence == 0)``: r with the
+    team's GPP rises from 0.989 to 0.993.
 
     Raises
     ------
@@ -203,7 +203,7 @@ def _choose(tables: Sequence[FluxFile], resolution: str, site: str | None, path:
             expected="one", remedy="Pass site=...",
         )  # fmt: skip
     if len(best) > 1:
-        found = ", ".join(sorted(table.name for table in best))
+        found = ", ".join(sorted(part_names([table.parts[0] for table in best])))
         raise ProductError(
             f"{len(best)} {RESOLUTIONS[best[0].resolution]} tables would do", where=where, found=found, expected="one",
             remedy="Give, or keep, only one of them",
@@ -213,13 +213,17 @@ def _choose(tables: Sequence[FluxFile], resolution: str, site: str | None, path:
 
 def _nothing(tables: Sequence[FluxFile], resolution: str, serving: Sequence[str], where: str) -> ProductError:
     held = [table.resolution for table in tables if table.family in _FAMILIES and table.resolution in RESOLUTIONS]
-    wanted = " or ".join(RESOLUTIONS[name] for name in serving)
+    words = [RESOLUTIONS[name] for name in serving]
+    wanted = " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
     other = next((name for name in ("WW", "MM", "YY", "DD") if name in held), None)
+    made = resolution in ("WW", "MM", "YY") and {"HH", "HR", "DD"} & set(held)
     strange = all(table.family == OTHER for table in tables)
     remedy = (
         "If it is your own table (of EddyPro, of a logger), describe it by a TOML (description)" if strange else None
     )
-    if other and resolution != "HH":
+    if made:
+        remedy = "Weeks, months and years are read where the network made them, never made here: ask for DD"
+    elif other and resolution != "HH":
         remedy = f"Ask for resolution {other} to read this one"
     return ProductError(
         f"no {wanted} table of fluxes",

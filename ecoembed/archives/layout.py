@@ -89,13 +89,22 @@ def text_of(part: Part) -> Iterator[io.BufferedReader]:
     with opened(part) as stream:
         start = stream.peek(64)
         if start.startswith(_UTF16):
-            text = io.TextIOWrapper(stream, encoding="utf-16", newline="")
-            yield _Recoded(_Blocks(block.encode() for block in iter(lambda: text.read(1 << 16), "")))
+            yield _Recoded(_Blocks(_from_utf16(stream, part.name)))
             return
         _refuse_other(start, part.name)
         if start.startswith(codecs.BOM_UTF8):
             stream.read(len(codecs.BOM_UTF8))
         yield stream
+
+
+def _from_utf16(stream: io.BufferedReader, where: str) -> Iterator[bytes]:
+    text = io.TextIOWrapper(stream, encoding="utf-16", newline="")
+    try:
+        yield from (block.encode() for block in iter(lambda: text.read(1 << 16), ""))
+    except UnicodeError:
+        raise FileError(
+            "text that begins as UTF-16 and is not", where=where, remedy="The file is damaged: download it again"
+        ) from None
 
 
 class _Recoded(io.BufferedReader):

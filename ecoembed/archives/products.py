@@ -25,6 +25,10 @@ _SITE = re.compile(r"(?<![A-Za-z0-9])([A-Z]{2}-[A-Za-z0-9]{3})(?![A-Za-z0-9])")
 _SET = re.compile(r"_(FULLSET|SUBSET|FLUXMET)_")
 _PARTITIONED = re.compile(r"(GPP|RECO)_(NT|DT)_(VUT|CUT)_|NEE_(VUT|CUT)_")
 _FILLED = re.compile(r"\w+_F_MDS(_QC)?$|(TA|WS|PA|VPD|SW_IN|P)_F(_QC)?$")
+#: What spreadsheets make of stamps: dates with separators, rounded numbers, days since 1900.
+_SPREADSHEET = re.compile(
+    r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T]\d{1,2}:\d{2}(:\d{2})?)?( [AP]M)?|\d[.,]?\d*E\+?\d+|\d{5}([.,]\d+)?"
+)
 #: Columns of time stamps in the networks' tables, in the order in which they are preferred.
 STAMPS = ("TIMESTAMP_START", "TIMESTAMP", "TIMESTAMP_END")
 
@@ -108,6 +112,16 @@ def find_clock(layout: Layout, resolution: str, part: Part) -> Clock:
             expected="periods of 30 or 60 minutes",
             remedy="Average it to half-hours",
         )
+    changed = next((cell for cell in _cells(layout, stamps[0]) if _SPREADSHEET.fullmatch(cell)), "") if stamps else ""
+    if changed and resolution not in RESOLUTIONS:
+        raise FileError(
+            "a spreadsheet has changed the time stamps",
+            where=part.name,
+            found=changed,
+            expected="YYYYMMDD or YYYYMMDDHHMM, as the network writes them",
+            remedy="Download the file again and give it as it is, never opened and saved in a spreadsheet; if it is "
+            "your own table, describe it by a TOML",
+        )
     if not stamps or resolution not in RESOLUTIONS:
         raise ProductError(
             "no time stamps that can be read",
@@ -139,12 +153,14 @@ def _told(first: str, step: float, part: Part) -> Convention:
     return conventions[minute]
 
 
+def _cells(layout: Layout, name: str) -> list[str]:
+    position = layout.columns.index(name)
+    return [row[position] if len(row) > position else "" for row in layout.rows]
+
+
 def _stamps(layout: Layout, name: str) -> list[int]:
     """The first rows' stamps; 0 where it is not a whole number."""
-    if name not in layout.columns:
-        return []
-    position = layout.columns.index(name)
-    cells = [row[position] if len(row) > position else "" for row in layout.rows]
+    cells = _cells(layout, name) if name in layout.columns else []
     return [int(cell) if cell.isascii() and cell.isdigit() and len(cell) <= 12 else 0 for cell in cells]
 
 

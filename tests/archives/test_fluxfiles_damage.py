@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import struct
 import zipfile
 from pathlib import Path
@@ -212,8 +213,9 @@ def test_stamps_that_a_spreadsheet_has_rounded(tmp_path: Path) -> None:
     table.loc[5, "TIMESTAMP_START"] = "2.01901E+11"
     with pytest.raises(FileError, match=r"rounded the time stamps"):
         read(written(tmp_path, text_of(table), fakes.name("HH")), ["TA_F"])
-    with pytest.raises(ProductError, match=r"no time stamps that can be read.*2\.01901E\+11"):
-        read(written(tmp_path, text_of(table.assign(TIMESTAMP_START="2.01901E+11")), fakes.name("HH")), ["TA_F"])
+    for stamp in ("2.01901E+11", "01/03/2019 00:30", "2019-03-01 00:30:00", "3/1/2019 12:30 AM", "43525.0208"):
+        with pytest.raises(FileError, match=rf"a spreadsheet has changed the time stamps .found {re.escape(stamp)}"):
+            read(written(tmp_path, text_of(table.assign(TIMESTAMP_START=stamp)), fakes.name("HH")), ["TA_F"])
 
 
 @pytest.mark.parametrize("stamp", ["20190230", "20191301", "2019", "", "99999999", "-20190101"])
@@ -274,3 +276,10 @@ def test_an_archive_of_one_stored_member_is_read_in_place(tmp_path: Path) -> Non
     path.write_bytes(buffer.getvalue())
     assert len(read(path)) == 60
     assert [one.name for one in tmp_path.iterdir()] == ["stored.zip"]
+
+
+def test_what_only_begins_as_utf_16_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / NAME
+    path.write_bytes(b"\xfe\xff" + b"\xd8\x00\x00\x41" * 50)
+    with pytest.raises(FileError, match="begins as UTF-16 and is not"):
+        find_tables(path)

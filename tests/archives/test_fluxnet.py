@@ -135,7 +135,7 @@ def test_a_folder_is_named_as_such(tmp_path: Path) -> None:
 
 def test_other_products_are_named(tmp_path: Path) -> None:
     monthly = fakes.daily(days=3).assign(TIMESTAMP=["201901", "201902", "201903"])
-    with pytest.raises(ProductError, match=r"no daily or half-hourly or hourly table.*monthly.*resolution MM"):
+    with pytest.raises(ProductError, match=r"no daily, half-hourly or hourly table.*monthly.*resolution MM"):
         open_flux(fakes.write_csv(tmp_path, monthly, fakes.name("MM")))
     weekly = fakes.daily(days=2).drop(columns="TIMESTAMP")
     weekly.insert(0, "TIMESTAMP_END", ["20190107", "20190114"])
@@ -242,3 +242,25 @@ def test_two_offsets_and_two_sites_are_refused(tmp_path: Path) -> None:
         open_flux(tmp_path / "all.csv", "GPP", 0.0, description=toml, site="XX-T02", utc_offset=2.0)
     with pytest.raises(ConfigError, match="resolution"):
         open_flux(tmp_path / "all.csv", "GPP", resolution="daily")
+
+
+def test_two_versions_of_a_zip_are_named_by_the_zips(tmp_path: Path) -> None:
+    member, old, new = fakes.name("DD"), fakes.daily(), fakes.daily()
+    new.loc[3, TARGET] = 99.0
+    paths = [fakes.write_zip(tmp_path, {member: table}, f"v{i}.zip") for i, table in enumerate((old, new))]
+    with pytest.raises(FileError, match=rf"in v0.zip/{member} and .* in v1.zip/{member}"):
+        open_flux(paths)
+    (tmp_path / "again").mkdir()
+    twin = fakes.write_zip(tmp_path / "again", {member: new}, "v0.zip")
+    with pytest.raises(FileError, match=rf"in .*{tmp_path.name}/v0.zip/{member} and .*again/v0.zip/{member}"):
+        open_flux([paths[0], twin])
+    strange = new.rename(columns={name: f"X_{name}" for name in new.columns if not name.startswith(("TIME", "GPP"))})
+    with pytest.raises(ProductError, match=rf"found v0.zip/{member}, v2.zip/{member}"):
+        open_flux([paths[0], fakes.write_zip(tmp_path, {member: strange}, "v2.zip")])
+
+
+@pytest.mark.parametrize("resolution", ["WW", "MM", "YY"])
+def test_longer_periods_are_read_and_never_made(tmp_path: Path, resolution: str) -> None:
+    path = fakes.write_csv(tmp_path, fakes.daily(), fakes.name("DD"))
+    with pytest.raises(ProductError, match=r"Weeks, months and years are read.*never made here: ask for DD"):
+        open_flux(path, resolution=resolution)
