@@ -41,7 +41,7 @@ def make_flux(series: Series, target: Target, position: Position | None, where: 
         measured = series.values.get("unfilled", None if "_F" in target.name else series.values["target"])
         if measured is not None:
             series.values["quality"] = np.where(np.isnan(measured), 2.0, 0.0)
-    notes = _poor_turbulence(series)
+    notes = _poor_turbulence(series, _gappy(target, oneflux=False))
     if not night.known.all() and position is None and _gappy(target, oneflux=False):
         notes.append(
             f"night is not known in {(~night.known).mean():.1%} of the rows; latitude, longitude and utc_offset (on "
@@ -50,8 +50,8 @@ def make_flux(series: Series, target: Target, position: Position | None, where: 
     series.attrs["notes"] = notes
 
 
-def _poor_turbulence(series: Series) -> list[str]:
-    """Mark, and say, where the flux was measured although the turbulence test failed; these half-hours are kept."""
+def _poor_turbulence(series: Series, gappy: bool) -> list[str]:
+    """Mark, and say, where the flux was measured although the turbulence test failed; nothing is dropped for it."""
     if "turbulence" not in series.values:
         return []
     name, test = series.columns["turbulence"], series.values["turbulence"]
@@ -62,7 +62,8 @@ def _poor_turbulence(series: Series) -> list[str]:
     poor = measured & (test == 2)
     series.values["poor"] = poor.astype("float64")
     share = poor.sum() / max(measured.sum(), 1)
-    return [f"{name} is 2 (poor turbulence) in {share:.0%} of the measured half-hours; kept, see poor_turbulence"]
+    what = "kept here" if gappy else "kept or filled by the site's team, not by us"
+    return [f"{name} is 2 (poor turbulence) in {share:.0%} of the measured half-hours: {what}; see poor_turbulence"]
 
 
 def _gappy(target: Target, oneflux: bool) -> bool:
@@ -118,8 +119,8 @@ def _how(steps: int, gappy: bool, oneflux: bool) -> str:
     least = f"{np.ceil(LEAST_PRESENT * steps):.0f} of the {steps}"
     if gappy:
         return (
-            "mean of day-time and mean of night, weighted by their length; incomplete is a day that lacks one of its "
-            f"{steps} rows, or all values of one part (where night is not known: fewer than {least} values)"
+            f"mean of day-time and of night, weighted by their length; incomplete without one of the {steps} rows, or "
+            f"without any value by day or by night (night not known: with fewer than {least} values)"
         )
     if oneflux:
         return f"mean of all {steps} rows; a day that lacks even one of them is incomplete"

@@ -48,8 +48,8 @@ def _civil() -> str:
 WRONG = {
     "no row": (DAY, lambda: _days().split("\n")[0] + "\n", [], "a header without rows"),
     "a decimal comma": (DAY, lambda: _days().replace(".", ","), [], "another number of fields"),
-    "ISO dates": (DAY, lambda: _days(_dates("%Y-%m-%d")), [], "no time stamps that can be read.*2019-03-01.*TOML"),
-    "spreadsheet dates": (DAY, lambda: _days(_dates("%d/%m/%Y")), [], "no time stamps that can be read.*01/03/2019"),
+    "ISO dates": (DAY, lambda: _days(_dates("%Y-%m-%d")), [], "a spreadsheet has changed.*2019-03-01.*TOML"),
+    "spreadsheet dates": (DAY, lambda: _days(_dates("%d/%m/%Y")), [], "a spreadsheet has changed.*01/03/2019"),
     "cut off": (DAY, lambda: _days()[:-40], [], "row 60 .*cut off"),
     "a misspelt target": (DAY, _days, ["--target", "GPP_NT_VUT_REFF"], "GPP_NT_VUT_REF, "),
     "a driver as target": (DAY, _days, ["--target", "TA_F"], "not a carbon flux"),

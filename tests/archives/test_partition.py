@@ -235,7 +235,7 @@ def test_an_unknown_night_names_what_would_tell_it(tmp_path: Path, measured: pd.
 
 def test_the_account_says_what_an_incomplete_day_is(path: Path, tmp_path: Path, truth: pd.DataFrame) -> None:
     gappy = describe_quality(open_flux(path, "GPP_NT", **PLACE).attrs)
-    assert any("weighted by their length; incomplete is a day that lacks one of its 48 rows" in line for line in gappy)
+    assert any("weighted by their length; incomplete without one of the 48 rows" in line for line in gappy)
     whole = towers.write(tmp_path, towers.oneflux(truth.iloc[:480]))
     lines = describe_quality(open_flux(whole).attrs)
     assert any("mean of all 48 rows; a day that lacks even one of them is incomplete" in line for line in lines)
