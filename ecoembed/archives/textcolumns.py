@@ -69,8 +69,8 @@ class TextSource:
             if (endless := np.isinf(found[column])).any():
                 found[column][endless] = np.nan
                 repairs["infinite values, taken as missing"] += int(endless.sum())
-            nearly = (found[column] <= -9999.0) & (found[column] > -10_000.0)
-            if not self.own and nearly.any():
+            low = found[column] <= -9999.0
+            if not self.own and low.any() and (nearly := low & (found[column] > -10_000.0)).any():
                 found[column][nearly] = np.nan
                 repairs["cells between -9999 and -10000, taken as missing"] += int(nearly.sum())
         return {"time": found["time"]} | {name: found[column] for name, column in wanted.items() if column in found}
