@@ -16,6 +16,7 @@ __all__ = [
     "FootprintError",
     "GridError",
     "ProductError",
+    "ResolutionError",
     "StudyError",
     "TableError",
     "UnitError",
@@ -71,6 +72,10 @@ class FileError(EcoembedError):
 
 class ProductError(EcoembedError):
     """A file is readable but is not the product that was asked for."""
+
+
+class ResolutionError(ProductError):
+    """A product holds no table of the resolution that was asked for."""
 
 
 class VariableError(EcoembedError):

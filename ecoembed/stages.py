@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecoembed._version import __version__
-from ecoembed.errors import FileError, ProductError, TableError, VariableError
+from ecoembed.errors import ConfigError, FileError, ResolutionError, TableError, VariableError
 from ecoembed.files import digest, write_json
 
 if TYPE_CHECKING:
@@ -150,6 +150,10 @@ def site_footprint(
         If the tower stands outside the grid.
     FootprintError
         If the heights contradict each other, or no half-hour is within the range of the footprint model.
+    ConfigError
+        If a disc is asked for by period.
+    FileError, ProductError
+        If a flux file cannot be read, or is of another site.
     """
     from ecoembed.archives.fluxnet import open_halfhours
     from ecoembed.cubes.grid import tower_position
@@ -162,10 +166,13 @@ def site_footprint(
     x, y = tower_position(grid, row["latitude"], row["longitude"])
     disc = fixed_radius(grid, config.radius, x=x, y=y)
     if config.model == "disc" or not flux:
+        if config.period != "all":
+            remedy = "Give the tower's half-hours and a footprint model, or the period all"
+            raise ConfigError("a disc is the same in every period", where=site, found=config.period, remedy=remedy)
         return disc
     try:
         halfhours = open_halfhours(flux, site=site, description=description)
-    except (ProductError, VariableError) as reason:  # no half-hours in the files, or not the variables
+    except (ResolutionError, VariableError) as reason:  # no half-hours in the files, or not the variables
         return disc.assign_attrs(fallback=str(reason))
     if not math.isfinite(row["utc_offset"]):
         row = row.copy()

@@ -135,6 +135,24 @@ def test_bad_input_is_refused_and_changes_nothing(network, tower, finished, tmp_
     assert snapshot(tmp_path) == before
 
 
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        (("--radius", "-5"), ("FootprintError", "radius", "-5")),
+        (("--period", "month"), ("ConfigError", "a disc is the same in every period", "month")),
+        (("--model", "disc", "--period", "overpass", "--flux", "own"), ("ConfigError", "overpass")),
+        (("--flux", "other"), ("ProductError", "another site", "XX-V02")),
+    ],
+)
+def test_a_footprint_that_cannot_be_had_as_asked_is_refused(finished, tmp_path, asked, says):
+    """Never a disc in its place without a word."""
+    files = {"own": "XX-V01", "other": "XX-V02"}
+    asked = [next((finished / "flux").glob(f"*{files[a]}*")) if a in files else a for a in asked]
+    where = ("--sites", finished / "sites.csv", "--site", "XX-V01", "--out", tmp_path / "out.csv")
+    refused(run_cli("extract", finished / "cubes" / "XX-V01.zarr", *where, *asked), *says)
+    assert not (tmp_path / "out.csv").exists()
+
+
 def test_the_version_is_said():
     from ecoembed import __version__
 

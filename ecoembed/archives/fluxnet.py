@@ -20,7 +20,7 @@ from ecoembed.archives.quality import check_quality, check_share
 from ecoembed.archives.sun import Position
 from ecoembed.archives.targets import find_target
 from ecoembed.archives.times import SUB_DAILY
-from ecoembed.errors import ProductError, VariableError, check_name
+from ecoembed.errors import ProductError, ResolutionError, VariableError, check_name
 
 Paths = str | Path | Sequence[str | Path]
 
@@ -211,7 +211,7 @@ def _choose(tables: Sequence[FluxFile], resolution: str, site: str | None, path:
     return best[0]
 
 
-def _nothing(tables: Sequence[FluxFile], resolution: str, serving: Sequence[str], where: str) -> ProductError:
+def _nothing(tables: Sequence[FluxFile], resolution: str, serving: Sequence[str], where: str) -> ResolutionError:
     held = [table.resolution for table in tables if table.family in _FAMILIES and table.resolution in RESOLUTIONS]
     words = [RESOLUTIONS[name] for name in serving]
     wanted = " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
@@ -225,7 +225,7 @@ def _nothing(tables: Sequence[FluxFile], resolution: str, serving: Sequence[str]
         remedy = "Weeks, months and years are read where the network made them, never made here: ask for DD"
     elif other and resolution != "HH":
         remedy = f"Ask for resolution {other} to read this one"
-    return ProductError(
+    return ResolutionError(
         f"no {wanted} table of fluxes",
         where=where,
         found="; ".join(table.describe() for table in tables) or "no table",

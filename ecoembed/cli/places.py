@@ -183,7 +183,7 @@ def extract(
     files = flux or []
     refuse_overwriting(out, cube, sites, *files, description)
     source = load_cube(cube, group)
-    asked = FootprintSection(model=model, period=period, radius=radius)
+    asked = FootprintSection.model_construct(model=model, period=period, radius=radius)  # judged where it is used
     weights = site_footprint(site, read_site(sites, site), source, files, description, asked)
     series = through(source, weights)
     table = series["value"].to_pandas().assign(coverage=series["coverage"].values)
