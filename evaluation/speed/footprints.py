@@ -3,7 +3,8 @@
     python evaluation/speed/footprints.py            # measure and print
     python evaluation/speed/footprints.py --write    # replace results/speed/footprints.json too
 
-A year of half-hours with diurnal turbulence, pinned by a seed, on 101 x 101 points of 10 m, for towers of five heights.
+A year of half-hours on 101 x 101 points of 10 m: with diurnal turbulence, pinned by a seed, for towers of five heights;
+and, where the real inputs are, the measured ones of US-Tw3 in 2015 (``ECOEMBED_REAL_DATA`` or ``../shared/real``).
 Measured in turns, pyffp `ROUNDS` times, ours `REPEATS` times after each; medians count: pyffp without its smoothing;
 (a) `summed_density`, the same values at the same points; (b) `footprint_climatology`, means over pixels. Ratios are
 pyffp's time over ours.
@@ -26,6 +27,7 @@ from statistics import median
 from typing import Any
 
 RESULT = Path(__file__).resolve().parents[1] / "results" / "speed" / "footprints.json"
+REAL = Path(os.environ.get("ECOEMBED_REAL_DATA", RESULT.parents[4] / "shared" / "real"))
 HEIGHTS, HALFHOURS, SEED, WANTED = (2.5, 5.0, 10.0, 20.0, 40.0), 8000, 3, 25
 ROUNDS, REPEATS = 3, 3
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -58,42 +60,60 @@ def halfhours(zm: float) -> dict[str, Any]:
     return {"zm": np.full(chosen.size, zm), **{name: values[chosen] for name, values in series.items()}}
 
 
+def measured() -> dict[str, Any]:
+    """The valid daytime half-hours of US-Tw3 in 2015."""
+    import numpy as np
+
+    from ecoembed import open_halfhours
+    from ecoembed.footprints.climatology import exclusions
+    from ecoembed.footprints.turbulence import turbulence
+
+    tower = {"measurement_height": 2.8, "canopy_height": 0.35, "latitude": 38.1159, "longitude": -121.6467}
+    year = open_halfhours(next((REAL / "flux").glob("AMF_US-Tw3_BASE*.zip"))).sel(time="2015")
+    inputs = turbulence(year, {**tower, "utc_offset": -8.0})
+    del inputs["notes"]
+    valid = np.asarray(exclusions(inputs).isna())
+    return {name: np.broadcast_to(values, valid.shape)[valid] for name, values in inputs.items()}
+
+
 def measure() -> dict[str, Any]:
-    """All heights, in this process."""
+    """All towers, in this process."""
     import numpy as np
     from pyffp.calc_footprint_FFP_climatology import FFP_climatology
 
     centres = np.arange(-50, 51) * 10.0
     east, north = (v.ravel() for v in np.meshgrid(centres, centres))
-    inputs = {zm: halfhours(zm) for zm in HEIGHTS}
-    series = {zm: {name: v.tolist() for name, v in inputs[zm].items()} for zm in HEIGHTS}
+    inputs = {f"zm {zm:4.1f} m": halfhours(zm) for zm in HEIGHTS}
 
-    def reference(zm: float) -> Any:
-        given = {**series[zm], "z0": [None] * len(series[zm]["zm"])}
+    def reference(tower: str) -> Any:
+        given = {**series[tower], "z0": [None] * inputs[tower]["zm"].size}
         domain = [float(v) for v in centres[[0, -1, 0, -1]]]
         return FFP_climatology(**given, domain=domain, nx=100, ny=100, rs=None, smooth_data=None, verbosity=0)
 
-    def points(zm: float) -> Any:
+    def points(tower: str) -> Any:
         from ecoembed.footprints.kljun import scales
         from ecoembed.footprints.kljun_density import summed_density
 
-        return summed_density(east, north, *scales(inputs[zm]), inputs[zm]["wind_dir"])
+        return summed_density(east, north, *scales(inputs[tower]), inputs[tower]["wind_dir"])
 
-    def pixels(zm: float) -> Any:
+    def pixels(tower: str) -> Any:
         from ecoembed.footprints.climatology import footprint_climatology
 
-        return footprint_climatology(**inputs[zm], grid={"x": centres, "y": centres})
+        return footprint_climatology(**inputs[tower], grid={"x": centres, "y": centres})
 
-    first = _timed(pixels, HEIGHTS[0])[0]
+    first = _timed(pixels, next(iter(inputs)))[0]
+    if REAL.is_dir():
+        inputs["US-Tw3"] = measured()
+    series = {tower: {name: v.tolist() for name, v in given.items()} for tower, given in inputs.items()}
     rows = []
-    for zm in HEIGHTS:
+    for tower in inputs:
         timed: dict[Any, list[Any]] = {reference: [], points: [], pixels: []}
         for function in (reference, *[points, pixels] * REPEATS) * ROUNDS:
-            timed[function].append(_timed(function, zm))
+            timed[function].append(_timed(function, tower))
         spent = [{clock: median(t[clock] for t, _ in times) for clock in first} for times in timed.values()]
         theirs, ours, weights = (times[0][1] for times in timed.values())
         n, field = theirs["n"], theirs["fclim_2d"]
-        row: dict[str, Any] = {"zm": zm, "halfhours": n}
+        row: dict[str, Any] = {"tower": tower, "halfhours": n}
         for clock in first:
             row |= {f"pyffp_{clock}_s": round(spent[0][clock], 3)}
             for k, name in ((1, "points"), (2, "pixels")):
@@ -103,12 +123,12 @@ def measure() -> dict[str, Any]:
         row["pixels_inside"] = round(weights.attrs["inside"], 4)
         rows.append(row)
         print(_line(row), file=sys.stderr, flush=True)
-    return {"first_call_s": round(first["wall"], 2), "heights": rows}
+    return {"first_call_s": round(first["wall"], 2), "towers": rows}
 
 
-def _timed(call: Any, zm: float) -> tuple[dict[str, float], Any]:
+def _timed(call: Any, tower: str) -> tuple[dict[str, float], Any]:
     wall, cpu = time.perf_counter(), time.process_time()
-    answer = call(zm)
+    answer = call(tower)
     return {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}, answer
 
 
@@ -119,7 +139,7 @@ def _line(row: dict[str, Any]) -> str:
     )
     short = [f"{k} under {WANTED}x" for k, v in row.items() if k.endswith("_ratio") and v < WANTED]
     return (
-        f"  zm {row['zm']:4.1f} m, {row['halfhours']} half-hours: pyffp {row['pyffp_wall_s']:.2f} s, "
+        f"  {row['tower']:9s}, {row['halfhours']} half-hours: pyffp {row['pyffp_wall_s']:.2f} s, "
         f"pixels {row['pixels_wall_s'] * 1e3:.0f} ms; {ratios}; difference {row['points_difference']:.0e} of the peak"
         + "".join(f"; {name}" for name in short)
     )
