@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import xarray as xr
 
 from ecoembed import open_study
 
@@ -143,3 +144,28 @@ def test_what_hides_a_site_is_told(copy):
     html = run.report.read_text(encoding="utf-8")
     for words in ("XX-V04", "flux/lonely.toml", "flux/notes.csv"):
         assert words in html
+
+
+def test_one_collection_holds_all_towers(copy):
+    study = open_study(copy)
+    names = list(study.sites.index)
+    tables = [study.flux(site)[["GPP_NT_VUT_REF", "quality", "SW_IN"]].drop_attrs() for site in names]
+    tower = xr.concat(tables, pd.Index(names, name="station")).rename(GPP_NT_VUT_REF="gpp", quality="qc", SW_IN="light")
+    for path in (copy / "flux").iterdir():
+        path.unlink()
+    tower.to_netcdf(copy / "flux" / "towers.nc")
+    (copy / "flux" / "towers.toml").write_text(
+        'site_column = "station"\n[time]\ncolumn = "time"\nstamp = "start"\nzone = "local"\n[columns]\n'
+        'GPP_NT = {column = "gpp", unit = "gC m-2 d-1"}\nGPP_NT_QC = {column = "qc", unit = "1"}\n'
+        'SW_IN = {column = "light", unit = "W m-2"}\n'
+    )
+    (copy / "study.toml").write_text(
+        '[flux]\ntarget = "GPP_NT"\n[benchmark]\nfeatures = ["bands", "nirv_x_radiation"]\nregressors = ["ridge"]\n'
+    )
+    run = open_study(copy).run()
+    assert not run.failures
+    assert not run.foreign
+    assert set(run.fallbacks) == set(names)  # days hold no turbulence
+    for site, table in zip(names, tables, strict=True):
+        now = open_study(copy).flux(site)["GPP_NT"]
+        xr.testing.assert_allclose(now.drop_attrs().dropna("time"), table["GPP_NT_VUT_REF"].dropna("time"))
