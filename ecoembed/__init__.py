@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from ecoembed._version import __version__
 
 _HOMES = {
-    "read_sites": "ecoembed.archives.sites",
-    "merge_sites": "ecoembed.archives.sites",
-    "open_flux": "ecoembed.archives.fluxnet",
-    "open_halfhours": "ecoembed.archives.fluxnet",
+    "read_sites": "ecoembed.archives.sites.reader",
+    "merge_sites": "ecoembed.archives.sites.reader",
+    "open_flux": "ecoembed.archives.flux.reader",
+    "open_halfhours": "ecoembed.archives.flux.reader",
     "open_cube": "ecoembed.cubes.build",
     "Encoder": "ecoembed.embeddings.encode",
     "smooth": "ecoembed.cubes.pairing",
@@ -36,10 +36,10 @@ _HOMES = {
 __all__ = ["__version__", *_HOMES]
 
 if TYPE_CHECKING:
-    from ecoembed.archives.fluxnet import open_flux as open_flux
-    from ecoembed.archives.fluxnet import open_halfhours as open_halfhours
-    from ecoembed.archives.sites import merge_sites as merge_sites
-    from ecoembed.archives.sites import read_sites as read_sites
+    from ecoembed.archives.flux.reader import open_flux as open_flux
+    from ecoembed.archives.flux.reader import open_halfhours as open_halfhours
+    from ecoembed.archives.sites.reader import merge_sites as merge_sites
+    from ecoembed.archives.sites.reader import read_sites as read_sites
     from ecoembed.cubes.build import open_cube as open_cube
     from ecoembed.cubes.pairing import smooth as smooth
     from ecoembed.embeddings.encode import Encoder as Encoder

@@ -103,8 +103,8 @@ def embed(folder: Path, site: str, cubes: Path, config: StudyConfig) -> None:
 
 def flux_table(folder: Path, site: str, sites: gpd.GeoDataFrame, config: StudyConfig) -> None:
     """flux/ -> series/SITE.flux.zarr: the site's daily fluxes and drivers, checked and accounted for."""
-    from ecoembed.archives.fluxfolder import site_files
-    from ecoembed.archives.fluxnet import open_flux
+    from ecoembed.archives.flux.folder import site_files
+    from ecoembed.archives.flux.reader import open_flux
     from ecoembed.cubes.store import save_series
 
     files, output = site_files(folder / "flux", site), folder / "series" / f"{site}.flux.zarr"
@@ -155,7 +155,7 @@ def site_footprint(
     FileError, ProductError
         If a flux file cannot be read, or is of another site.
     """
-    from ecoembed.archives.fluxnet import open_halfhours
+    from ecoembed.archives.flux.reader import open_halfhours
     from ecoembed.cubes.grid import tower_position
     from ecoembed.footprints.extents import fixed_radius
     from ecoembed.footprints.tower import tower_footprint
@@ -182,7 +182,7 @@ def site_footprint(
 
 def extract_series(folder: Path, site: str, sites: gpd.GeoDataFrame, cubes: Path, config: StudyConfig) -> None:
     """Cubes and embeddings through the footprint -> series/SITE.zarr, one group for each source."""
-    from ecoembed.archives.fluxfolder import site_files
+    from ecoembed.archives.flux.folder import site_files
     from ecoembed.cubes.store import load_cube, save_series
     from ecoembed.footprints.extract import extract
     from ecoembed.gpp.indices import index_cube

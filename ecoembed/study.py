@@ -118,7 +118,7 @@ class Study:
         WeightsError, FileError
             If the weights cannot be used, or the run's folder holds files that are not its own.
         """
-        from ecoembed.archives.fluxfolder import foreign_files
+        from ecoembed.archives.flux.folder import foreign_files
         from ecoembed.embeddings.encode import load_encoder
         from ecoembed.validation.save import refuse_foreign
 
@@ -231,7 +231,7 @@ def open_study(path: str | Path) -> Study:
     FileError, ConfigError, TableError
         If `study.toml` or `sites.csv` is absent or wrong.
     """
-    from ecoembed.archives.sites import study_sites
+    from ecoembed.archives.sites.reader import study_sites
 
     folder = Path(path).absolute()
     folder = folder.parent if folder.name == "study.toml" else folder
@@ -242,7 +242,7 @@ def open_study(path: str | Path) -> Study:
 
 def _check_names(config: StudyConfig, where: Path) -> None:
     """Refuse a misspelt name before any work is done for it."""
-    from ecoembed.archives.targets import check_target
+    from ecoembed.archives.flux.targets import check_target
     from ecoembed.gpp.regressors import check_regressor
     from ecoembed.validation.splits import check_protocol
 

@@ -8,8 +8,8 @@ import tempfile
 from pathlib import Path
 
 from ecoembed import open_flux, read_sites
-from ecoembed.archives.fluxnet import open_halfhours
-from ecoembed.archives.quality import describe_quality
+from ecoembed.archives.flux.quality import describe_quality
+from ecoembed.archives.flux.reader import open_halfhours
 from ecoembed.virtual.network import write_network
 
 study = write_network(Path(tempfile.mkdtemp()) / "study", sites=2, years=(2019, 2019), size=24, seed=1)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ecoembed import extract, fixed_radius, footprint, open_cube, read_sites
-from ecoembed.archives.fluxnet import open_halfhours
+from ecoembed.archives.flux.reader import open_halfhours
 from ecoembed.footprints.contours import source_area
 from ecoembed.footprints.jitter import jitter
 from ecoembed.footprints.maps import footprint_map

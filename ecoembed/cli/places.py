@@ -173,7 +173,7 @@ def extract(
     """
     import json
 
-    from ecoembed.archives.sites import read_site
+    from ecoembed.archives.sites.reader import read_site
     from ecoembed.config import FootprintSection
     from ecoembed.cubes.store import load_cube
     from ecoembed.files import atomic

@@ -50,8 +50,8 @@ def flux(
         A CSV to write the table to; beside it comes a .json of the same name with units, columns or formulas, and the
         account of rows. Days whose target is missing stay, with an empty cell, for their drivers.
     """
-    from ecoembed.archives.fluxnet import open_flux
-    from ecoembed.archives.quality import describe_quality
+    from ecoembed.archives.flux.quality import describe_quality
+    from ecoembed.archives.flux.reader import open_flux
     from ecoembed.errors import FileError
     from ecoembed.files import atomic
 
@@ -102,8 +102,8 @@ def _place(paths: list[Path], site: str | None, sites: Path, description: Path |
     """Coordinates and UTC offset of the files' site, as far as the table knows them."""
     from pandas import notna
 
-    from ecoembed.archives.fluxfiles import find_tables
-    from ecoembed.archives.sites import read_site
+    from ecoembed.archives.flux.files import find_tables
+    from ecoembed.archives.sites.reader import read_site
     from ecoembed.errors import TableError
 
     name = site or next((table.site for table in find_tables(paths, description) if table.site), None)
@@ -127,7 +127,7 @@ def sites(paths: list[Path], /, *, out: Path | None = None, as_json: Json = Fals
     out
         A CSV to write; beside it come the origin of every value and the conflicts.
     """
-    from ecoembed.archives.sites import count_origins, merge_sites, write_sites
+    from ecoembed.archives.sites.reader import count_origins, merge_sites, write_sites
 
     if out is not None:
         refuse_overwriting(out, *paths)
@@ -188,8 +188,8 @@ def footprint(
     when
         Half-hours of daytime, or all.
     """
-    from ecoembed.archives.fluxnet import open_halfhours
-    from ecoembed.archives.sites import read_site
+    from ecoembed.archives.flux.reader import open_halfhours
+    from ecoembed.archives.sites.reader import read_site
     from ecoembed.cubes.store import load_cube
     from ecoembed.footprints.report import write_footprint
 

@@ -10,9 +10,9 @@ import numpy as np
 import xarray as xr
 
 from ecoembed import schema
-from ecoembed.archives.rasters import at_overpass, centre_longitude, sensors_of, stack_bands
-from ecoembed.archives.sentinel1 import merge_slices, open_sentinel1
-from ecoembed.archives.sentinel2 import open_sentinel2
+from ecoembed.archives.satellite.rasters import at_overpass, centre_longitude, sensors_of, stack_bands
+from ecoembed.archives.satellite.sentinel1 import merge_slices, open_sentinel1
+from ecoembed.archives.satellite.sentinel2 import open_sentinel2
 from ecoembed.cubes import grid, masks
 from ecoembed.cubes.store import is_store, load_cube
 from ecoembed.errors import FileError, GridError, ProductError, VariableError

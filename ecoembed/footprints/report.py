@@ -40,7 +40,7 @@ def write_footprint(
     Parameters
     ----------
     halfhours : xr.Dataset
-        From :func:`~ecoembed.archives.fluxnet.open_halfhours`.
+        From :func:`~ecoembed.archives.flux.reader.open_halfhours`.
     site : row of the site table
         As in :func:`~ecoembed.footprints.tower.tower_footprint`.
     out : path

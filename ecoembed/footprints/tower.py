@@ -37,7 +37,7 @@ def tower_footprint(
         ``latitude`` and ``longitude`` in degree; heights as in :func:`~ecoembed.footprints.turbulence.turbulence`;
         ``utc_offset`` in h.
     halfhours : xr.Dataset
-        From :func:`~ecoembed.archives.fluxnet.open_halfhours`.
+        From :func:`~ecoembed.archives.flux.reader.open_halfhours`.
     grid : xr.DataArray
         A Cube, for its pixels and CRS; with ``period="overpass"`` its times are the acquisitions, UTC.
     period : "all", "month" or "overpass"

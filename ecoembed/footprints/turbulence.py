@@ -37,8 +37,8 @@ def turbulence(
     ----------
     halfhours : xr.Dataset
         Over ``time``, the start of the half-hour in local standard time, from
-        :func:`~ecoembed.archives.fluxnet.open_halfhours` or under its names (``units.HALF_HOURLY``; another ``units``
-        attribute is converted). Needed: USTAR, WD, and MO_LENGTH or else H, TA and PA. Used where present: LE
+        :func:`~ecoembed.archives.flux.reader.open_halfhours` or under its names (``units.HALF_HOURLY``; another
+        ``units`` attribute is converted). Needed: USTAR, WD, and MO_LENGTH or else H, TA and PA. Used where present: LE
         (moisture's part of the buoyancy), V_SIGMA, WS (where it is absent or empty roughness follows from canopy
         height), SW_IN, SW_IN_POT. Missing values are NaN and stay NaN.
     site : mapping, such as a row of the site table
@@ -131,7 +131,7 @@ def daytime(halfhours: xr.Dataset, site: Mapping[str, Any]) -> tuple[NDArray[np.
 
 
 def _sunless(halfhours: xr.Dataset, place: Mapping[str, float]) -> NDArray[np.bool_]:
-    from ecoembed.archives.sun import below_horizon
+    from ecoembed.archives.flux.sun import below_horizon
 
     return below_horizon(pd.DatetimeIndex(halfhours["time"].values), step_minutes(halfhours), **place)
 

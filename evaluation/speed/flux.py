@@ -26,9 +26,9 @@ import pandas as pd
 import pvlib.solarposition  # noqa: F401  otherwise imported while memory is measured
 
 from ecoembed import open_flux
-from ecoembed.archives import fluxtable
-from ecoembed.archives.fluxfiles import find_tables, read_columns
-from ecoembed.archives.targets import find_target
+from ecoembed.archives.flux import table as fluxtable
+from ecoembed.archives.flux.files import find_tables, read_columns
+from ecoembed.archives.flux.targets import find_target
 from ecoembed.files import write_json
 
 ROOT = Path(__file__).resolve().parents[2]

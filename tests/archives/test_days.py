@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from ecoembed import open_flux
-from ecoembed.archives.days import group_days
-from ecoembed.archives.quality import describe_quality
-from ecoembed.archives.targets import TARGETS
+from ecoembed.archives.flux.days import group_days
+from ecoembed.archives.flux.quality import describe_quality
+from ecoembed.archives.flux.targets import TARGETS
 from ecoembed.errors import FileError, ProductError, VariableError
 from tests.archives import fakes, towers
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ecoembed.archives.fluxfiles import BASE, ONEFLUX, OTHER, RAW, REANALYSIS, find_tables, read_columns
+from ecoembed.archives.flux.files import BASE, ONEFLUX, OTHER, RAW, REANALYSIS, find_tables, read_columns
 from ecoembed.errors import ConfigError, FileError, ProductError
 from tests.archives import fakes
 

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from ecoembed.archives import containers
-from ecoembed.archives.fluxfiles import find_tables, read_columns
+from ecoembed.archives.flux.files import find_tables, read_columns
 from ecoembed.errors import FileError, ProductError
 from tests.archives import fakes
 

@@ -12,8 +12,8 @@ import pytest
 import xarray as xr
 
 from ecoembed import open_flux
-from ecoembed.archives import owntable
-from ecoembed.archives.fluxfiles import OWN, find_tables, read_columns
+from ecoembed.archives.flux import owntable
+from ecoembed.archives.flux.files import OWN, find_tables, read_columns
 from ecoembed.errors import ConfigError, FileError, UnitError
 
 PLAIN = """

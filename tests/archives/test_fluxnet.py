@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from ecoembed import open_flux
-from ecoembed.archives.fluxnet import open_halfhours
+from ecoembed.archives.flux.reader import open_halfhours
 from ecoembed.errors import ConfigError, FileError, ProductError, VariableError
 from tests.archives import fakes
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from ecoembed.archives.fluxnet import open_flux, open_halfhours
+from ecoembed.archives.flux.reader import open_flux, open_halfhours
 from ecoembed.cli import main
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "own_table.toml"

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from ecoembed import open_flux
-from ecoembed.archives.fluxnet import open_halfhours
-from ecoembed.archives.quality import describe_quality
+from ecoembed.archives.flux.quality import describe_quality
+from ecoembed.archives.flux.reader import open_halfhours
 from ecoembed.errors import ConfigError, FileError, VariableError
 from tests.archives import towers
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from ecoembed import open_flux, units
-from ecoembed.archives.closure import energy_balance
-from ecoembed.archives.quality import agreement_filters, keep_rows, warn_outside_bounds
-from ecoembed.archives.targets import TARGETS, check_target, find_target
+from ecoembed.archives.flux.closure import energy_balance
+from ecoembed.archives.flux.quality import agreement_filters, keep_rows, warn_outside_bounds
+from ecoembed.archives.flux.targets import TARGETS, check_target, find_target
 from ecoembed.errors import ConfigError, UnitError, VariableError
 from tests.archives import fakes, towers
 

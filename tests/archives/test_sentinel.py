@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from ecoembed.archives.rasters import at_overpass, open_raster
-from ecoembed.archives.sentinel1 import backscatter_unit, merge_slices, open_sentinel1, to_db, to_power
-from ecoembed.archives.sentinel2 import boa_offset, open_sentinel2
+from ecoembed.archives.satellite.rasters import at_overpass, open_raster
+from ecoembed.archives.satellite.sentinel1 import backscatter_unit, merge_slices, open_sentinel1, to_db, to_power
+from ecoembed.archives.satellite.sentinel2 import boa_offset, open_sentinel2
 from ecoembed.errors import FileError, GridError, ProductError, UnitError
 from ecoembed.sensors import S1, S2_L2A, Sensor
 from tests.archives import fakes

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pyproj import Geod
 
 from ecoembed import read_sites
-from ecoembed.archives.sites import merge_sites
+from ecoembed.archives.sites.reader import merge_sites
 from ecoembed.errors import EcoembedError, FileError, ProductError, TableError
 from tests.archives import bif
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ecoembed import read_sites
-from ecoembed.archives.sites import count_origins, merge_sites, read_site, study_sites, write_sites
+from ecoembed.archives.sites.reader import count_origins, merge_sites, read_site, study_sites, write_sites
 from ecoembed.errors import FileError, TableError
 from tests.archives import bif
 

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecoembed import open_flux
-from ecoembed.archives.sun import below_horizon, check_clock, tell_night
-from ecoembed.archives.times import gaps, put_in_order
+from ecoembed.archives.flux.sun import below_horizon, check_clock, tell_night
+from ecoembed.archives.flux.times import gaps, put_in_order
 from ecoembed.errors import FileError
 from tests.archives import fakes, towers
 

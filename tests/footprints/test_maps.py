@@ -13,7 +13,7 @@ import rioxarray  # noqa: F401
 import xarray as xr
 
 from ecoembed import open_cube, read_sites
-from ecoembed.archives.fluxnet import open_halfhours
+from ecoembed.archives.flux.reader import open_halfhours
 from ecoembed.cubes.grid import true_north
 from ecoembed.errors import ConfigError, GridError
 from ecoembed.footprints import maps

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecoembed import open_cube, read_sites
-from ecoembed.archives.fluxnet import open_halfhours
+from ecoembed.archives.flux.reader import open_halfhours
 from ecoembed.errors import VariableError
 from ecoembed.footprints.climatology import footprint_climatology
 from ecoembed.footprints.extents import fixed_radius

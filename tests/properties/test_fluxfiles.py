@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ecoembed.archives import blocks
-from ecoembed.archives.fluxfiles import find_tables, read_columns
-from ecoembed.archives.stamps import parse_digits, parse_text
+from ecoembed.archives.flux import blocks
+from ecoembed.archives.flux.files import find_tables, read_columns
+from ecoembed.archives.flux.stamps import parse_digits, parse_text
 from ecoembed.errors import EcoembedError
 from tests.archives import fakes
 

@@ -11,9 +11,9 @@ import pytest
 import xarray as xr
 
 from ecoembed import open_flux
-from ecoembed.archives.fluxnet import open_halfhours
-from ecoembed.archives.quality import describe_quality
-from ecoembed.archives.targets import TARGETS
+from ecoembed.archives.flux.quality import describe_quality
+from ecoembed.archives.flux.reader import open_halfhours
+from ecoembed.archives.flux.targets import TARGETS
 from ecoembed.errors import VariableError
 
 WI7 = "FLX_US-Wi7_FLUXNET2015_FULLSET_DD_2005-2005_1-4.csv"

@@ -12,7 +12,7 @@ import rioxarray  # noqa: F401
 import xarray as xr
 from pyproj import Transformer
 
-from ecoembed.archives.fluxnet import open_halfhours
+from ecoembed.archives.flux.reader import open_halfhours
 from ecoembed.cubes.grid import true_north
 from ecoembed.footprints.climatology import footprint_climatology
 from ecoembed.footprints.contours import source_area

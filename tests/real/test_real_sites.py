@@ -11,7 +11,7 @@ import pytest
 from geopandas.testing import assert_geodataframe_equal
 
 from ecoembed import read_sites
-from ecoembed.archives.sites import SiteRecords, count_origins, merge_sites, write_sites
+from ecoembed.archives.sites.reader import SiteRecords, count_origins, merge_sites, write_sites
 from ecoembed.errors import ProductError, TableError
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")

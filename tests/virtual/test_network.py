@@ -9,8 +9,8 @@ import pytest
 import xarray as xr
 
 from ecoembed import errors, schema
-from ecoembed.archives.fluxnet import open_flux, open_halfhours
-from ecoembed.archives.sites import read_sites
+from ecoembed.archives.flux.reader import open_flux, open_halfhours
+from ecoembed.archives.sites.reader import read_sites
 from ecoembed.cubes.build import open_cube
 from ecoembed.cubes.grid import tower_position
 from ecoembed.virtual.network import write_network

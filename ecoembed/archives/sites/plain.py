@@ -5,8 +5,8 @@ A user can correct such a table, so whatever cannot be used in it is an error th
 
 from __future__ import annotations
 
-from ecoembed.archives.claims import ALIASES, Claim, Source, allowed, parse
-from ecoembed.archives.sitetables import Table
+from ecoembed.archives.sites.claims import ALIASES, Claim, Source, allowed, parse
+from ecoembed.archives.sites.tables import Table
 from ecoembed.errors import TableError
 
 _OURS = {alias: name for name, aliases in ALIASES.items() for alias in (name, *aliases)}

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ecoembed.archives.columns import find_column
-from ecoembed.archives.sun import DARK, Night
-from ecoembed.archives.targets import find_nee
+from ecoembed.archives.flux.columns import find_column
+from ecoembed.archives.flux.sun import DARK, Night
+from ecoembed.archives.flux.targets import find_nee
 from ecoembed.errors import ConfigError, FileError, VariableError
 
 

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 
 from ecoembed import units
-from ecoembed.archives import columns as names
-from ecoembed.archives import partition, quality
-from ecoembed.archives.days import LEAST_PRESENT, Days, group_days
-from ecoembed.archives.fluxtable import FLUXES, Series
-from ecoembed.archives.sun import DARK, Position, tell_night
-from ecoembed.archives.targets import Target
-from ecoembed.archives.times import SUB_DAILY
+from ecoembed.archives.flux import columns as names
+from ecoembed.archives.flux import partition, quality
+from ecoembed.archives.flux.days import LEAST_PRESENT, Days, group_days
+from ecoembed.archives.flux.sun import DARK, Position, tell_night
+from ecoembed.archives.flux.table import FLUXES, Series
+from ecoembed.archives.flux.targets import Target
+from ecoembed.archives.flux.times import SUB_DAILY
 from ecoembed.errors import VariableError
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from ecoembed import units
-from ecoembed.archives.rasters import bands_in, decode, open_raster
+from ecoembed.archives.satellite.rasters import bands_in, decode, open_raster
 from ecoembed.errors import UnitError
 from ecoembed.sensors import S1
 

@@ -1,7 +1,7 @@
 """The tables in the files that a user has, told from their content, and the columns wanted of them.
 
 A table may be a text file (plain or gzipped), a workbook's sheet, a member of a zip, or several of these that continue
-each other; or what a user's own TOML describes (:mod:`ecoembed.archives.owntable`). Nothing is extracted to disk.
+each other; or what a user's own TOML describes (:mod:`ecoembed.archives.flux.owntable`). Nothing is extracted to disk.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecoembed.archives.collection import CollectionSource, is_collection, open_collection
 from ecoembed.archives.containers import Part, list_parts
-from ecoembed.archives.layout import sniff
-from ecoembed.archives.owntable import Description, open_text, read_description, unit_of
-from ecoembed.archives.products import (
+from ecoembed.archives.flux.collection import CollectionSource, is_collection, open_collection
+from ecoembed.archives.flux.layout import sniff
+from ecoembed.archives.flux.owntable import Description, open_text, read_description, unit_of
+from ecoembed.archives.flux.products import (
     BASE,
     ONEFLUX,
     OTHER,
@@ -34,7 +34,7 @@ from ecoembed.archives.products import (
     find_resolution,
     find_site,
 )
-from ecoembed.archives.textcolumns import TextSource
+from ecoembed.archives.flux.textcolumns import TextSource
 from ecoembed.archives.workbooks import is_workbook, list_sheets
 from ecoembed.errors import FileError, ProductError, check_name
 
@@ -189,7 +189,7 @@ def _networks(path: Path) -> Iterator[FluxFile]:
             "a Zarr or NetCDF collection",
             where=path.name,
             expected="a table of fluxes, or a TOML that says which variable is which",
-            remedy="Give its description (ecoembed.archives.owntable)",
+            remedy="Give its description (ecoembed.archives.flux.owntable)",
         )
     for part in _tables(path):
         layout = sniff(part)

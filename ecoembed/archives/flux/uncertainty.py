@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ecoembed.archives.targets import Target
+from ecoembed.archives.flux.targets import Target
 
 #: Variable -> (long name).
 LONG_NAMES = {

@@ -20,12 +20,12 @@ import numpy as np
 import pandas as pd
 
 from ecoembed import schema
-from ecoembed.archives.badm import badm_claims
-from ecoembed.archives.claims import ALIASES, NUMBERS, OPTIONAL, Chosen, Source
-from ecoembed.archives.plain import no_coordinates, plain_claims
-from ecoembed.archives.sitedoubts import doubts, earlier_conflicts
-from ecoembed.archives.sitemerge import choose, conflict_table, gather, origin_table
-from ecoembed.archives.sitetables import Table, read_tables
+from ecoembed.archives.sites.badm import badm_claims
+from ecoembed.archives.sites.claims import ALIASES, NUMBERS, OPTIONAL, Chosen, Source
+from ecoembed.archives.sites.doubts import doubts, earlier_conflicts
+from ecoembed.archives.sites.merge import choose, conflict_table, gather, origin_table
+from ecoembed.archives.sites.plain import no_coordinates, plain_claims
+from ecoembed.archives.sites.tables import Table, read_tables
 from ecoembed.errors import EcoembedError, ProductError, TableError
 from ecoembed.files import atomic
 

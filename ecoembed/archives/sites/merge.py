@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from ecoembed.archives.claims import FOLLOWS, Chosen, Claim, Claims, Source
+from ecoembed.archives.sites.claims import FOLLOWS, Chosen, Claim, Claims, Source
 
 #: Sources disagree when they differ by more than this. Coordinates: three Sentinel-2 pixels, in m.
 TOLERANCES = {"coordinates": 30.0, "elevation": 20.0, "utc_offset": 0.0, "igbp": 0.0}

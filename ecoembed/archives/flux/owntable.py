@@ -56,10 +56,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ecoembed import units
 from ecoembed.archives.containers import Part
-from ecoembed.archives.layout import Layout, sniff
-from ecoembed.archives.products import find_site
-from ecoembed.archives.stamps import DIGITS, Clock, Convention, find_step, parse_text
-from ecoembed.archives.textcolumns import TextSource, find_sites
+from ecoembed.archives.flux.layout import Layout, sniff
+from ecoembed.archives.flux.products import find_site
+from ecoembed.archives.flux.stamps import DIGITS, Clock, Convention, find_step, parse_text
+from ecoembed.archives.flux.textcolumns import TextSource, find_sites
 from ecoembed.errors import ConfigError, FileError, check_name
 from ecoembed.files import read_toml
 

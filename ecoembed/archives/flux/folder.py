@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from ecoembed.archives.fluxfiles import find_tables
+from ecoembed.archives.flux.files import find_tables
 from ecoembed.errors import EcoembedError, FileError
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ecoembed.archives.containers import Part
-from ecoembed.archives.layout import Layout, text_of
+from ecoembed.archives.flux.layout import Layout, text_of
 from ecoembed.errors import FileError
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """The front doors to flux files: :func:`open_flux` for the target and its drivers, :func:`open_halfhours`.
 
-Every product that :mod:`ecoembed.archives.fluxfiles` knows goes through the same steps: find the table and the column,
+Every product that :mod:`ecoembed.archives.flux.files` knows goes through the same steps: find the table and the column,
 put the rows in order, make days, judge the quality, state the uncertainty, and account for every row.
 """
 
@@ -13,13 +13,14 @@ import numpy as np
 import xarray as xr
 
 from ecoembed import schema, units
-from ecoembed.archives import aggregate, fluxtable
-from ecoembed.archives import columns as names
-from ecoembed.archives.fluxfiles import BASE, ONEFLUX, OTHER, OWN, RAW, RESOLUTIONS, FluxFile, find_tables, part_names
-from ecoembed.archives.quality import check_quality, check_share
-from ecoembed.archives.sun import Position
-from ecoembed.archives.targets import find_target
-from ecoembed.archives.times import SUB_DAILY
+from ecoembed.archives.flux import aggregate
+from ecoembed.archives.flux import columns as names
+from ecoembed.archives.flux import table as fluxtable
+from ecoembed.archives.flux.files import BASE, ONEFLUX, OTHER, OWN, RAW, RESOLUTIONS, FluxFile, find_tables, part_names
+from ecoembed.archives.flux.quality import check_quality, check_share
+from ecoembed.archives.flux.sun import Position
+from ecoembed.archives.flux.targets import find_target
+from ecoembed.archives.flux.times import SUB_DAILY
 from ecoembed.errors import ProductError, ResolutionError, VariableError, check_name
 
 Paths = str | Path | Sequence[str | Path]
@@ -147,7 +148,7 @@ def open_halfhours(path: Paths, *, site: str | None = None, description: str | P
     xr.Dataset
         Over ``time``, the start of the half-hour in local standard time: USTAR (m s-1) and, where the file has them,
         the other variables of ``units.HALF_HOURLY``, in its units; ``attrs["column"]`` of each names the file's column,
-        chosen by the rule of :mod:`ecoembed.archives.columns`. Missing values are NaN.
+        chosen by the rule of :mod:`ecoembed.archives.flux.columns`. Missing values are NaN.
 
     Raises
     ------

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ecoembed.archives.claims import ALIASES, NUMBERS
 from ecoembed.archives.containers import Part, list_parts, opened
+from ecoembed.archives.sites.claims import ALIASES, NUMBERS
 from ecoembed.archives.workbooks import is_workbook, list_sheets, sheet_lines
 from ecoembed.errors import FileError, TableError
 

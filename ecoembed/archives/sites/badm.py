@@ -18,8 +18,8 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 
-from ecoembed.archives.claims import Claim, Source, parse
-from ecoembed.archives.sitetables import BIF, Table
+from ecoembed.archives.sites.claims import Claim, Source, parse
+from ecoembed.archives.sites.tables import BIF, Table
 from ecoembed.errors import TableError
 
 Key = tuple[str, str, str]  # site, variable group, group number

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ecoembed.archives.stamps import MINUTES
+from ecoembed.archives.flux.stamps import MINUTES
 
 #: Least share of a day's half-hours for the day's mean of a driver, or of a flux that the site's team filled.
 LEAST_PRESENT = 0.9

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ecoembed.archives.containers import Part
-from ecoembed.archives.owntable import Description, unit_of
-from ecoembed.archives.stamps import Clock, find_step, parse_digits
+from ecoembed.archives.flux.owntable import Description, unit_of
+from ecoembed.archives.flux.stamps import Clock, find_step, parse_digits
 from ecoembed.errors import ConfigError, EcoembedError, FileError, check_name
 from ecoembed.units import is_known, standard
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from ecoembed.archives.rasters import bands_in, decode, open_raster
+from ecoembed.archives.satellite.rasters import bands_in, decode, open_raster
 from ecoembed.errors import UnitError
 from ecoembed.sensors import S2_L2A
 

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ecoembed.archives.containers import Part
-from ecoembed.archives.layout import Layout
-from ecoembed.archives.stamps import MINUTES, Clock, Convention, find_step, parse_digits
+from ecoembed.archives.flux.layout import Layout
+from ecoembed.archives.flux.stamps import MINUTES, Clock, Convention, find_step, parse_digits
 from ecoembed.errors import FileError, ProductError
 
 ONEFLUX, BASE, RAW = "ONEFlux", "AmeriFlux BASE", "raw half-hours"

@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from ecoembed.archives.claims import Chosen
-from ecoembed.archives.sitemerge import CONFLICTS, FAR, exchanged
+from ecoembed.archives.sites.claims import Chosen
+from ecoembed.archives.sites.merge import CONFLICTS, FAR, exchanged
 
 #: Four decimals of a degree are 11 m, about one Sentinel-2 pixel.
 DECIMALS = 4

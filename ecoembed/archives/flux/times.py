@@ -1,6 +1,6 @@
 """Time stamps of flux tables: in order, once each, on their grid, in standard time; what was amiss is counted.
 
-Stamps are the start of the averaging period in the tower's local standard time, as :mod:`ecoembed.archives.fluxfiles`
+Stamps are the start of the averaging period in the tower's local standard time, as :mod:`ecoembed.archives.flux.files`
 hands them over.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ecoembed.archives.stamps import MINUTES
+from ecoembed.archives.flux.stamps import MINUTES
 from ecoembed.errors import FileError
 
 #: Minutes of the averaging period of a sub-daily table.

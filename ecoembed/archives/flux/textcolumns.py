@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecoembed.archives.blocks import DecimalCommaError, read_blocks
 from ecoembed.archives.containers import Part
-from ecoembed.archives.layout import Layout
-from ecoembed.archives.stamps import Clock
+from ecoembed.archives.flux.blocks import DecimalCommaError, read_blocks
+from ecoembed.archives.flux.layout import Layout
+from ecoembed.archives.flux.stamps import Clock
 from ecoembed.errors import FileError, ProductError
 
 if TYPE_CHECKING:

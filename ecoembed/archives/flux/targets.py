@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ecoembed.archives.columns import at_position, find_column
+from ecoembed.archives.flux.columns import at_position, find_column
 from ecoembed.errors import VariableError, check_name
 
 #: USTAR-filtering method of a FLUXNET carbon flux (one threshold for all years, or one for each year).

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ecoembed.archives.days import LEAST_PRESENT, group_days
+from ecoembed.archives.flux.days import LEAST_PRESENT, group_days
 
 #: The centre of the radiation's peak may lie this far from solar noon (clouds, a tilted sensor, coordinates), minutes.
 TOLERANCE = 45.0

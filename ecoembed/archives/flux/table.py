@@ -11,15 +11,15 @@ import pandas as pd
 import xarray as xr
 
 from ecoembed import units
-from ecoembed.archives import columns as names
-from ecoembed.archives import partition, quality
-from ecoembed.archives.closure import TERMS, energy_balance
-from ecoembed.archives.fluxfiles import ONEFLUX, FluxFile, read_columns
-from ecoembed.archives.stamps import MINUTES
-from ecoembed.archives.sun import Position, check_clock
-from ecoembed.archives.targets import Target, find_test
-from ecoembed.archives.times import SUB_DAILY, gaps, put_in_order
-from ecoembed.archives.uncertainty import LONG_NAMES, uncertainties
+from ecoembed.archives.flux import columns as names
+from ecoembed.archives.flux import partition, quality
+from ecoembed.archives.flux.closure import TERMS, energy_balance
+from ecoembed.archives.flux.files import ONEFLUX, FluxFile, read_columns
+from ecoembed.archives.flux.stamps import MINUTES
+from ecoembed.archives.flux.sun import Position, check_clock
+from ecoembed.archives.flux.targets import Target, find_test
+from ecoembed.archives.flux.times import SUB_DAILY, gaps, put_in_order
+from ecoembed.archives.flux.uncertainty import LONG_NAMES, uncertainties
 from ecoembed.errors import UnitError, VariableError
 
 #: Unit of a carbon flux in the networks' files, by resolution.

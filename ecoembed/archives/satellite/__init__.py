@@ -1,0 +1,1 @@
+"""Satellite rasters: :mod:`.sentinel1` and :mod:`.sentinel2`, over `rasters`."""
