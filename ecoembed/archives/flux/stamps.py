@@ -75,10 +75,10 @@ def parse_digits(stamps: np.ndarray, digits: int) -> np.ndarray:
         rest, month = np.divmod(rest, 100)
     good &= (rest >= 1900) & (rest < 2200) & (month >= 1) & (month <= 12) & (day >= 1)
     months = np.where(good, (rest - 1970) * 12 + month - 1, 0).astype("datetime64[M]")
-    days = months.astype("datetime64[D]") + (day - 1)
-    good &= days < (months + 1).astype("datetime64[D]")
-    times = (days.astype("datetime64[m]") + minutes).astype("datetime64[ns]")
-    times[~good] = np.datetime64("NaT")
+    days = months.astype("datetime64[D]") + (day - 1).astype("timedelta64[D]")
+    good &= days < (months + np.timedelta64(1, "M")).astype("datetime64[D]")
+    times = (days.astype("datetime64[m]") + minutes.astype("timedelta64[m]")).astype("datetime64[ns]")
+    times[~good] = np.datetime64("NaT", "ns")
     return times
 
 
@@ -97,7 +97,7 @@ def parse_text(stamps: Sequence[str] | np.ndarray, pattern: str) -> np.ndarray:
         zero = text[odd].str.replace(f"^({before})24({after})$", r"\g<1>00\g<2>", regex=True)
         midnight = _parsed(zero, pattern)
         late = (zero != text[odd]).to_numpy() & (midnight == midnight.astype("datetime64[D]"))
-        times[odd] = np.where(late, midnight + np.timedelta64(1, "D"), np.datetime64("NaT"))
+        times[odd] = np.where(late, midnight + np.timedelta64(1, "D"), np.datetime64("NaT", "ns"))
     return times
 
 

@@ -53,7 +53,7 @@ def put_in_order(frame: pd.DataFrame, minutes: int | None, where: str) -> tuple[
     steps = np.diff(time)
     counts: dict[str, int] = {}
     order = np.arange(time.size)
-    if (steps <= np.timedelta64(0)).any():
+    if (steps <= np.timedelta64(0, "ns")).any():
         if late := int((time < np.maximum.accumulate(time)).sum()):
             counts["rows out of order"] = late
         order = np.argsort(time, kind="stable")
@@ -99,7 +99,7 @@ def _refuse_civil_time(time: np.ndarray, minutes: int, where: str) -> None:
     """Daylight saving leaves an hour missing in one season and the same hour twice in the other, on Sundays."""
     steps = np.diff(time)
     skipped = _at_changeover(time[:-1][steps == np.timedelta64(minutes + 60, "m")])
-    twice = _at_changeover(time[1:][steps == np.timedelta64(0)])
+    twice = _at_changeover(time[1:][steps == np.timedelta64(0, "ns")])
     if skipped.size and twice.size:
         raise FileError(
             "the time stamps look like civil time with daylight saving",
