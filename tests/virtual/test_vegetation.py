@@ -15,7 +15,7 @@ from ecoembed.virtual.places import Place, draw_place, streams
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(1, 60), st.integers(0, 1000), st.sampled_from([16, 32, 48]))
+@given(st.integers(1, 60), st.integers(0, 1000), st.sampled_from([24, 32, 48]))
 def test_every_landscape_is_a_patchwork_around_its_tower(number: int, seed: int, size: int) -> None:
     rng = streams(seed, number)
     place = draw_place(number, rng["place"])
