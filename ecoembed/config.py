@@ -31,7 +31,7 @@ class _Section(BaseModel):
 
 
 def _several(names: object) -> object:
-    """One name, or several in order of preference; the first names the study's runs."""
+    """One name, or several in order of preference, as a sequence."""
     return (names,) if isinstance(names, str) else names
 
 

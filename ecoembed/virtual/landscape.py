@@ -92,6 +92,8 @@ def draw_landscape(place: Place, size: int, rng: np.random.Generator) -> Landsca
     """
     x, y = grid(place, size)
     field = _polygons(x, y, (place.easting, place.northing), rng)
+    while not (field == 1).any():  # a small landscape may lie within the tower's field
+        field = _polygons(x, y, (place.easting, place.northing), rng)
     count = int(field.max()) + 1
     others = _NEIGHBOURS[place.igbp]
     cover = [place.igbp if rng.random() < _OWN_SHARE else str(rng.choice(others)) for _ in range(count)]
