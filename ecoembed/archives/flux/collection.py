@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ecoembed.archives import netcdf
 from ecoembed.archives.containers import Part
 from ecoembed.archives.flux.owntable import Description, unit_of
 from ecoembed.archives.flux.stamps import Clock, find_step, parse_digits
@@ -151,7 +152,7 @@ def _opened(path: Path) -> Iterator[xr.Dataset]:
     import xarray as xr
 
     try:
-        with xr.open_dataset(path, engine="zarr" if path.is_dir() else None) as data:
+        with xr.open_dataset(path, engine="zarr") if path.is_dir() else netcdf.opened(path) as data:
             yield data
     except EcoembedError:
         raise

@@ -7,7 +7,6 @@ decided from what is declared *and* from the values, and the decision is written
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,15 +18,12 @@ import xarray as xr
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
+from ecoembed.archives import netcdf
 from ecoembed.errors import FileError, GridError, ProductError, UnitError
 from ecoembed.sensors import SENSORS, Sensor
 
 #: Names under which archives deliver the time dimension (WorldCereal, CF, openEO).
 TIME_NAMES = ("timestamp", "time", "t")
-
-#: The HDF5 library in netCDF4's wheels is not thread-safe, and xarray's own lock leaves metadata uncovered: two sites
-#: read at once crash the process.
-_HDF5 = threading.Lock()
 
 
 def open_raster(path: str | Path) -> xr.Dataset:
@@ -165,8 +161,8 @@ def _opened(path: Path) -> Iterator[xr.Dataset]:
     if not path.is_file():
         raise FileError("no such file", where=path, remedy="Check the path")
     try:
-        with _HDF5, xr.open_dataset(path, engine="netcdf4", mask_and_scale=False) as opened:
-            yield opened
+        with netcdf.opened(path, engine="netcdf4", mask_and_scale=False) as raster:
+            yield raster
     except (OSError, RuntimeError, ValueError) as exc:
         system = isinstance(exc, OSError) and (exc.errno or 0) > 0  # NetCDF numbers its own below zero
         found = exc if system else "contents that cannot be decoded"

@@ -1,0 +1,25 @@
+"""NetCDF files, one at a time: the library below does not stand threads, and sites run side by side in them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+#: The HDF5 library in netCDF4's wheels is not thread-safe, and xarray's own lock leaves metadata uncovered: two files
+#: opened at once crash the process.
+_HDF5 = threading.Lock()
+
+
+@contextmanager
+def opened(path: Path, **options: Any) -> Iterator[xr.Dataset]:
+    """The file, open and lazy; whatever is needed of it is read inside the block, which no other thread enters."""
+    import xarray as xr
+
+    with _HDF5, xr.open_dataset(path, **options) as data:
+        yield data
