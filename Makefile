@@ -48,6 +48,7 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/.torch
 
 $(VENV)/.installed-dev: pyproject.toml | $(VENV)/.torch
 	$(PIP) install --progress-bar off --quiet $(EDITABLE) ".[dev]"
+	$(PIP) install --progress-bar off --quiet --no-deps sen2nbar==2024.6.0 # oracle of NBAR; its own dependencies would take pandas back to 2
 	touch $@ $(VENV)/.installed
 
 clean:
