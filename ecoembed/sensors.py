@@ -42,8 +42,14 @@ class Sensor:
         Digital number of a missing value.
     offset_from_baseline : tuple of (float, float), optional
         (processing baseline, offset in digital numbers added by the producer from that baseline on).
+    quality : str, optional
+        Name of the variable that classifies each pixel: scene classes or a bit mask; None for radar.
     clear_classes : tuple of int
         Classes of the scene classification that count as a clear view of the ground.
+    cloud_classes : tuple of int
+        Classes around which more cloud or shadow is to be expected: those that dilation grows.
+    unclear_bits : tuple of int
+        Of a quality variable that is a bit mask: the bits (0 the lowest) any of which makes a pixel unclear.
     max_gap_days : float
         The farthest acquisition of this sensor that may be paired with another sensor's date.
     overpass_hours : tuple of float
@@ -58,7 +64,10 @@ class Sensor:
     scale: float
     nodata: int
     offset_from_baseline: tuple[float, float] | None = None
+    quality: str | None = None
     clear_classes: tuple[int, ...] = field(default=())
+    cloud_classes: tuple[int, ...] = field(default=())
+    unclear_bits: tuple[int, ...] = field(default=())
     max_gap_days: float = 0.0
     overpass_hours: tuple[float, ...] = field(default=())
 
@@ -87,7 +96,9 @@ S2_L2A = Sensor(
     scale=1e-4,
     nodata=0,
     offset_from_baseline=(4.0, -1000.0),
+    quality="SCL",
     clear_classes=(4, 5, 6, 7),  # vegetation, bare, water, unclassified
+    cloud_classes=(3, 8, 9, 10),  # cloud shadow, cloud of medium and of high probability, thin cirrus
     overpass_hours=(10.5,),  # descending node
 )
 
