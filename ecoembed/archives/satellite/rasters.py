@@ -7,7 +7,7 @@ decided from what is declared *and* from the values, and the decision is written
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,33 @@ from ecoembed.sensors import SENSORS, Sensor
 
 #: Names under which archives deliver the time dimension (WorldCereal, CF, openEO).
 TIME_NAMES = ("timestamp", "time", "t")
+
+
+#: Endings of files that are rasters; a folder is one where Zarr's metadata lie in it.
+SUFFIXES = (".nc", ".nc4", ".tif", ".tiff", ".h5", ".hdf5")
+ZARR = ("zarr.json", ".zgroup", ".zmetadata")
+
+
+def sources(paths: str | Path | Iterable[str | Path]) -> list[Path]:
+    """What there is to open: files as they are given, and the rasters of folders, sorted by name.
+
+    Of a folder, hidden files, sidecars and everything else that is no raster are left out. Files that belong together
+    (the GeoTIFFs of one stack) are one source.
+    """
+    given = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    found = {file for path in map(Path, given) for file in _rasters(path)}
+    return sorted(found, key=lambda path: (path.name, path))
+
+
+def _rasters(path: Path) -> list[Path]:
+    if not path.is_dir() or _is_zarr(path):
+        return [path]
+    seen = (file for file in path.iterdir() if not file.name.startswith("."))
+    return [file for file in seen if (_is_zarr(file) if file.is_dir() else file.suffix.lower() in SUFFIXES)]
+
+
+def _is_zarr(path: Path) -> bool:
+    return any((path / name).is_file() for name in ZARR)
 
 
 def open_raster(path: str | Path) -> xr.Dataset:
