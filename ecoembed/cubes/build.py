@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from ecoembed import schema
-from ecoembed.archives.satellite.rasters import at_overpass, centre_longitude, sensors_of, stack_bands
+from ecoembed.archives.satellite.rasters import at_overpass, centre_longitude, sensors_of, sources, stack_bands
 from ecoembed.archives.satellite.sentinel1 import merge_slices, open_sentinel1
 from ecoembed.archives.satellite.sentinel2 import open_sentinel2
 from ecoembed.cubes import grid, masks
@@ -84,11 +84,10 @@ def open_cube(
 
 def _read(given: Sequence[Path], sensor: Sensor) -> dict[Path, xr.Dataset]:
     """Path -> raster, sorted by name; files of other products are passed over, as long as one is of `sensor`."""
-    files = {file for path in given for file in (_delivered(path) if path.is_dir() else [path])}
-    ordered = sorted(files, key=lambda path: (path.name, path))
+    ordered = sources(given)
     if not ordered:
         where = ", ".join(map(str, given)) or None
-        raise FileError("no NetCDF file and no Zarr store", where=where, expected=f"files of {sensor.title}")
+        raise FileError("no raster file and no Zarr store", where=where, expected=f"files of {sensor.title}")
     sensors = {path: sensors_of(path) for path in ordered}
     if not any(sensor.name in names for names in sensors.values()):
         found = "; ".join(f"{path.name}: {', '.join(names) or 'no known sensor'}" for path, names in sensors.items())
@@ -100,11 +99,6 @@ def _read(given: Sequence[Path], sensor: Sensor) -> dict[Path, xr.Dataset]:
             remedy="Give that sensor's files, or name the sensor of these",
         )
     return {path: _READERS[sensor.name](path) for path, names in sensors.items() if sensor.name in names}
-
-
-def _delivered(folder: Path) -> list[Path]:
-    """The NetCDF files of a folder, without the hidden ones that file systems and broken downloads leave behind."""
-    return [path for path in folder.iterdir() if path.suffix.lower() == ".nc" and not path.name.startswith(".")]
 
 
 def _place(rasters: dict[Path, xr.Dataset]) -> str:
@@ -128,11 +122,11 @@ def _assemble(rasters: dict[Path, xr.Dataset], sensor: Sensor, where: str) -> xr
     bands = {name: _gather(rasters, name, x, y) for name in _names(rasters, sensor, where)}
     _refuse_other_times(bands, where)
     cube = stack_bands([bands[name] for name in sensor.band_names], sensor.band_names)
-    if sensor is S2_L2A:
-        cube = masks.mask_unclear(cube, bands["SCL"], sensor)
-        _refuse_repeated_times(cube, where)
-    if sensor is S1:
+    if sensor.quality is None:
         cube = merge_slices(cube)
+    else:
+        cube = masks.mask_unclear(cube, bands[sensor.quality], sensor)
+        _refuse_repeated_times(cube, where)
     attrs = {"sensor": sensor.name, "units": sensor.unit, "provenance": _provenance(rasters)}
     if any("site" in raster.attrs for raster in rasters.values()):
         attrs["site"] = where
@@ -151,14 +145,14 @@ def _names(rasters: dict[Path, xr.Dataset], sensor: Sensor, where: str) -> list[
             found=f"{', '.join(sorted(held))} in {', '.join(path.name for path in rasters)}",
             remedy="Give all files of the place (Sentinel-2: the 10 m and the 20 m file)",
         )
-    if sensor.clear_classes and "SCL" not in held:
+    if sensor.quality and sensor.quality not in held:
         raise VariableError(
-            "scene classification (SCL) absent; clouds cannot be masked",
+            f"scene classification ({sensor.quality}) absent; clouds cannot be masked",
             where=where,
             found=", ".join(sorted(held)),
-            remedy="Give the file that holds SCL (the 20 m one)",
+            remedy=f"Give the file that holds {sensor.quality} (Sentinel-2: the 20 m one)",
         )
-    return [*sensor.band_names, *(["SCL"] if sensor.clear_classes else [])]
+    return [*sensor.band_names, *([sensor.quality] if sensor.quality else [])]
 
 
 def _gather(rasters: dict[Path, xr.Dataset], name: str, x: np.ndarray, y: np.ndarray) -> xr.DataArray:

@@ -90,6 +90,52 @@ def _indices(centres: np.ndarray, edge: float, size: float, n: int, axis: str, w
     return source
 
 
+def site_grid(latitude: float, longitude: float, size: int) -> tuple[int, np.ndarray, np.ndarray]:
+    """The grid of a tower's own cube: `size` x `size` pixels of 10 m in its UTM zone, centred on it to 10 m.
+
+    Edges lie on multiples of 20 m, as those of Sentinel-2's 20 m pixels do. Zones are those of its tiles (MGRS), with
+    the wider ones of south-west Norway and Svalbard.
+
+    Returns
+    -------
+    epsg : int
+    x, y : ndarray of float, shape (size,)
+        Pixel centres in m, x ascending and y descending.
+
+    Raises
+    ------
+    GridError
+        No UTM zone there (beyond 84 degrees north or 80 south, or no coordinates), or an odd number of pixels.
+
+    Examples
+    --------
+    >>> epsg, x, y = site_grid(51.079, 10.453, 48)
+    >>> epsg, len(x), float(x[0] - 5) % 20, float(y[0] + 5) % 20
+    (32632, 48, 0.0, 0.0)
+    """
+    from pyproj import Transformer
+
+    if size < 2 or size % 2:
+        raise GridError("the pixels of 20 m do not fit", found=f"{size} pixels of 10 m", expected="an even number")
+    epsg = (32600 if latitude >= 0 else 32700) + _zone(latitude, longitude)
+    easting, northing = Transformer.from_crs("EPSG:4326", epsg, always_xy=True).transform(longitude, latitude)
+    within = (np.arange(size) + 0.5) * RESOLUTION
+    left, bottom = (20.0 * round((middle - size * RESOLUTION / 2) / 20.0) for middle in (easting, northing))
+    return epsg, left + within, (bottom + within)[::-1]
+
+
+def _zone(latitude: float, longitude: float) -> int:
+    if not (-80.0 <= latitude <= 84.0 and -180.0 <= longitude <= 180.0):
+        found, remedy = f"latitude {latitude}, longitude {longitude}", "Check the coordinates in the site table"
+        expected = "latitude -80 to 84, longitude -180 to 180"
+        raise GridError("no UTM zone holds this place", found=found, expected=expected, remedy=remedy)
+    if 56.0 <= latitude < 64.0 and 3.0 <= longitude < 12.0:
+        return 32
+    if latitude >= 72.0 and 0.0 <= longitude < 42.0:
+        return 31 + 2 * int((longitude + 3.0) // 12.0)
+    return int((longitude + 180.0) // 6.0) % 60 + 1
+
+
 def true_north(crs: Any, latitude: float, longitude: float) -> float:
     """Direction of true north on a grid, in degrees clockwise from grid north (up to 3 in a UTM zone).
 

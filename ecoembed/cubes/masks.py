@@ -11,18 +11,28 @@ from ecoembed.sensors import Sensor
 MIN_VALID = 0.03
 
 
-def mask_unclear(cube: xr.DataArray, scl: xr.DataArray, sensor: Sensor) -> xr.DataArray:
-    """`cube` with NaN in every band where the scene class is not one of ``sensor.clear_classes``.
+def is_clear(quality: np.ndarray, sensor: Sensor) -> np.ndarray:
+    """True where a quality variable says that the ground was seen: scene classes, or a mask of bits.
 
     Parameters
     ----------
-    cube : xr.DataArray
-        (time, band, y, x).
-    scl : xr.DataArray
-        (time, y, x), scene classification on the same pixels; 0 is no data, and so not clear.
+    quality : ndarray of int
+        The variable called ``sensor.quality``.
+
+    Examples
+    --------
+    >>> from ecoembed.sensors import S2_L2A
+    >>> is_clear(np.array([0, 4, 9, 11]), S2_L2A).tolist()
+    [False, True, False, False]
     """
-    clear = np.isin(scl.values, sensor.clear_classes)
-    return cube.where(xr.DataArray(clear, dims=("time", "y", "x")))
+    if sensor.unclear_bits:
+        return (quality.astype("int64") & sum(1 << bit for bit in sensor.unclear_bits)) == 0
+    return np.isin(quality, sensor.clear_classes)
+
+
+def mask_unclear(cube: xr.DataArray, quality: xr.DataArray, sensor: Sensor) -> xr.DataArray:
+    """`cube` (time, band, y, x) with NaN in every band where `quality` (time, y, x) is not clear."""
+    return cube.where(xr.DataArray(is_clear(quality.values, sensor), dims=("time", "y", "x")))
 
 
 def valid_share(cube: xr.DataArray) -> xr.DataArray:

@@ -123,7 +123,7 @@ def test_hidden_files_in_the_folder_are_passed_over(tmp_path: Path) -> None:
     assert open_cube(tmp_path).identical(once)
     (tmp_path / "hidden").mkdir()
     (tmp_path / "hidden" / "._S2.nc").write_bytes(b"\x00\x05\x16\x07")
-    with pytest.raises(FileError, match="no NetCDF file"):
+    with pytest.raises(FileError, match="no raster file"):
         open_cube(tmp_path / "hidden")
 
 
@@ -198,10 +198,10 @@ def test_wrong_sensor_and_damaged_files(tmp_path: Path) -> None:
         open_cube([place["10m"], place["20m"]], "S1")
     with pytest.raises(ConfigError, match="unknown sensor"):
         open_cube(tmp_path, "S3")
-    with pytest.raises(FileError, match="no NetCDF file"):
+    with pytest.raises(FileError, match="no raster file"):
         open_cube([])
     (tmp_path / "empty").mkdir()
-    with pytest.raises(FileError, match="no NetCDF file"):
+    with pytest.raises(FileError, match="no raster file"):
         open_cube(tmp_path / "empty")
     fakes.truncate(place["20m"])
     with pytest.raises(FileError, match=r"20m.*truncated"):

@@ -83,3 +83,39 @@ def test_true_north_is_the_meridian_convergence() -> None:
         expected = -np.degrees(np.arctan(np.tan(np.radians(longitude - 3.0)) * np.sin(np.radians(latitude))))
         crs = 32631 if latitude > 0 else 32731
         assert grid.true_north(crs, latitude, longitude) == pytest.approx(expected, abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("latitude", "longitude", "epsg"),
+    [
+        (50.0, 5.9999, 32631),
+        (50.0, 6.0001, 32632),
+        (-50.0, 5.9999, 32731),
+        (60.0, 4.0, 32632),  # Norway
+        (75.0, 8.0, 32631),  # Svalbard
+        (75.0, 10.0, 32633),
+        (10.0, -180.0, 32601),
+        (10.0, 180.0, 32601),
+        (10.0, 179.9999, 32660),
+        (0.0, 0.0, 32631),
+    ],
+)
+@pytest.mark.parametrize("size", [2, 48, 50])
+def test_a_site_has_its_own_grid(latitude: float, longitude: float, epsg: int, size: int) -> None:
+    found, x, y = grid.site_grid(latitude, longitude, size)
+    assert found == epsg
+    assert len(x) == len(y) == size
+    assert (np.diff(x) == 10).all()
+    assert (np.diff(y) == -10).all()
+    assert (x[0] - 5) % 20 == (y[0] + 5) % 20 == 0
+    easting, northing = Transformer.from_crs(4326, epsg, always_xy=True).transform(longitude, latitude)
+    assert abs(x.mean() - easting) <= 10
+    assert abs(y.mean() - northing) <= 10
+
+
+def test_a_place_without_a_grid_is_refused() -> None:
+    for latitude, longitude in ((84.1, 0.0), (-81.0, 0.0), (50.0, 181.0), (float("nan"), 5.0)):
+        with pytest.raises(GridError, match="no UTM zone"):
+            grid.site_grid(latitude, longitude, 48)
+    with pytest.raises(GridError, match="even number"):
+        grid.site_grid(50.0, 5.0, 47)
