@@ -1,14 +1,19 @@
 """Satellite sensors: band order, wavelengths, units, scale, offset rule and nodata, stated once.
 
-Adding a sensor is one entry here, one reader in :mod:`ecoembed.archives` and its contract tests.
+Adding a sensor is one entry here, one reader in :mod:`ecoembed.archives.satellite` and one class of contract tests
+(``tests/contracts/test_sensors.py``); ``examples/07_another_sensor.py`` walks through it.
 
 Sources: Sentinel-2 Products Specification Document (S2-PDGS-TAS-DI-PSD, issue 15: quantification value, radiometric
 offset from processing baseline 04.00, scene classes); Sentinel-2 spectral response functions v3.1 (S2A central
-wavelengths); Sentinel-1 SAR: 5.405 GHz.
+wavelengths); Sentinel-1 SAR: 5.405 GHz; Harmonized Landsat Sentinel-2 (HLS) Product User Guide, version 2.0 (band names
+of L30 and S30, scale, fill value, bits of Fmask), doi 10.5067/HLS/HLSL30.002 and 10.5067/HLS/HLSS30.002; Barsi et al.
+2014, doi 10.3390/rs61010232 (central wavelengths of Landsat 8's OLI, to which S30 is adjusted).
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ecoembed import units
@@ -53,7 +58,10 @@ class Sensor:
     max_gap_days : float
         The farthest acquisition of this sensor that may be paired with another sensor's date.
     overpass_hours : tuple of float
-        Nominal local solar times of the passes, in h, for files that give their dates only.
+        Nominal local solar times of the passes, in h, for files that give their dates only: of a descending pass first,
+        of an ascending one last.
+    products : mapping of str to tuple of str
+        Where a cube is made of several products: each, with its own names of ``bands``, in the same order.
     """
 
     name: str
@@ -70,10 +78,22 @@ class Sensor:
     unclear_bits: tuple[int, ...] = field(default=())
     max_gap_days: float = 0.0
     overpass_hours: tuple[float, ...] = field(default=())
+    products: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
 
     @property
     def band_names(self) -> tuple[str, ...]:
         return tuple(band.name for band in self.bands)
+
+    def product(self, *names: object) -> str | None:
+        """Which of ``products`` the first of `names` (of a file, a collection, an item) that tells speaks of.
+
+        Examples
+        --------
+        >>> HLS.product("HLS.L30.T32UPU.2021123T101530.v2.0"), HLS.product("hls2-s30"), HLS.product("S2A_MSIL2A")
+        ('L30', 'S30', None)
+        """
+        found = re.search(rf"{self.name}2?[._-]?({'|'.join(self.products)})", " ".join(map(str, names)), re.IGNORECASE)
+        return found[1].upper() if self.products and found else None
 
 
 S2_L2A = Sensor(
@@ -114,7 +134,36 @@ S1 = Sensor(
     overpass_hours=(6.0, 18.0),  # descending and ascending: a dawn-dusk orbit
 )
 
-SENSORS: dict[str, Sensor] = {sensor.name: sensor for sensor in (S2_L2A, S1)}
+HLS = Sensor(
+    name="HLS",
+    title="Harmonized Landsat Sentinel-2 surface reflectance",
+    bands=(
+        Band("BLUE", 482.0, 30),
+        Band("GREEN", 561.4, 30),
+        Band("RED", 654.6, 30),
+        Band("NIR", 864.7, 30),
+        Band("SWIR1", 1608.9, 30),
+        Band("SWIR2", 2200.7, 30),
+    ),
+    unit=units.REFLECTANCE,
+    valid_range=(0.0, 1.0),
+    scale=1e-4,
+    nodata=-9999,
+    quality="Fmask",
+    unclear_bits=(
+        1,
+        2,
+        3,
+        4,
+    ),  # cloud, beside cloud or shadow, cloud shadow, snow or ice; the fill value 255 has them all
+    overpass_hours=(10.5,),  # Sentinel-2's; Landsat comes a quarter of an hour before
+    products={
+        "L30": ("B02", "B03", "B04", "B05", "B06", "B07"),
+        "S30": ("B02", "B03", "B04", "B8A", "B11", "B12"),
+    },
+)
+
+SENSORS: dict[str, Sensor] = {sensor.name: sensor for sensor in (S2_L2A, S1, HLS)}
 
 
 def get_sensor(name: str) -> Sensor:
@@ -126,3 +175,24 @@ def get_sensor(name: str) -> Sensor:
         If there is none of that name.
     """
     return SENSORS[check_name(name, SENSORS, "sensor")]
+
+
+def sensors_in(variables: Iterable[object], *names: object) -> list[Sensor]:
+    """The sensors of which a file with these variables holds a band or the classification.
+
+    The same name is another band in another product: ``B05`` is near infrared in HLS L30 and red edge in Sentinel-2.
+    Where the names of the file, its item or its collection speak of a product, that product's sensor is the only one.
+
+    Examples
+    --------
+    >>> [sensor.name for sensor in sensors_in(["B05", "SCL"])]
+    ['S2_L2A']
+    >>> [sensor.name for sensor in sensors_in(["B05"], "HLS.L30.T32UPU.2021123T101530.v2.0.B05.tif")]
+    ['HLS']
+    """
+    held = {str(variable) for variable in variables}
+    for sensor in SENSORS.values():
+        if product := sensor.product(*names):
+            own = {*sensor.products[product], *sensor.band_names, sensor.quality}
+            return [sensor] if held & own else []
+    return [sensor for sensor in SENSORS.values() if held & {*sensor.band_names, sensor.quality}]

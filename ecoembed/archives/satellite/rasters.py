@@ -20,7 +20,7 @@ from rasterio.errors import CRSError
 
 from ecoembed.archives import netcdf
 from ecoembed.errors import FileError, GridError, ProductError, UnitError
-from ecoembed.sensors import SENSORS, Sensor
+from ecoembed.sensors import Sensor, sensors_in
 
 #: Names under which archives deliver the time dimension (WorldCereal, CF, openEO).
 TIME_NAMES = ("timestamp", "time", "t")
@@ -80,30 +80,38 @@ def open_raster(path: str | Path) -> xr.Dataset:
 
 
 def sensors_of(path: str | Path) -> list[str]:
-    """Names of the sensors of which the file holds a band, judged by its variables; reads no values.
+    """Names of the sensors of which the file holds a band or the classification; reads no values.
 
     Raises
     ------
     FileError
         Absent, truncated or no NetCDF.
     """
-    with _opened(Path(path)) as raster:
-        names = set(raster.variables)
-    return [sensor.name for sensor in SENSORS.values() if names & set(sensor.band_names)]
+    path = Path(path)
+    with _opened(path) as raster:
+        return [sensor.name for sensor in sensors_in(raster.variables, *product_names(raster, path.name))]
+
+
+def product_names(raster: xr.Dataset, where: str) -> list[str]:
+    """What the file and its attributes call the product: its own name, and its item's, collection's and so on."""
+    return [
+        where,
+        *(str(raster.attrs[key]) for key in ("item", "product", "collection", "title") if key in raster.attrs),
+    ]
 
 
 def bands_in(raster: xr.Dataset, sensor: Sensor, where: str) -> list[str]:
-    """The bands of `sensor` that `raster` holds, at least one.
+    """The bands of `sensor` that `raster` holds; none where it holds that sensor's classification only.
 
     Raises
     ------
     ProductError
-        If there is none; says which sensor the file is of, if it is known.
+        If it holds neither, or is another sensor's product; says which, if it is known.
     """
-    present = [band for band in sensor.band_names if band in raster.data_vars]
-    if present:
-        return present
-    others = [s.title for s in SENSORS.values() if set(s.band_names) & set(raster.data_vars)]
+    held = sensors_in(raster.data_vars, *product_names(raster, where))
+    if sensor in held:
+        return [band for band in sensor.band_names if band in raster.data_vars]
+    others = [other.title for other in held]
     raise ProductError(
         f"no {sensor.title} in this file",
         where=where,

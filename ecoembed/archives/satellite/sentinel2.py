@@ -138,6 +138,8 @@ def _flag(value: object, where: str) -> bool | None:
 
 def _check_offset(data: dict[str, xr.DataArray], shift: np.ndarray, offset: str, where: str) -> None:
     """Ask the values whether the offset was rightly applied, or rightly not."""
+    if not data:  # a file of classes only
+        return
     values = np.stack([band.values for band in data.values()])
     shifted = values[:, shift != 0]
     shifted = shifted[np.isfinite(shifted)]
