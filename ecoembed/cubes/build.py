@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from ecoembed import schema
+from ecoembed.archives.satellite.hls import open_hls
 from ecoembed.archives.satellite.rasters import at_overpass, centre_longitude, sensors_of, sources, stack_bands
 from ecoembed.archives.satellite.sentinel1 import merge_slices, open_sentinel1
 from ecoembed.archives.satellite.sentinel2 import open_sentinel2
@@ -17,9 +18,13 @@ from ecoembed.cubes import grid, masks
 from ecoembed.cubes.store import is_store, load_cube
 from ecoembed.errors import FileError, GridError, ProductError, VariableError
 from ecoembed.files import digest
-from ecoembed.sensors import S1, S2_L2A, Sensor, get_sensor
+from ecoembed.sensors import HLS, S1, S2_L2A, Sensor, get_sensor
 
-_READERS: dict[str, Callable[[Path], xr.Dataset]] = {S2_L2A.name: open_sentinel2, S1.name: open_sentinel1}
+_READERS: dict[str, Callable[[Path], xr.Dataset]] = {
+    S2_L2A.name: open_sentinel2,
+    S1.name: open_sentinel1,
+    HLS.name: open_hls,
+}
 
 
 def open_cube(
@@ -189,7 +194,7 @@ def _refuse_repeated_times(cube: xr.DataArray, where: str) -> None:
 
 def _provenance(rasters: dict[Path, xr.Dataset]) -> str:
     """What was read, and what was decided about it; names without folders, so that a study can be moved."""
-    decided = ("scale", "offset", "unit", "time")
+    decided = ("product", "quantity", "scale", "offset", "unit", "time")
     files = [
         {
             "file": path.name,

@@ -1,1 +1,1 @@
-"""Satellite rasters: :mod:`.sentinel1` and :mod:`.sentinel2`, over `rasters`."""
+"""Satellite rasters: :mod:`.sentinel1`, :mod:`.sentinel2` and :mod:`.hls`, over `rasters`."""

@@ -210,7 +210,7 @@ def _missing(band: xr.DataArray, sensor: Sensor) -> np.ndarray:
     """True where the band holds a fill value: the declared ones, else the sensor's for whole numbers."""
     fills = [band.attrs[key] for key in ("_FillValue", "missing_value", "nodata") if key in band.attrs]
     fills = [float(fill) for fill in fills if np.isfinite(fill)]
-    if not fills and np.issubdtype(band.dtype, np.integer):
+    if not fills and (np.issubdtype(band.dtype, np.integer) or sensor.nodata < 0):  # -9999 is nothing else
         fills = [float(sensor.nodata)]
     missing = np.isin(band.values, fills)
     return missing | ~np.isfinite(band.values) if np.issubdtype(band.dtype, np.floating) else missing

@@ -1,0 +1,79 @@
+"""Harmonized Landsat Sentinel-2 (HLS) v2.0: the bands that L30 and S30 have in common, as one sensor.
+
+L30 is Landsat 8 and 9, S30 is Sentinel-2 brought to Landsat's bandpass, view and 30 m grid; both lie on the tiles of
+Sentinel-2 (MGRS), so that a 30 m pixel is nine of 10 m. A name is not the same band in both: ``B05`` is near infrared
+in L30 and red edge in S30. What a file holds is therefore told by its product, never by its bands.
+
+Source: HLS Product User Guide, version 2.0 (LP DAAC, doi 10.5067/HLS/HLSL30.002 and 10.5067/HLS/HLSS30.002): names of
+the bands, scale 0.0001, fill value -9999, bits of Fmask and its fill value 255.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from ecoembed.archives.satellite.rasters import bands_in, decode, open_raster, product_names
+from ecoembed.errors import ProductError
+from ecoembed.sensors import HLS
+
+#: Fmask of a pixel without data: every bit set, and so unclear.
+FMASK_FILL = 255
+
+
+def open_hls(path: str | Path) -> xr.Dataset:
+    """Read one delivered file of HLS, L30 or S30.
+
+    Parameters
+    ----------
+    path : path
+        Any raster that :func:`~ecoembed.archives.satellite.rasters.open_raster` reads, with bands under the product's
+        names (``B02``...) or ours (``BLUE``...), and ``Fmask``. Its name, or its attributes ``item``, ``product``,
+        ``collection`` or ``title``, must tell L30 from S30 (``HLS.L30.T32UPU...``) unless the names are ours.
+
+    Returns
+    -------
+    xr.Dataset
+        Over (time, y, x): the bands that it holds as reflectance 0-1 (float32, NaN = missing) and ``Fmask`` (uint8).
+        ``attrs``: ``scale`` (how each was decided), ``product`` (``L30`` or ``S30``), ``site`` if the file names it.
+
+    Raises
+    ------
+    FileError, ProductError, GridError
+        Unreadable file, another sensor's file, a product that cannot be told, no CRS.
+    UnitError
+        The values contradict the declared scale.
+    """
+    raster, where = open_raster(path), Path(path).name
+    product = HLS.product(*product_names(raster, where))
+    raster = _with_our_names(raster, product, where)
+    data: dict[str, xr.DataArray] = {}
+    scales: dict[str, str] = {}
+    for name in bands_in(raster, HLS, where):
+        values, scales[name] = decode(raster[name], HLS, where)
+        data[name] = raster[name].copy(data=values)
+        data[name].attrs = {"units": HLS.unit}
+    if HLS.quality in raster:
+        bits = np.nan_to_num(raster[HLS.quality].values, nan=FMASK_FILL).astype("uint8")
+        data[HLS.quality] = raster[HLS.quality].copy(data=bits)
+        data[HLS.quality].attrs = {}
+    attrs = {key: raster.attrs[key] for key in ("site", "repairs") if key in raster.attrs}
+    attrs |= {"scale": scales} | ({"product": product} if product else {})
+    return xr.Dataset(data, attrs=attrs).rio.write_crs(raster.rio.crs)
+
+
+def _with_our_names(raster: xr.Dataset, product: str | None, where: str) -> xr.Dataset:
+    """`raster` with the bands that the two products share under our names, and without their others."""
+    theirs = {name for names in HLS.products.values() for name in names}
+    if product is None and theirs & set(raster.data_vars):
+        raise ProductError(
+            "HLS bands without their product: the same name is another band in L30 and in S30",
+            where=where,
+            found=", ".join(sorted(theirs & set(raster.data_vars))),
+            expected="HLS.L30 or HLS.S30 in the file's name or its attribute product",
+            remedy="Keep the name under which the file was delivered",
+        )
+    ours = dict(zip(HLS.products[product], HLS.band_names, strict=True)) if product else {}
+    return raster.rename({name: our for name, our in ours.items() if name in raster.data_vars})
