@@ -46,6 +46,7 @@ HALF_HOURLY = {
 #: (from, to) -> (factor, offset): ``to = from * factor + offset``.
 _LINEAR: dict[tuple[str, str], tuple[float, float]] = {
     (CARBON_FLUX, DAILY_CARBON_FLUX): (CARBON_MOLAR_MASS * 1e-6 * SECONDS_PER_DAY, 0.0),
+    ("ugC m-2 s-1", DAILY_CARBON_FLUX): (1e-6 * SECONDS_PER_DAY, 0.0),
     ("%", FRACTION): (0.01, 0.0),
     ("K", TEMPERATURE): (1.0, -273.15),
     ("kPa", PRESSURE_DEFICIT): (10.0, 0.0),

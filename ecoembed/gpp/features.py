@@ -13,6 +13,7 @@ import xarray as xr
 
 from ecoembed.errors import TableError
 from ecoembed.gpp.baselines import METEO, RADIATION, nirv_x_radiation, seasonal_cycle
+from ecoembed.gpp.p_model import DRIVERS, p_model_gpp
 from ecoembed.gpp.rows import describe_rows, pool_rows
 from ecoembed.schema import check_feature_table, check_flux, check_series, check_sites
 
@@ -42,7 +43,7 @@ def feature_table(
     flux : mapping of site to xarray.Dataset
         `FluxTable` of each site; a day whose target is NaN was not measured and is dropped.
     sites : geopandas.GeoDataFrame
-        `Sites`; latitude, ``igbp`` and ``utc_offset`` are read.
+        `Sites`; latitude, elevation, ``igbp`` and ``utc_offset`` are read.
     target : str or sequence of str, default "GPP_NT_VUT_REF"
         Names that a flux table's target may have, where the products differ; the column is named by those that occur.
     min_coverage : float, default 0.5
@@ -52,7 +53,7 @@ def feature_table(
     -------
     pandas.DataFrame
         A `FeatureTable`: index (site, local standard day), columns (set, feature). The level ``observed`` holds the
-        target; ``nirv_x_radiation``, ``meteo`` and ``climatology`` are added to the sets given. ``attrs["rows"]``
+        target; ``nirv_x_radiation``, ``p_model``, ``meteo`` and ``climatology`` are added to the sets given. ``attrs["rows"]``
         counts the acquisitions in, those dropped by reason, and the rows out; ``attrs["site_rows"]`` holds the same
         counts for each site, and ``attrs["sites_without_rows"]`` says of each site with no row why (it is also
         warned of). ``attrs["left_out"]`` says which set or driver could not be built, and why.
@@ -71,7 +72,7 @@ def feature_table(
     check_sites(sites)
     names = _common_sets(series, flux, sites)
     name = _target_name((target,) if isinstance(target, str) else tuple(target), {s: flux[s] for s in series})
-    drivers, left_out = _available(names, {site: flux[site] for site in series})
+    drivers, left_out = _available(names, {site: flux[site] for site in series}, sites.loc[sorted(series)])
     site_rows: dict[str, dict[str, int]] = {}
     parts = []
     for site in sorted(series):
@@ -151,7 +152,9 @@ def _features(series: xr.Dataset, where: str) -> list[str]:
     return [str(f) for f in check_series(series, where=where)["feature"].values]
 
 
-def _available(names: Mapping[str, list[str]], flux: Mapping[str, xr.Dataset]) -> tuple[list[str], dict[str, str]]:
+def _available(
+    names: Mapping[str, list[str]], flux: Mapping[str, xr.Dataset], sites: pd.DataFrame
+) -> tuple[list[str], dict[str, str]]:
     """The drivers of which every site has a value; and in words what had to be left out."""
     left_out = {}
     for driver in METEO:
@@ -164,6 +167,12 @@ def _available(names: Mapping[str, list[str]], flux: Mapping[str, xr.Dataset]) -
     if RADIATION not in drivers or "NIRv" not in names.get("indices", []):
         lacking = f"{RADIATION} at every site" if RADIATION not in drivers else "NIRv among the indices"
         left_out["nirv_x_radiation"] = f"no nirv_x_radiation: it needs {lacking}"
+    unknown = ", ".join(map(str, sites.index[sites["elevation"].isna()]))
+    absent = [f"{driver} at every site" for driver in DRIVERS if driver not in drivers]
+    absent += ["NDVI among the indices"] if "NDVI" not in names.get("indices", []) else []
+    absent += [f"the elevation of {unknown}"] if unknown else []
+    if absent:
+        left_out["p_model"] = f"no p_model: it needs {' and '.join(absent)}"
     return drivers, left_out
 
 
@@ -232,16 +241,21 @@ def _with_flux(
 def _with_baselines(
     table: pd.DataFrame, sites: pd.DataFrame, drivers: list[str], left_out: Mapping[str, str]
 ) -> pd.DataFrame:
-    """Add ``nirv_x_radiation`` and ``climatology``; order: observed, the given sets, the baselines."""
+    """Add ``nirv_x_radiation``, ``p_model``, ``climatology``; order: observed, the given sets, the baselines."""
     given = [s for s in dict.fromkeys(table.columns.get_level_values(0)) if s not in ("observed", "meteo")]
     groups = {name: table[name] for name in ("observed", *given)}
     if "nirv_x_radiation" not in left_out:
         product = nirv_x_radiation(table["indices", "NIRv"], table["meteo", RADIATION])
         groups["nirv_x_radiation"] = product.to_frame(f"NIRv x {RADIATION}")
-    if drivers:
-        groups["meteo"] = table["meteo"]
     index = table.index.get_level_values("site")
     dates = pd.DatetimeIndex(table.index.get_level_values("date"))
+    if "p_model" not in left_out:
+        weather = (table["meteo", name] for name in DRIVERS)
+        place = sites.loc[index, "elevation"]
+        gpp = p_model_gpp(table["indices", "NDVI"], *weather, elevation=place, year=dates.year)
+        groups["p_model"] = pd.DataFrame({"GPP of the P-model": gpp}, index=table.index)
+    if drivers:
+        groups["meteo"] = table["meteo"]
     cycle = seasonal_cycle(dates, sites.loc[index, "latitude"].to_numpy(), sites.loc[index, "igbp"].tolist())
     groups["climatology"] = cycle.set_axis(table.index)
     return pd.concat(groups, axis=1, names=["set", "feature"])

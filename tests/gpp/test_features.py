@@ -21,7 +21,7 @@ def build(change=None, names=NAMES, times=None, **keywords):
 
 def test_sets_share_one_index():
     table = build()
-    expected = ["observed", "bands", "indices", "embeddings", "nirv_x_radiation", "meteo", "climatology"]
+    expected = ["observed", "bands", "indices", "embeddings", "nirv_x_radiation", "p_model", "meteo", "climatology"]
     assert list(table.columns.unique(0)) == expected
     assert len(table) == 60
     assert not table.isna().any().any()
