@@ -53,9 +53,9 @@ def feature_table(
     -------
     pandas.DataFrame
         A `FeatureTable`: index (site, local standard day), columns (set, feature). The level ``observed`` holds the
-        target; ``nirv_x_radiation``, ``p_model``, ``meteo`` and ``climatology`` are added to the sets given. ``attrs["rows"]``
-        counts the acquisitions in, those dropped by reason, and the rows out; ``attrs["site_rows"]`` holds the same
-        counts for each site, and ``attrs["sites_without_rows"]`` says of each site with no row why (it is also
+        target; ``nirv_x_radiation``, ``p_model``, ``meteo`` and ``climatology`` are added to the sets given.
+        ``attrs["rows"]`` counts the acquisitions in, those dropped by reason, and the rows out; ``attrs["site_rows"]``
+        holds the same counts for each site, and ``attrs["sites_without_rows"]`` says of each site with no row why (it is also
         warned of). ``attrs["left_out"]`` says which set or driver could not be built, and why.
 
     Raises
@@ -250,9 +250,8 @@ def _with_baselines(
     index = table.index.get_level_values("site")
     dates = pd.DatetimeIndex(table.index.get_level_values("date"))
     if "p_model" not in left_out:
-        weather = (table["meteo", name] for name in DRIVERS)
-        place = sites.loc[index, "elevation"]
-        gpp = p_model_gpp(table["indices", "NDVI"], *weather, elevation=place, year=dates.year)
+        light, air, dryness = (table["meteo", name] for name in DRIVERS)
+        gpp = p_model_gpp(table["indices", "NDVI"], light, air, dryness, sites.loc[index, "elevation"], dates.year)
         groups["p_model"] = pd.DataFrame({"GPP of the P-model": gpp}, index=table.index)
     if drivers:
         groups["meteo"] = table["meteo"]

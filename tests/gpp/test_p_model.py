@@ -16,6 +16,7 @@ from tests.validation.tables import run
 DAY = {"ndvi": 0.7, "sw_in": 220.0, "ta": 17.0, "vpd": 9.0, "elevation": 350.0, "year": 2019}
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_against_a_direct_call_of_pyrealm():
     from pyrealm.core.pressure import calc_patm
     from pyrealm.pmodel import PModel, PModelEnvironment
@@ -23,12 +24,11 @@ def test_against_a_direct_call_of_pyrealm():
     rng = np.random.default_rng(0)
     ndvi, sw, ta = rng.uniform(0.15, 0.95, 50), rng.uniform(10, 380, 50), rng.uniform(-10, 35, 50)
     vpd, metres = rng.uniform(0, 40, 50), rng.uniform(0, 3000, 50)
-    with pytest.warns(UserWarning):
-        environment = PModelEnvironment(
-            tc=ta, vpd=100 * vpd, co2=np.full(50, 414.21), patm=calc_patm(metres),
-            fapar=np.clip(1.164 * ndvi - 0.143, 0, 1), ppfd=2.04 * sw,
-        )  # fmt: skip
-        micrograms = PModel(environment, method_optchi="prentice14", method_kphio="temperature").gpp
+    environment = PModelEnvironment(
+        tc=ta, vpd=100 * vpd, co2=np.full(50, 414.21), patm=calc_patm(metres),
+        fapar=np.clip(1.164 * ndvi - 0.143, 0, 1), ppfd=2.04 * sw,
+    )  # fmt: skip
+    micrograms = PModel(environment, method_optchi="prentice14", method_kphio="temperature").gpp
     np.testing.assert_allclose(p_model_gpp(ndvi, sw, ta, vpd, metres, 2020), micrograms * 0.0864, rtol=1e-9)
 
 
