@@ -12,10 +12,12 @@ from ecoembed.virtual.places import Place, grid
 _NEIGHBOURS: dict[str, tuple[str, ...]] = {
     "DBF": ("GRA", "CRO"),
     "ENF": ("GRA", "DBF"),
+    "MF": ("GRA", "CRO", "ENF"),
     "EBF": ("GRA", "SAV"),
     "SAV": ("GRA", "EBF"),
     "GRA": ("CRO", "ENF"),
     "CRO": ("GRA", "CRO", "DBF"),
+    "WET": ("GRA", "MF"),
 }
 #: Mean area of a field in m2, and the share of the fields that have the tower's own cover.
 _FIELD_AREA = 12_000.0
@@ -37,7 +39,9 @@ class Landscape:
     cover : tuple of str, length F
         Cover of each field, a key of :data:`ecoembed.virtual.vegetation.COVERS`.
     vigour, light_use : ndarray, shape (F,)
-        Factors around 1 on leaf area and on light-use efficiency: stand age, nutrients, cultivar.
+        Factors around 1 on leaf area and on light use: stand age, nutrients, cultivar.
+    nitrogen : ndarray, shape (F,)
+        Factor around 1 on leaf chlorophyll.
     delay : ndarray, shape (F,)
         Days by which a field is later than its cover.
     soil : ndarray, shape (F,)
@@ -54,6 +58,7 @@ class Landscape:
     cover: tuple[str, ...]
     vigour: np.ndarray
     light_use: np.ndarray
+    nitrogen: np.ndarray
     delay: np.ndarray
     soil: np.ndarray
     character: np.ndarray
@@ -106,6 +111,7 @@ def draw_landscape(place: Place, size: int, rng: np.random.Generator) -> Landsca
         cover=tuple(cover),
         vigour=np.exp(0.15 * rng.standard_normal(count)),
         light_use=np.exp(0.1 * rng.standard_normal() + 0.08 * rng.standard_normal(count)),
+        nitrogen=np.exp(0.12 * rng.standard_normal(count)),
         delay=6.0 * rng.standard_normal(count),
         soil=np.exp(0.12 * rng.standard_normal() + 0.12 * rng.standard_normal(count)),
         character=rng.random(count),

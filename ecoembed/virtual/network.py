@@ -15,7 +15,7 @@ import xarray as xr
 
 from ecoembed.errors import ConfigError, StudyError
 from ecoembed.files import atomic, track
-from ecoembed.virtual import backscatter, products, radiance, tower, vegetation, weather
+from ecoembed.virtual import backscatter, production, products, radiance, tower, vegetation, weather
 from ecoembed.virtual.landscape import Landscape, draw_landscape
 from ecoembed.virtual.places import Place, draw_place, streams
 
@@ -87,7 +87,8 @@ def make_world(number: int, years: tuple[int, int], size: int, seed: int, prefix
     growth = vegetation.grow(place, daily, land, rng["landscape"]).since(spin_up)
     halfhours, daily = halfhours.iloc[spin_up * weather.HALF_HOURS :], daily.iloc[spin_up:]
     leaf_area = vegetation.pixel_leaf_area(growth, land)
-    gpp = vegetation.gross_production(growth, daily, land, leaf_area)
+    fields = production.field_production(production.response(halfhours), production.limits(growth, daily, land), land)
+    gpp = production.daily_production(fields, production.absorbed(growth, land, leaf_area), land)
     weights = tower.footprint_weights(place, land, halfhours)
     return World(place, land, halfhours, daily, growth, leaf_area, gpp, weights)
 

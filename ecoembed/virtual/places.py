@@ -9,17 +9,19 @@ import numpy as np
 #: Seed streams of one place. A process that is widened draws from its own stream and leaves the others as they were.
 STREAMS = ("place", "weather", "landscape", "tower", "sky", "radar")
 
-#: Land cover of the tower's field, in the order of the sites: eight sites already hold five types.
-_SEQUENCE = ("DBF", "CRO", "ENF", "GRA", "EBF", "CRO", "DBF", "GRA", "ENF", "SAV")
+#: Land cover of the tower's field, in the order of the sites: the first eight hold all eight types.
+_SEQUENCE = ("DBF", "CRO", "ENF", "GRA", "EBF", "MF", "SAV", "WET", "CRO", "SAV", "GRA", "ENF")
 
 #: IGBP type -> (northern latitudes, canopy height m, measurement height above the canopy m).
 _SETTING: dict[str, tuple[tuple[float, float], tuple[float, float], tuple[float, float]]] = {
     "DBF": ((40.0, 56.0), (12.0, 18.0), (4.0, 7.0)),
     "ENF": ((44.0, 61.0), (10.0, 16.0), (4.0, 7.0)),
+    "MF": ((44.0, 58.0), (11.0, 17.0), (4.0, 7.0)),
     "EBF": ((36.0, 43.0), (6.0, 11.0), (3.0, 6.0)),
     "SAV": ((36.0, 39.0), (4.0, 7.0), (3.0, 6.0)),
     "GRA": ((40.0, 57.0), (0.2, 0.5), (2.0, 3.0)),
     "CRO": ((40.0, 57.0), (0.6, 1.2), (2.5, 4.0)),
+    "WET": ((46.0, 61.0), (0.3, 0.8), (2.0, 3.5)),
 }
 
 
@@ -83,7 +85,7 @@ def streams(seed: int, number: int) -> dict[str, np.random.Generator]:
 
 
 def draw_place(number: int, rng: np.random.Generator, prefix: str = "V") -> Place:
-    """The place of this `number` (from 1): every fifth evergreen broadleaf or savanna site lies in the south."""
+    """The place of this `number` (from 1): every fifth lies in the south."""
     from pyproj import Transformer
 
     igbp = _SEQUENCE[(number - 1) % len(_SEQUENCE)]

@@ -137,7 +137,7 @@ def exchange(gpp: np.ndarray, water: np.ndarray, weather: pd.DataFrame, rng: np.
 
 def halfhourly_table(fluxes: Fluxes, weather: pd.DataFrame) -> pd.DataFrame:
     """Columns of the half-hourly file; wind, friction velocity and heat flux are missing in outages."""
-    table = weather.drop(columns="CLOUD").copy()
+    table = weather.drop(columns=["CLOUD", "DIFFUSE", "DROUGHT"]).copy()
     table["NEE_VUT_REF"], table["NEE_VUT_REF_QC"] = fluxes.nee, fluxes.quality
     table.loc[fluxes.outage, ["WD", "USTAR", "H_F_MDS"]] = MISSING
     stamps = [table.index, table.index + pd.Timedelta("30min")]
