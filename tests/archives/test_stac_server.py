@@ -10,6 +10,7 @@ import pytest
 import rasterio
 import requests
 
+from tests.archives import stac_archives as archives
 from tests.archives import stac_products as products
 from tests.archives.stac_server import StacServer
 
@@ -27,7 +28,7 @@ def server() -> Iterator[StacServer]:
 def test_another_client_pages_through_a_search(server: StacServer, method: str) -> None:
     client = pytest.importorskip("pystac_client")
     for scene in SCENES:
-        server.add(*products.planetary_computer(scene, server.url))
+        server.add(*archives.planetary_computer(scene, server.url))
     search = client.Client.open(server.url).search(
         collections=["sentinel-2-l2a"], bbox=[2.9, 49.8, 3.1, 49.9], datetime="2019-07-05/2019-07-31", method=method
     )
@@ -40,7 +41,7 @@ def test_another_client_pages_through_a_search(server: StacServer, method: str) 
 
 def test_a_search_box_may_cross_the_antimeridian(server: StacServer) -> None:
     west = products.Tile("60KYF", 32760, 815000, 8140000)  # a piece of it lies beyond 180 degrees
-    item = server.add(*products.planetary_computer(products.Scene(west, datetime(2021, 3, 1, 22, 1)), server.url))
+    item = server.add(*archives.planetary_computer(products.Scene(west, datetime(2021, 3, 1, 22, 1)), server.url))
     assert item["geometry"]["type"] in ("Polygon", "MultiPolygon")
     for bbox, found in (([179, -17.5, -179, -16], 1), ([-179, -17.5, 179, -16], 0), ([170, -10, -170, -5], 0)):
         answer = requests.post(f"{server.url}/search", json={"bbox": bbox}, timeout=5).json()
@@ -54,7 +55,7 @@ def test_what_real_catalogues_refuse_is_refused(server: StacServer, query: dict[
     assert requests.post(f"{server.url}/search", json=query, timeout=5).status_code == 400
 
 
-@pytest.mark.parametrize("shape", [products.planetary_computer, products.earth_search, products.copernicus])
+@pytest.mark.parametrize("shape", [archives.planetary_computer, archives.earth_search, archives.copernicus])
 def test_files_are_read_by_range_and_hold_the_numbers(server: StacServer, shape: object) -> None:
     scene = products.Scene(products.Tile("31UDS", 32631, 499980, 5525000, 5120), datetime(2019, 7, 4, 10, 56, 21))
     server.add(*shape(scene, server.url))  # type: ignore[operator]
