@@ -67,11 +67,29 @@ def _same_grid(s2: xr.DataArray, s1: xr.DataArray) -> None:
         raise GridError("the cubes lie on different grids", where=where, found=found, expected="the same x and y")
 
 
+def pair_coordinates(s1: xr.DataArray, index: np.ndarray, gap: np.ndarray) -> dict[str, tuple[str, np.ndarray]]:
+    """What :func:`pair` chose, as coordinates over the dates of Sentinel-2, for ``assign_coords``.
+
+    Returns
+    -------
+    dict
+        ``s1_gap``: time of the acquisition minus time of the date, in days, NaN where there is none; and, if `s1` knows
+        its orbits, ``s1_orbit``: that of the acquisition, empty where there is none or it is unknown.
+    """
+    found: dict[str, tuple[str, np.ndarray]] = {"s1_gap": ("time", gap)}
+    if "orbit" in s1.coords:
+        orbits = np.append(s1["orbit"].values.astype(str), "")
+        found["s1_orbit"] = ("time", orbits[index])  # -1 is the last, the empty one
+    return found
+
+
 def smooth(s1: xr.DataArray, window: int = 3) -> xr.DataArray:
     """Speckle-reduced backscatter: at each acquisition the mean of it and the ``window - 1`` before, in linear power.
 
-    Pixel by pixel over valid values; a pixel is missing only where the whole window is. The window trails, so that
-    nothing of the future enters an embedding; that of Peters et al. 2025 is centred and sees one acquisition ahead.
+    Within each orbit, where orbits are known: another one looks from another side, at another angle, and its difference
+    is no speckle. Pixel by pixel over valid values; a pixel is missing only where the whole window is. The window
+    trails, so that nothing of the future enters an embedding; that of Peters et al. 2025 is centred and sees one
+    acquisition ahead.
 
     Parameters
     ----------
@@ -83,7 +101,7 @@ def smooth(s1: xr.DataArray, window: int = 3) -> xr.DataArray:
     Returns
     -------
     xr.DataArray
-        Like `s1`, with ``smoothing`` in attrs.
+        Like `s1`, with ``smoothing`` in attrs, and ``smoothing_orbits`` (orbit and its number of acquisitions).
 
     Raises
     ------
@@ -93,12 +111,24 @@ def smooth(s1: xr.DataArray, window: int = 3) -> xr.DataArray:
     schema.check_cube(s1, S1.name)
     if "smoothing" in s1.attrs:
         raise VariableError("the cube is smoothed already", where=s1.attrs.get("site"), found=s1.attrs["smoothing"])
-    power = to_power(s1.values)
+    orbits = s1["orbit"].values.astype(str) if "orbit" in s1.coords else np.full(s1.sizes["time"], "")
+    smoothed = np.empty(s1.shape, dtype="float32")
+    for orbit in np.unique(orbits):
+        of_orbit = orbits == orbit
+        smoothed[of_orbit] = to_db(_trailing_mean(to_power(s1.values[of_orbit]), window))
+    counts = [f"{orbit or 'unknown'} ({(orbits == orbit).sum()})" for orbit in np.unique(orbits)]
+    notes = {
+        "smoothing": f"trailing mean of {window} acquisitions in linear power",
+        "smoothing_orbits": ", ".join(counts),
+    }
+    return s1.copy(data=smoothed).assign_attrs(notes)
+
+
+def _trailing_mean(power: np.ndarray, window: int) -> np.ndarray:
+    """Mean over the first axis of each and the ``window - 1`` before, of what is valid."""
     valid = np.isfinite(power)
     total, count = np.zeros_like(power), np.zeros(power.shape, dtype="int64")
     for lag in range(min(window, len(power))):
         total[lag:] += np.where(valid, power, 0.0)[: len(power) - lag]
         count[lag:] += valid[: len(power) - lag]
-    mean = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
-    note = f"trailing mean of {window} acquisitions in linear power"
-    return s1.copy(data=to_db(mean)).assign_attrs(smoothing=note)
+    return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)

@@ -9,7 +9,7 @@ import torch
 import xarray as xr
 
 from ecoembed._version import __version__
-from ecoembed.cubes.pairing import pair
+from ecoembed.cubes.pairing import pair, pair_coordinates
 from ecoembed.embeddings import batches
 from ecoembed.embeddings.batches import MARGIN, Frames, Window
 from ecoembed.embeddings.card import ModelCard
@@ -65,7 +65,8 @@ class Encoder:
         Returns
         -------
         xr.DataArray (time, band, y, x)
-            Bands ``z1..z7``, dimensionless; NaN where the pixel was not observed by Sentinel-2 on that date.
+            Bands ``z1..z7``, dimensionless; NaN where the pixel was not observed by Sentinel-2 on that date. Over
+            time: ``s1_gap`` (days from the date to its Sentinel-1 acquisition, or NaN), and ``s1_orbit`` if known.
 
         Raises
         ------
@@ -93,8 +94,10 @@ class Encoder:
             self._same_smoothing(s1)
             index, gap = pair(s2, s1, causal=window == "causal")
             radar = batches.pad_missing(batches.frames_of(s1))
+            pairs = pair_coordinates(s1, index, gap)
         else:
             index, gap, radar = None, np.full(len(z), np.nan, dtype=np.float32), None
+            pairs = {"s1_gap": ("time", gap)}
         optical = batches.pad_missing(batches.frames_of(s2))
         for rows, columns in _tiles(z.shape, len(optical) + (len(radar) if radar else 0)):
             wide = tuple(slice(part.start, part.stop + 2 * MARGIN) for part in (rows, columns))
@@ -102,7 +105,7 @@ class Encoder:
                 optical.crop(*wide), radar.crop(*wide) if radar else None, index, gap, window
             )
         attrs = {"weights": self.weights, "window": window, "code_version": __version__}
-        return batches.embedding_cube(z, s2, attrs)
+        return batches.embedding_cube(z, s2, attrs).assign_coords(pairs)
 
     def _same_smoothing(self, s1: xr.DataArray) -> None:
         found, expected = s1.attrs.get("smoothing"), self.card.sensors["S1"].smoothing

@@ -163,8 +163,8 @@ def at_overpass(raster: xr.Dataset, sensor: Sensor, longitude: float) -> xr.Data
 
     Archives that deliver dates (openEO) mean the day in UTC. Left at midnight, an acquisition would fall on the local
     day before wherever local time lags UTC. It is therefore put at the sensor's nominal local solar time within that
-    day; of two passes (Sentinel-1) at the later, so that nothing is dated before it was seen. Passes of one day can
-    then no longer be told apart. ``attrs["time"]`` says so.
+    day; of two passes (Sentinel-1) at that of its ``orbit``, and where that is unknown at the later, so that nothing is
+    dated before it was seen: passes of one day can then no longer be told apart. ``attrs["time"]`` says so.
 
     Parameters
     ----------
@@ -175,12 +175,21 @@ def at_overpass(raster: xr.Dataset, sensor: Sensor, longitude: float) -> xr.Data
     days = times.astype("datetime64[D]")
     if times.size == 0 or np.any(times != days):
         return raster
-    minutes = max(round(60.0 * hour - 4.0 * longitude) % 1440 for hour in sensor.overpass_hours)
-    solar = " or ".join(f"{int(hour):02d}:{hour % 1 * 60:02.0f}" for hour in sensor.overpass_hours)
-    utc = f"{minutes // 60:02d}:{minutes % 60:02d} UTC"
-    note = f"time of day not in the file; taken as {utc} ({solar} local solar time)"
-    moved = (days + np.timedelta64(minutes, "m")).astype("datetime64[ns]")
-    return raster.assign_coords(time=moved).assign_attrs(time=note)
+    hours = {"D": sensor.overpass_hours[:1], "A": sensor.overpass_hours[-1:]}
+    orbits = raster["orbit"].values if "orbit" in raster.variables else np.full(times.size, "")
+    passes = [hours.get(str(orbit)[:1], sensor.overpass_hours) for orbit in orbits]
+    minutes = np.array([max(round(60.0 * hour - 4.0 * longitude) % 1440 for hour in one) for one in passes])
+    taken = {
+        f"{minute // 60:02d}:{minute % 60:02d} UTC ({' or '.join(map(_clock, one))} local solar time)"
+        for minute, one in zip(minutes, passes, strict=True)
+    }
+    note = f"time of day not in the file; taken as {', '.join(sorted(taken))}"
+    moved = (days + minutes.astype("timedelta64[m]")).astype("datetime64[ns]")
+    return raster.assign_coords(time=moved).assign_attrs(time=note).sortby("time")
+
+
+def _clock(hour: float) -> str:
+    return f"{int(hour):02d}:{hour % 1 * 60:02.0f}"
 
 
 def centre_longitude(raster: xr.Dataset) -> float:
