@@ -10,11 +10,13 @@ from difflib import get_close_matches
 from typing import Any
 
 __all__ = [
+    "ArchiveError",
     "ConfigError",
     "EcoembedError",
     "FileError",
     "FootprintError",
     "GridError",
+    "LeakageError",
     "ProductError",
     "ResolutionError",
     "StudyError",
@@ -74,6 +76,10 @@ class ProductError(EcoembedError):
     """A file is readable but is not the product that was asked for."""
 
 
+class ArchiveError(EcoembedError):
+    """A public archive does not answer, refuses, or does not hold what was asked of it."""
+
+
 class ResolutionError(ProductError):
     """A product holds no table of the resolution that was asked for."""
 
@@ -96,6 +102,10 @@ class FootprintError(EcoembedError):
 
 class TableError(EcoembedError):
     """A table cannot be benchmarked: absent columns, too few rows or sites."""
+
+
+class LeakageError(TableError):
+    """Training knows what the test asks: the scores would be worth nothing."""
 
 
 class ConfigError(EcoembedError):

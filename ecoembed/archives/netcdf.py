@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ecoembed.files import atomic
+
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -23,3 +25,9 @@ def opened(path: Path, **options: Any) -> Iterator[xr.Dataset]:
 
     with _HDF5, xr.open_dataset(path, **options) as data:
         yield data
+
+
+def write(data: xr.Dataset, path: Path, encoding: dict[str, dict[str, Any]]) -> None:
+    """Write `data` as NetCDF, atomically; nobody reads or writes another in the meantime."""
+    with atomic(path) as temporary, _HDF5:
+        data.to_netcdf(temporary, engine="netcdf4", encoding=encoding)
