@@ -4,9 +4,9 @@ What a field fixes is a product of four terms, so that half-hours and days agree
 mean of its half-hours**, for a pixel and for any mixture of pixels.
 
 1. ``response`` (half-hour): what a unit of absorbed light fixes, by the subdaily P-model (Mengoli et al. 2022, doi
-   10.1029/2021MS002767, in pyrealm). Its capacity follows the noon light of the past fortnight, so that GPP saturates on
-   clear days and acclimates over weeks. C4 for maize. More is fixed of diffuse light (:data:`_DIFFUSE`), which reaches
-   the shaded leaves.
+   10.1029/2021MS002767, in pyrealm). Its capacity follows the noon light of the past fortnight, so that GPP saturates
+   on clear days and acclimates over weeks. C4 for maize. More is fixed of diffuse light (:data:`_DIFFUSE`), which
+   reaches the shaded leaves.
 2. ``limits`` (day, field): the soil-water stress that Mengoli et al. 2023 fitted for that model (in pyrealm); frost
    hardening of evergreen leaves after Makela et al. 2004; and a factor for each cover and each stand.
 3. ``absorbed`` (day, pixel): interception by Beer's law times the leaf's absorptance, which falls with its chlorophyll
@@ -14,8 +14,8 @@ mean of its half-hours**, for a pixel and for any mixture of pixels.
 4. The photon flux.
 
 So GPP is no function of a vegetation index times radiation: the stands' factors, frost and dry soil under green leaves
-do not show in reflectance, diffuse light and acclimation need the weather, chlorophyll needs the red edge. Each is there
-because towers show it, with its published size; none was adjusted to what a feature set or a model scores.
+do not show in reflectance, diffuse light and acclimation need the weather, chlorophyll needs the red edge. Each is
+there because towers show it, with its published size; none was adjusted to what a feature set or a model scores.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ _DIFFUSE, _USUAL = 0.25, 0.5
 _EXTINCTION, _HALF_ABSORBED, _CHLOROPHYLL = 0.5, 76.0, 1e4 / 893.0
 #: Days over which evergreens recover from frost.
 _RECOVERY = 12.0
+#: Respiration at 15 degC in gC m-2 d-1: of old soil, for each unit of recent GPP, and of a ground full of litter.
+_BASE, _RECENT, _LITTER = 0.8, 0.6, 0.5
 #: Mean CO2 of the air in ppm by year (NOAA Global Monitoring Laboratory, marine surface annual means; before 1980 Mauna
 #: Loa); 2.5 ppm a year after the last.
 _CO2 = {1950: 311.3, 1960: 316.9, 1970: 325.7, 1980: 338.9, 1990: 354.1, 2000: 368.9, 2010: 388.8, 2020: 412.4}
@@ -152,7 +154,7 @@ def respiration(weather: pd.DataFrame, growth: Growth, land: Landscape, gpp: np.
     pixels = np.bincount(land.field.ravel(), minlength=len(land.cover))
     sums = np.stack([np.bincount(land.field.ravel(), day.ravel(), len(land.cover)) for day in gpp])
     recent = running(sums / np.maximum(pixels, 1), 20.0)
-    base = (0.5 + 0.4 * recent + 0.4 * growth.litter) * np.clip(0.4 + growth.water, 0.4, 1.0)
+    base = (_BASE + _RECENT * recent + _LITTER * growth.litter) * np.clip(0.4 + growth.water, 0.4, 1.0)
     base = base * (1.0 - 0.5 * growth.flood) / DAILY
     warmth = 2.0 ** ((weather["TA_F"].to_numpy(dtype=np.float32) - 15.0) / 10.0)
     return np.asarray(np.repeat(base.astype(np.float32), HALF_HOURS, axis=0) * warmth[:, None])

@@ -24,7 +24,7 @@ class Cover:
     Attributes
     ----------
     leaf : str
-        What its leaves look like, a key of :data:`ecoembed.virtual.radiance.LEAVES`.
+        What its leaves look like, one of :data:`ecoembed.virtual.canopy.LEAVES`.
     leaf_area : tuple of float
         Lowest and highest leaf area index, m2 m-2.
     chlorophyll : float
@@ -56,12 +56,12 @@ class Cover:
 COVERS: dict[str, Cover] = {
     "DBF": Cover("broadleaf", (0.5, 5.0), 44.0, 1.0, None, 220.0, 0.0, 1.0, 0.1),
     "ENF": Cover("needle", (2.6, 4.0), 42.0, 0.95, (-4.0, 10.0), 180.0, 0.0, 1.0, 0.0),
-    "MF": Cover("broadleaf", (1.6, 4.6), 43.0, 0.97, (-5.0, 8.0), 200.0, 0.0, 1.0, 0.05),
+    "MF": Cover("mixed", (1.6, 4.6), 43.0, 0.97, (-5.0, 8.0), 200.0, 0.0, 1.0, 0.05),
     "EBF": Cover("sclerophyll", (2.2, 3.4), 50.0, 0.9, (-6.0, 6.0), 320.0, 0.0, 0.2, 0.1),
     "SAV": Cover("sclerophyll", (0.6, 2.2), 40.0, 0.9, None, 220.0, 0.0, 0.0, 0.8),
     "GRA": Cover("grass", (0.5, 4.0), 36.0, 1.0, None, 120.0, 0.0, 0.6, 0.7),
     "CRO": Cover("crop", (0.0, 5.0), 46.0, 1.15, None, 170.0, 0.0, 1.0, 0.2),
-    "WET": Cover("grass", (0.3, 3.2), 33.0, 0.8, None, 200.0, 0.35, 1.0, 0.3),
+    "WET": Cover("reed", (0.3, 3.2), 33.0, 0.8, None, 200.0, 0.35, 1.0, 0.3),
     "BUILT": Cover("grass", (0.1, 0.3), 32.0, 0.8, None, 40.0, 0.0, 0.6, 0.5),
 }
 #: Water that the top soil holds, mm.

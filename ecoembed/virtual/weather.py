@@ -134,7 +134,8 @@ def halfhours(place: Place, days: pd.DatetimeIndex, rng: np.random.Generator) ->
     -------
     DataFrame
         Indexed by the start of the half-hour in local standard time: TA_F (degC), SW_IN_F, SW_IN_POT and H_F_MDS
-        (W m-2), VPD_F (hPa), PA_F (kPa), P_F (mm per half-hour), WS_F and USTAR (m s-1), WD (degree), CLOUD (0-1, not in any file).
+        (W m-2), VPD_F (hPa), PA_F (kPa), P_F (mm per half-hour), WS_F and USTAR (m s-1), WD (degree); and, in no file,
+        CLOUD, DIFFUSE (share of the light) and DROUGHT (severity), all 0-1.
     """
     start = pd.date_range(days[0], periods=len(days) * HALF_HOURS, freq="30min", unit="ns")
     summer = summerness(place, days)

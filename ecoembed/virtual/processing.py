@@ -1,0 +1,199 @@
+"""How a network processes a virtual tower's record: friction-velocity filters, gap filling and partitioning.
+
+Nothing here knows the truth. A version of the record is made for each of several thresholds of friction velocity, one
+for each year (VUT) or one for all (CUT); its gaps are filled and it is partitioned by a model that is linear in what it
+estimates for each day from the days around: ``NEE = base r(T) - capacity g(light, VPD)``, with r of Lloyd and Taylor
+1994 (doi 10.2307/2389824) and g a saturating light response. Night-time partitioning takes the base from nights
+(Reichstein et al. 2005, doi 10.1111/j.1365-2486.2005.001002.x), day-time partitioning both from days (Lasslop et al.
+2010, doi 10.1111/j.1365-2486.2009.02041.x). Versions, partitionings and their errors so differ as those of towers do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from ecoembed.virtual.places import Place
+from ecoembed.virtual.tower import Record, is_night, random_error
+from ecoembed.virtual.weather import HALF_HOURS
+
+#: Versions by threshold (the middle one is USTAR50), and the logarithmic spread of the estimated threshold and of one
+#: year's around it.
+VERSIONS = 11
+_SPREAD, _YEARLY = 0.4, 0.15
+#: Days on either side of a day that serve it: the narrowest that holds so many measured half-hours of night and of day,
+#: or else the whole record.
+_WINDOWS = (4, 10, 30)
+_ENOUGH = 12
+#: Days up to which a gap is filled well (quality 1), and up to which fairly (2).
+_WELL, _FAIRLY = 3, 10
+#: Candidates: temperature sensitivity in K, half-saturation in W m-2, and loss for each hPa of deficit above 10.
+_SENSITIVITY = (50.0, 100.0, 150.0, 200.0, 250.0, 300.0, 350.0)
+_HALF_LIGHT = (100.0, 200.0, 400.0, 800.0)
+_DRYING = (0.0, 0.015, 0.04)
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a record, each (n,): umol m-2 s-1; `quality` 0 measured, 1-3 filled, ever worse."""
+
+    nee: np.ndarray
+    quality: np.ndarray
+    model: np.ndarray
+    reco_nt: np.ndarray
+    gpp_nt: np.ndarray
+    reco_dt: np.ndarray
+    gpp_dt: np.ndarray
+
+
+@dataclass(frozen=True)
+class Drivers:
+    """What the model is driven by, each (days, 48): night (bool), response to temperature and to light."""
+
+    night: np.ndarray
+    warmth: np.ndarray
+    light: np.ndarray
+
+
+def thresholds(record: Record, years: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Thresholds of friction velocity in m s-1, (VERSIONS, n) each: ``VUT`` by year, ``CUT`` one for all.
+
+    Their distribution is as a bootstrap of the record would give: around the critical velocity, but not at it.
+    """
+    from scipy.special import ndtri
+
+    spread = _SPREAD * ndtri((np.arange(VERSIONS) + 0.5) / VERSIONS)[:, None]
+    numbers = years - years.min()
+    of_year = record.critical * np.exp(_YEARLY * rng.standard_normal(int(numbers.max()) + 1))
+    return {
+        "VUT": of_year[numbers] * np.exp(spread),
+        "CUT": np.full(len(years), of_year.mean()) * np.exp(spread),
+    }
+
+
+def versions(place: Place, record: Record, weather: pd.DataFrame, rng: np.random.Generator) -> dict[str, list[Version]]:
+    """Every version of a record, from the lowest threshold to the highest, for ``VUT`` and ``CUT``."""
+    friction, night = weather["USTAR"].to_numpy(), is_night(weather)
+    of = thresholds(record, np.asarray(pd.DatetimeIndex(weather.index).year), rng)
+    kept = {
+        kind: [np.where(night & (friction < lowest), np.nan, record.nee) for lowest in rows]
+        for kind, rows in of.items()
+    }
+    drivers = choose_drivers(kept["CUT"][VERSIONS // 2], weather)
+    return {kind: [fill(nee, drivers) for nee in rows] for kind, rows in kept.items()}
+
+
+def choose_drivers(nee: np.ndarray, weather: pd.DataFrame) -> Drivers:
+    """The responses that explain a record best: the site's temperature sensitivity from its nights, then its light."""
+    air, light, deficit = (weather[name].to_numpy().reshape(-1, HALF_HOURS) for name in ("TA_F", "SW_IN_F", "VPD_F"))
+    night = is_night(weather).reshape(-1, HALF_HOURS)
+    nee = nee.reshape(night.shape)
+    inverse = 1.0 / 61.02 - 1.0 / np.maximum(air + 46.02, 5.0)
+    warm = [np.exp(sensitivity * inverse) for sensitivity in _SENSITIVITY]
+    none = np.zeros(night.shape)
+    dark = np.where(night, nee, np.nan)
+    warmth = min(warm, key=lambda w: _misfit(dark, Drivers(night, w, none)))
+    lights = [
+        light / (light + half) * np.exp(-drying * np.maximum(deficit - 10.0, 0.0))
+        for half in _HALF_LIGHT
+        for drying in _DRYING
+    ]
+    return min((Drivers(night, warmth, g) for g in lights), key=lambda drivers: _misfit(nee, drivers))
+
+
+def _misfit(nee: np.ndarray, drivers: Drivers) -> float:
+    base, capacity = _estimate(nee, drivers)
+    return float(np.nanmean((nee - base[:, None] * drivers.warmth + capacity[:, None] * drivers.light) ** 2))
+
+
+def fill(nee: np.ndarray, drivers: Drivers) -> Version:
+    """Fill the gaps (NaN) of a record and partition it."""
+    nee = nee.reshape(drivers.night.shape)
+    base, capacity = _estimate(nee, drivers)
+    model = base[:, None] * drivers.warmth - capacity[:, None] * drivers.light
+    missing = np.isnan(nee)
+    filled = np.where(missing, model, nee)
+    at_night, _ = _estimate(np.where(drivers.night, nee, np.nan), drivers)
+    night = at_night[:, None] * drivers.warmth
+    by_day, grown = _estimate(np.where(drivers.night, np.nan, nee), drivers, prior=at_night)
+    flat = (
+        filled,
+        _quality(missing.ravel()),
+        model,
+        night,
+        night - filled,
+        by_day[:, None] * drivers.warmth,
+        grown[:, None] * drivers.light,
+    )
+    return Version(*(values.ravel() for values in flat))
+
+
+def _quality(missing: np.ndarray) -> np.ndarray:
+    """Quality 0-3 of half-hours, (n,), by the length of the gap that they lie in."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], missing, [False]])))
+    length = np.diff(np.concatenate([[0], edges, [missing.size]]))
+    length[::2] = 0  # stretches of measured half-hours stand first, and every other
+    days = np.repeat(length, np.diff(np.concatenate([[0], edges, [missing.size]]))) / HALF_HOURS
+    return np.select([days == 0, days <= _WELL, days <= _FAIRLY], [0, 1, 2], 3)
+
+
+def _estimate(nee: np.ndarray, drivers: Drivers, prior: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Base and capacity of each day, (days,), both >= 0.
+
+    Least squares over the measured half-hours of the window; with a `prior` the base is drawn to it with the weight of
+    a tenth of them, because days alone hardly tell base and capacity apart.
+    """
+    valid = ~np.isnan(nee)
+    y, r, g = np.where(valid, nee, 0.0), np.where(valid, drivers.warmth, 0.0), np.where(valid, drivers.light, 0.0)
+    terms = (r * r, r * g, g * g, r * y, g * y, valid & drivers.night, valid & ~drivers.night)
+    daily = np.stack([term.sum(1) for term in terms], axis=1, dtype=float)
+    rr, rg, gg, ry, gy = _around(daily)[:, :5].T
+    if prior is not None:
+        ry, rr = ry + 0.1 * rr * prior, 1.1 * rr
+    gg, rr = gg + 1e-6, rr + 1e-6  # polar nights have no light, and a record may have no night
+    determinant = rr * gg - rg**2
+    firm = determinant > 1e-3 * rr * gg
+    safe = np.where(firm, determinant, 1.0)
+    base = np.where(firm, (ry * gg - gy * rg) / safe, ry / rr)
+    capacity = np.where(firm, (ry * rg - gy * rr) / safe, 0.0)
+    return np.maximum(base, 0.0), np.maximum(capacity, 0.0)
+
+
+def _around(daily: np.ndarray) -> np.ndarray:
+    """Sums over the narrowest window that holds enough, (days, terms).
+
+    The last two terms count; enough is so many of each of those that the record has at all.
+    """
+    days = np.arange(len(daily))
+    total = np.concatenate([np.zeros((1, daily.shape[1])), np.cumsum(daily, axis=0)])
+    sums = np.tile(total[-1], (len(daily), 1))
+    wanted = np.where(total[-1, -2:] > 0, _ENOUGH, 0)
+    for half in reversed(_WINDOWS):
+        here = total[np.minimum(days + half + 1, len(daily))] - total[np.maximum(days - half, 0)]
+        sums = np.where((here[:, -2:] >= wanted).all(1)[:, None], here, sums)
+    return sums
+
+
+def daily_random_error(place: Place, version: Version) -> np.ndarray:
+    """Standard deviation in umol m-2 s-1 of the random error of daily net exchange, (days,); NaN without measurement.
+
+    Measured half-hours err independently, by what their modelled flux makes of it. Filled ones err together: by what
+    the model misses of a day, which is what the days' mean residuals hold beyond their own random error.
+    """
+    measured = (version.quality == 0).reshape(-1, HALF_HOURS)
+    error = np.where(measured, random_error(place, version.model).reshape(measured.shape), 0.0)
+    residual = np.where(measured, (version.nee - version.model).reshape(measured.shape), 0.0)
+    count = np.maximum(measured.sum(1), 1)
+    full = measured.mean(1) > 0.5
+    beyond = (residual.sum(1) / count)[full] ** 2 - (error**2).sum(1)[full] / count[full] ** 2
+    missed = max(float(beyond.mean()), 0.0) if full.any() else 0.0
+    variance = (error**2).sum(1) / HALF_HOURS**2 + (1.0 - measured.mean(1)) ** 2 * missed
+    return np.where(measured.any(1), np.sqrt(variance), np.nan)
+
+
+def reference(rows: list[Version]) -> Version:
+    """The version that agrees best with all others, as ONEFlux chooses its REF (by model efficiency, daily)."""
+    daily = np.stack([row.nee.reshape(-1, HALF_HOURS).mean(1) for row in rows])
+    return rows[int(((daily[:, None] - daily[None]) ** 2).sum((1, 2)).argmin())]

@@ -1,0 +1,120 @@
+"""What a tower sees of its landscape, half-hour by half-hour: points of its footprint and the pixels they fall on.
+
+Every half-hour's footprint (Kljun et al. 2015, doi 10.5194/gmd-8-3695-2015) is cut into parts of equal weight,
+streamwise by the quantiles of its crosswind-integrated curve and crosswise by those of a normal density; the middle of
+each part stands for it. What lies beyond the cube is taken to be like what lies inside: the points inside share its
+weight. Where none is inside, the pixels of the edge nearest to the points stand in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pandas as pd
+
+from ecoembed.virtual.landscape import Landscape
+from ecoembed.virtual.places import Place
+
+#: Parts of a footprint, streamwise and crosswise.
+STREAMWISE, CROSSWISE = 16, 5
+#: Where the parameterisation does not hold, the world takes the nearest value at which it does: friction velocity in
+#: m s-1, boundary layer over the height of the sensor.
+_CALMEST, _SHALLOWEST = 0.1, 1.2
+_PIXEL = 10.0
+
+
+@dataclass(frozen=True)
+class View:
+    """Points of the footprint (Q of them) of each half-hour.
+
+    Attributes
+    ----------
+    pixel : ndarray of int, shape (n, Q)
+        Flat number of the pixel (y, x) that the point falls on.
+    weight : ndarray, shape (n, Q)
+        Each half-hour's sum is 1.
+    inside : ndarray, shape (n,)
+        Share of the footprint inside the cube, 0-1.
+    """
+
+    pixel: np.ndarray
+    weight: np.ndarray
+    inside: np.ndarray
+
+    def mean(self, fields: np.ndarray, land: Landscape, absorbed: np.ndarray | None = None) -> np.ndarray:
+        """Mean over the footprint, (n,), of a flux given for each field, (n, F); times `absorbed`, (days, y, x)."""
+        values = np.take_along_axis(fields, land.field.ravel()[self.pixel], axis=1) * self.weight
+        if absorbed is not None:
+            days = len(absorbed)
+            light = np.take_along_axis(absorbed.reshape(days, -1), self.pixel.reshape(days, -1), axis=1)
+            values *= light.reshape(values.shape)
+        return np.asarray(values.sum(1, dtype=np.float64))
+
+    def weights(self, period: np.ndarray, chosen: np.ndarray, land: Landscape) -> np.ndarray:
+        """Mean share of each pixel over the `chosen` half-hours of each `period`: (periods, y, x), sums of 1."""
+        rows, columns = land.field.shape
+        count = int(period.max()) + 1
+        flat = (period[chosen, None] * (rows * columns) + self.pixel[chosen]).ravel()
+        sums = np.bincount(flat, self.weight[chosen].ravel(), count * rows * columns).reshape(count, rows, columns)
+        return np.asarray(sums / sums.sum((1, 2), keepdims=True))
+
+
+def scaled_distances() -> np.ndarray:
+    """Scaled upwind distances that halve equal parts of the crosswind-integrated footprint, (STREAMWISE,).
+
+    The curve a u^b exp(-c / u) integrates to an incomplete gamma function of c / u.
+
+    Examples
+    --------
+    >>> scaled_distances()[[0, 7, 15]].round(2).tolist()
+    [0.55, 2.03, 46.59]
+    """
+    from scipy.special import gammainccinv
+
+    from ecoembed.footprints.kljun import B, C, D
+
+    share = (np.arange(STREAMWISE) + 0.5) / STREAMWISE
+    return np.asarray(D + C / gammainccinv(-B - 1.0, share))
+
+
+def tower_view(place: Place, land: Landscape, weather: pd.DataFrame) -> View:
+    """The footprint's points of every half-hour of `weather`."""
+    from scipy.special import ndtri
+
+    from ecoembed.footprints.kljun import scaled_dispersion, scales
+
+    inputs = _turbulence(place, weather)
+    streamwise, crosswise = scales(inputs)
+    distance = scaled_distances()
+    angle = np.radians(inputs["wind_dir"])
+    upwind = (streamwise[:, None] * distance)[:, :, None]
+    across = (crosswise[:, None] * scaled_dispersion(distance))[:, :, None]
+    across = across * ndtri((np.arange(CROSSWISE) + 0.5) / CROSSWISE)
+    sin, cos = np.sin(angle)[:, None, None], np.cos(angle)[:, None, None]
+    east = place.easting - land.x[0] + _PIXEL / 2.0 + upwind * sin - across * cos
+    south = land.y[0] + _PIXEL / 2.0 - place.northing - upwind * cos - across * sin
+    column, row = (np.floor(metres / _PIXEL).reshape(len(weather), -1) for metres in (east, south))
+    rows, columns = land.field.shape
+    inside = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
+    pixel = np.clip(row, 0, rows - 1) * columns + np.clip(column, 0, columns - 1)
+    counted = inside | ~inside.any(1, keepdims=True)
+    weight = counted / counted.sum(1, keepdims=True, dtype=np.float32)
+    return View(pixel.astype(np.int32), weight.astype(np.float32), inside.mean(1))
+
+
+def _turbulence(place: Place, weather: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Arguments of the footprint model, on the grid's north, kept within its range."""
+    from ecoembed.cubes.grid import true_north
+    from ecoembed.footprints.kljun import LOWEST_STABILITY
+    from ecoembed.footprints.turbulence import turbulence
+
+    names = {"USTAR": "USTAR", "WD": "WD", "WS_F": "WS", "H_F_MDS": "H", "TA_F": "TA", "PA_F": "PA"}
+    halfhours = weather[list(names)].rename(columns=names).rename_axis("time").to_xarray()
+    north = true_north(place.epsg, place.latitude, place.longitude)
+    inputs = turbulence(halfhours, asdict(place), north=north, when="all")
+    zm = inputs["zm"]
+    inputs["ustar"] = np.maximum(inputs["ustar"], _CALMEST)
+    inputs["ol"] = np.where(zm / inputs["ol"] < LOWEST_STABILITY, zm / LOWEST_STABILITY, inputs["ol"])
+    inputs["h"] = np.maximum(inputs["h"], _SHALLOWEST * zm)
+    return inputs
