@@ -32,6 +32,33 @@ def pixel_size(array: xr.DataArray | xr.Dataset, where: object = "raster") -> fl
     return float(steps[0])
 
 
+def check_crs(raster: xr.DataArray | xr.Dataset, where: object = "raster") -> None:
+    """Refuse coordinates that cannot be of the CRS that the raster declares.
+
+    Raises
+    ------
+    GridError
+        The middle lies more than 3 degrees outside the area for which the CRS is defined.
+    """
+    from pyproj import CRS, Transformer
+
+    crs = CRS.from_user_input(raster.rio.crs)
+    x, y = (float(raster[axis].mean()) for axis in ("x", "y"))
+    longitude, latitude = Transformer.from_crs(crs, "EPSG:4326", always_xy=True).transform(x, y)
+    area = CRS.from_epsg(code).area_of_use if (code := crs.to_epsg()) else None
+    if area is None:
+        return
+    east = (longitude - area.west + 3.0) % 360.0 <= (area.east - area.west) % 360.0 + 6.0
+    if not (east and area.south - 3.0 <= latitude <= area.north + 3.0):
+        raise GridError(
+            "the CRS is not that of the coordinates",
+            where=where,
+            found=f"x {x:.0f}, y {y:.0f} in EPSG:{code}, which is longitude {longitude:.2f}, latitude {latitude:.2f}",
+            expected=area.name,
+            remedy="Correct the CRS in the file",
+        )
+
+
 def fine_axes(array: xr.DataArray | xr.Dataset, where: object = "raster") -> tuple[np.ndarray, np.ndarray]:
     """Centres x (ascending) and y (descending) of the 10 m pixels into which the pixels of `array` divide."""
     size = pixel_size(array, where)
@@ -42,8 +69,10 @@ def fine_axes(array: xr.DataArray | xr.Dataset, where: object = "raster") -> tup
     return x, y
 
 
-def onto(array: xr.DataArray, x: np.ndarray, y: np.ndarray, where: object = "raster") -> xr.DataArray:
-    """`array` on the 10 m pixels at centres `x`, `y`: each takes the value of the pixel that contains it (nearest).
+def positions(
+    array: xr.DataArray | xr.Dataset, x: np.ndarray, y: np.ndarray, where: object = "raster"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Row and column of the pixel of `array` that contains each of the 10 m pixels at centres `y`, `x`.
 
     Raises
     ------
@@ -53,6 +82,15 @@ def onto(array: xr.DataArray, x: np.ndarray, y: np.ndarray, where: object = "ras
     size = pixel_size(array, where)
     columns = _indices(x, array["x"].values[0] - size / 2, size, array.sizes["x"], "x", where)
     rows = _indices(-y, -(array["y"].values[0] + size / 2), size, array.sizes["y"], "y", where)
+    return rows, columns
+
+
+def onto(array: xr.DataArray, x: np.ndarray, y: np.ndarray, where: object = "raster") -> xr.DataArray:
+    """`array` on the 10 m pixels at centres `x`, `y`: each takes the value of the pixel that contains it (nearest).
+
+    Raises as :func:`positions`.
+    """
+    rows, columns = positions(array, x, y, where)
     return array.isel(x=columns, y=rows).assign_coords(x=x, y=y)
 
 

@@ -112,8 +112,8 @@ def _save(groups: Mapping[str, xr.Dataset], path: Path) -> None:
 
 def _write(dataset: xr.Dataset, path: Path, group: str) -> None:
     # variable-length text: Zarr v3 has no agreed form for numpy's fixed-length one
-    text = {name: c.values.astype(object) for name, c in dataset.coords.items() if c.dtype.kind == "U"}
-    plain = dataset.drop_encoding().assign_coords({name: (name, values) for name, values in text.items()})
+    text = {name: (c.dims, c.values.astype(object)) for name, c in dataset.coords.items() if c.dtype.kind == "U"}
+    plain = dataset.drop_encoding().assign_coords(text)
     encoding = {str(name): _encoding(variable) for name, variable in dataset.data_vars.items()}
     if "time" in dataset.coords:
         encoding["time"] = {"units": "nanoseconds since 1970-01-01", "dtype": "int64"}
@@ -169,8 +169,8 @@ def _load(path: Path, group: str, lazy: bool) -> xr.Dataset:
         raise FileError(
             "the store is damaged", where=f"{path.name}, {group}", found=found, remedy=f"Delete {path} and run again"
         ) from None
-    text = {name: c.values.astype(object).astype(str) for name, c in stored.coords.items() if c.dtype.kind in "OT"}
-    return stored.assign_coords({name: (name, values) for name, values in text.items()})
+    text = {n: (c.dims, c.values.astype(object).astype(str)) for n, c in stored.coords.items() if c.dtype.kind in "OT"}
+    return stored.assign_coords(text)
 
 
 def _refuse_holes(path: Path, group: str) -> None:

@@ -70,7 +70,7 @@ def test_unclear_pixels_are_missing_in_all_bands_and_sparse_dates_dropped(tmp_pa
     classes[4, 0, 0] = 0
     layers = {**fakes.numbers(6, 8, fakes.COARSE), "SCL": classes}
     fakes.write_raster(place["20m"], layers, fakes.times(6), resolution=20)
-    cube = open_cube(tmp_path)
+    cube = open_cube(tmp_path, dilation=0)
     assert (cube.attrs["dates_in"], cube.attrs["dates_dropped"]) == (6, 2)
     np.testing.assert_array_equal(cube["time"], fakes.times(6)[[0, 3, 4, 5]])
     missing = cube.isnull()
@@ -162,13 +162,15 @@ def test_other_acquisition_times_are_refused(tmp_path: Path) -> None:
         open_cube(tmp_path)
 
 
-def test_times_in_two_files_are_refused(tmp_path: Path) -> None:
+def test_the_same_acquisitions_in_two_files_are_one(tmp_path: Path) -> None:
     place = fakes.write_place(tmp_path)
-    copies = [tmp_path / f"copy-{path.name}" for path in (place["10m"], place["20m"])]
-    for copy, path in zip(copies, (place["10m"], place["20m"]), strict=True):
-        copy.write_bytes(path.read_bytes())
-    with pytest.raises(VariableError, match=r"acquisition times repeated \(found 6"):
-        open_cube([place["10m"], place["20m"], *copies])
+    once = open_cube(tmp_path)
+    for path in (place["10m"], place["20m"]):
+        (tmp_path / f"copy-{path.name}").write_bytes(path.read_bytes())
+    twice = open_cube(tmp_path)
+    assert twice.equals(once)
+    assert json.loads(twice.attrs["mosaicked"]) == {"dates": 6, "tiles": 12}
+    assert json.loads(once.attrs["mosaicked"]) == {"dates": 0, "tiles": 0}
 
 
 def test_other_places_and_grids_are_refused(tmp_path: Path) -> None:

@@ -163,10 +163,9 @@ def test_a_date_stays_in_its_utc_day_and_is_an_overpass(sensor: Sensor, longitud
 @given(classes=hnp.arrays("uint8", (4, 4, 4), elements=st.integers(0, 11)), minimum=st.floats(0, 1))
 def test_mask_keeps_exactly_the_clear_and_counts_the_rest(classes: np.ndarray, minimum: float) -> None:
     full = cube(np.ones((4, 3, 4, 4)), days([0, 1, 2, 3]), "any")
-    scl = xr.DataArray(classes, dims=("time", "y", "x"))
-    masked = masks.mask_unclear(full, scl, S2_L2A)
-    clear = np.isin(classes, S2_L2A.clear_classes)
-    np.testing.assert_array_equal(masked.notnull().values, clear[:, None].repeat(3, axis=1))
+    clear = masks.clear_pixels("scl", full, {"SCL": classes}, S2_L2A, 0.0)
+    np.testing.assert_array_equal(clear, np.isin(classes, S2_L2A.clear_classes))
+    masked = full.where(xr.DataArray(clear, dims=("time", "y", "x")))
     kept = masks.drop_sparse(masked, minimum)
     assert kept.attrs["dates_in"] == 4
     assert kept.attrs["dates_dropped"] == 4 - kept.sizes["time"] == int((clear.mean(axis=(1, 2)) < minimum).sum())

@@ -35,9 +35,9 @@ def s1(folder: Path) -> xr.DataArray:
 
 
 def test_sentinel2(s2: xr.DataArray) -> None:
-    assert s2.shape == (71, 10, 64, 64)
+    assert s2.shape == (65, 10, 64, 64)
     assert tuple(s2["band"].values) == S2_L2A.band_names
-    assert (s2.attrs["dates_in"], s2.attrs["dates_dropped"]) == (118, 47)
+    assert (s2.attrs["dates_in"], s2.attrs["dates_dropped"]) == (118, 53)
     assert s2.rio.crs.to_epsg() == 32631
     valid = s2.values[np.isfinite(s2.values)]
     assert valid.min() >= 0

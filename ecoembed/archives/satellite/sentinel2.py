@@ -1,28 +1,40 @@
 """Sentinel-2 L2A: digital numbers to reflectance, with the radiometric offset of processing baseline 04.00.
 
 From that baseline on the producer adds 1000 to every digital number (BOA_ADD_OFFSET = -1000). Some archives deliver the
-numbers so, others take the offset away again; the acquisition date does not tell. Only the file's metadata decides.
+numbers so, others take the offset away again; the acquisition date does not tell. The file's metadata decides, and the
+values are asked whether they agree.
 
 Source: Sentinel-2 Products Specification Document (S2-PDGS-TAS-DI-PSD), radiometric offset; baseline 04.00 notice of
-25 January 2022.
+25 January 2022. Planetary Computer and Copernicus deliver the producer's numbers (microsoft/PlanetaryComputer issue
+134). Earth Search's sentinel-2-l2a has the offset removed from most items and says so by
+``earthsearch:boa_offset_applied``, but some that say "false" have it removed, too (Element84/earth-search issues 66 and
+71, cirrus-geo/cirrus-earth-search issue 33); its sentinel-2-c1-l2a delivers the producer's numbers (Element84/
+earth-search issue 41).
 """
 
 from __future__ import annotations
 
+import json
 import re
-import warnings
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
+from ecoembed.archives.satellite.metadata import carried, origin, per_time, text
 from ecoembed.archives.satellite.rasters import bands_in, decode, open_raster
 from ecoembed.errors import UnitError
 from ecoembed.sensors import S2_L2A
 
-#: Spellings of the two pieces of metadata (own, STAC), as attribute of the file or as variable over time.
-BASELINE_NAMES = ("processing_baseline", "s2:processing_baseline")
-APPLIED_NAMES = ("boa_offset_applied", "earthsearch:boa_offset_applied")
+#: Providers that deliver the producer's numbers, with the offset still in them.
+AS_PRODUCED = ("planetary-computer", "copernicus", "earth-search/sentinel-2-c1-l2a")
+
+#: Providers whose "not applied" is sometimes wrong, so that the values may overrule it.
+UNSURE = ("earth-search", "earth-search/sentinel-2-l2a")
+
+#: The offset was taken away before if, with it applied, this share of the pixels is darker than that in some band.
+_SHARE, _DARK = 0.2, -0.02
 
 _YES, _NO = ("true", "1", "yes"), ("false", "0", "no")
 
@@ -33,13 +45,17 @@ def open_sentinel2(path: str | Path) -> xr.Dataset:
     Parameters
     ----------
     path : path
-        NetCDF with dimensions (timestamp, y, x) and any of the ten bands, and ``SCL``, at one resolution.
+        Any raster with dimensions (time, y, x) and any of the ten bands, and ``SCL``, at one resolution.
 
     Returns
     -------
     xr.Dataset
-        Over (time, y, x): the bands as reflectance 0-1 (float32, NaN = missing) and ``SCL`` (uint8, 0 = no data) where
-        present. ``attrs``: ``scale`` and ``offset`` (how each was decided), and ``site`` if the file names its place.
+        Over (time, y, x): the bands as reflectance (float32, NaN = missing; below zero where the number lies below the
+        offset), ``SCL`` (uint8, 0 = no data) and ``cloudmask`` where present. Over time: the metadata of
+        :mod:`ecoembed.archives.satellite.metadata` where known, and ``offset`` (text: what was decided, and why).
+        ``boa_offset_applied`` is true wherever the offset is no longer in the values, so that it is applied once even
+        if this is written and read again. ``attrs``: ``scale`` and ``offset`` (how each was decided), and ``site``,
+        ``provider``, ``item`` and the like if the file names them.
 
     Raises
     ------
@@ -49,34 +65,45 @@ def open_sentinel2(path: str | Path) -> xr.Dataset:
         The values contradict the declared scale or offset.
     """
     raster, where = open_raster(path), Path(path).name
-    data: dict[str, xr.DataArray] = {}
-    scales: dict[str, str] = {}
     present = bands_in(raster, S2_L2A, where)
-    shift, offset = _offsets(raster, present, where)
+    numbers, scales = {}, {}
     for name in present:
-        values, scales[name] = decode(raster[name], S2_L2A, where)
+        numbers[name], scales[name] = decode(raster[name], S2_L2A, where)
+    data = carried(raster)
+    if "SCL" in raster:
+        data["SCL"] = raster["SCL"].copy(data=np.nan_to_num(raster["SCL"].values, nan=0).astype("uint8"))
+        data["SCL"].attrs = {}
+    declared = any(float(raster[name].attrs.get("add_offset", 0.0)) != 0.0 for name in present)
+    shift, reasons = _declared(raster) if declared else _decided(raster, numbers, data.get("SCL"), where)
+    for name, values in numbers.items():
         data[name] = raster[name].copy(data=values + shift[:, None, None])
         data[name].attrs = {"units": S2_L2A.unit}
-    _check_offset(data, shift, offset, where)
-    if "SCL" in raster:
-        classes = np.nan_to_num(raster["SCL"].values, nan=0).astype("uint8")
-        data["SCL"] = raster["SCL"].copy(data=classes)
-        data["SCL"].attrs = {}
-    place = raster.attrs.get("site", raster.attrs.get("location_id"))
-    attrs = {"scale": scales, "offset": offset} | ({"site": str(place)} if place is not None else {})
-    return xr.Dataset(data, attrs=attrs).rio.write_crs(raster.rio.crs)
+    data |= _settled(raster, reasons)
+    attrs: dict[str, object] = origin(raster) | {"scale": scales, "offset": "; ".join(sorted(set(reasons)))}
+    return xr.Dataset(data, attrs=attrs | _repaired(attrs, reasons)).rio.write_crs(raster.rio.crs)
 
 
-def boa_offset(baseline: float | None, applied: bool | None) -> tuple[float, str]:
+def boa_offset(baseline: float | None, applied: bool | None, provider: str | None = None) -> tuple[float, str]:
     """The offset, in digital numbers, still to be added to a product, and why.
 
-    The only place where this is decided: from the processing baseline and from whether the archive says that it has
-    applied the offset, never from the acquisition date.
+    The only place where this is decided: from the processing baseline, from whether the archive says that it has
+    applied the offset, and from what the provider is known to deliver; never from the acquisition date.
+
+    Parameters
+    ----------
+    baseline : float, optional
+        Processing baseline, for example 5.10.
+    applied : bool, optional
+        What the archive says about this item.
+    provider : str, optional
+        Name of the archive (``"planetary-computer"``), or ``"name/collection"``.
 
     Examples
     --------
     >>> boa_offset(4.0, None)
     (-1000.0, 'applied here (baseline 4.00)')
+    >>> boa_offset(5.1, None, "planetary-computer")
+    (-1000.0, 'applied here (baseline 5.10, delivered as produced by planetary-computer)')
     >>> boa_offset(4.0, True)
     (0.0, 'applied by the archive')
     >>> boa_offset(2.07, None)
@@ -91,71 +118,96 @@ def boa_offset(baseline: float | None, applied: bool | None) -> tuple[float, str
         return 0.0, "not declared"
     if baseline < first:
         return 0.0, f"none before baseline {first:.2f} (this is {baseline:.2f})"
-    return offset, f"applied here (baseline {baseline:.2f})"
+    known = f", delivered as produced by {provider}" if applied is None and provider in AS_PRODUCED else ""
+    return offset, f"applied here (baseline {baseline:.2f}{known})"
 
 
-def _offsets(raster: xr.Dataset, names: list[str], where: str) -> tuple[np.ndarray, str]:
-    """Reflectance to add at each date, and the distinct reasons."""
+def _provider(raster: xr.Dataset) -> str | None:
+    """The provider, with its collection where that matters."""
+    name, collection = (raster.attrs.get(key) for key in ("provider", "collection"))
+    return f"{name}/{collection}" if name == "earth-search" and collection else name
+
+
+def _declared(raster: xr.Dataset) -> tuple[np.ndarray, list[str]]:
     n = raster.sizes["time"]
-    baselines = _metadata(raster, BASELINE_NAMES) or [None] * n
-    applied = _metadata(raster, APPLIED_NAMES) or [None] * n
-    if any(float(raster[name].attrs.get("add_offset", 0.0)) != 0.0 for name in names):
-        return np.zeros(n, dtype="float32"), "declared as add_offset, applied with the scale"
-    decided = [boa_offset(_baseline(b, where), _flag(a, where)) for b, a in zip(baselines, applied, strict=True)]
-    shift = np.array([offset for offset, _ in decided]) * S2_L2A.scale
-    return shift.astype("float32"), "; ".join(sorted({reason for _, reason in decided}))
+    return np.zeros(n, dtype="float32"), ["declared as add_offset, applied with the scale"] * n
 
 
-def _metadata(raster: xr.Dataset, names: tuple[str, ...]) -> list[object] | None:
-    for name in names:
-        if name in raster.variables and raster[name].dims == ("time",):
-            return list(raster[name].values)
-        if name in raster.attrs:
-            return [raster.attrs[name]] * raster.sizes["time"]
-    return None
+def _decided(
+    raster: xr.Dataset, numbers: dict[str, np.ndarray], scl: xr.DataArray | None, where: str
+) -> tuple[np.ndarray, list[str]]:
+    """Reflectance to add at each date, and why; where the values contradict, an error or the archive is overruled."""
+    nothing = [None] * raster.sizes["time"]
+    baselines = per_time(raster, "processing_baseline") or nothing
+    flags = per_time(raster, "boa_offset_applied") or nothing
+    provider = _provider(raster)
+    darkest = np.full((raster.sizes["time"], raster.sizes["y"], raster.sizes["x"]), np.nan, dtype="float32")
+    for values in numbers.values():
+        np.fmin(darkest, values, out=darkest)
+    shift, reasons = np.zeros(raster.sizes["time"], dtype="float32"), []
+    for i, (baseline, flag) in enumerate(zip(baselines, flags, strict=True)):
+        offset, reason = boa_offset(baseline_number(baseline, where), _flag(flag, where), provider)
+        shift[i] = offset * S2_L2A.scale
+        if offset and _too_dark(darkest[i] + shift[i], None if scl is None else scl.values[i]):
+            if provider not in UNSURE:
+                raise _contradiction(darkest[i] + shift[i], where, str(raster["time"].values[i])[:19])
+            shift[i], reason = 0.0, f"applied by {provider}, which denies it: the values tell"
+        reasons.append(reason)
+    return shift, reasons
 
 
-def _baseline(value: object, where: str) -> float | None:
+def _too_dark(darkest: np.ndarray, scl: np.ndarray | None) -> bool:
+    """Whether an acquisition, offset applied, holds so much below zero that the offset was not in it."""
+    valid = np.isfinite(darkest)
+    if scl is not None:
+        clear = valid & np.isin(scl, S2_L2A.clear_classes)
+        valid = clear if clear.sum() >= 16 else valid
+    return bool(valid.any()) and float(np.mean(darkest[valid] < _DARK)) > _SHARE
+
+
+def _contradiction(darkest: np.ndarray, where: str, time: str) -> UnitError:
+    valid = darkest[np.isfinite(darkest)]
+    return UnitError(
+        "the radiometric offset of baseline 04.00 is in the metadata but not in the values",
+        where=f"{where}, {time}",
+        found=f"half of the pixels below a reflectance of {np.median(valid):.3f} in some band once it is applied",
+        expected="about 0 or more",
+        remedy="If the archive removed it already, set the attribute boa_offset_applied = 1 in the file",
+    )
+
+
+def _settled(raster: xr.Dataset, reasons: list[str]) -> dict[str, xr.DataArray]:
+    """What is true of the values handed out: the reason for each date, and that nothing is left to be applied."""
+    unknown = ("not declared", "none before")
+    done = np.array(["" if reason.startswith(unknown) else "true" for reason in reasons])
+    texts = {"boa_offset_applied": done, "offset": np.array(reasons)}
+    coords = {"time": raster["time"]}
+    return {name: xr.DataArray(values, dims="time", coords=coords) for name, values in texts.items()}
+
+
+def _repaired(attrs: dict[str, object], reasons: list[str]) -> dict[str, str]:
+    counts = Counter(json.loads(str(attrs.get("repairs", "{}"))))
+    denied = sum("which denies it" in reason for reason in reasons)
+    counts += Counter({"offset found applied though the archive denies it": denied})
+    return {"repairs": json.dumps(counts)} if counts else {}
+
+
+def baseline_number(value: object, where: str) -> float | None:
     """``"04.00"``, ``4.0`` or ``"N0400"`` as 4.0."""
-    text = "" if value is None else str(value).strip()
-    if text.lower() in ("", "nan", "none"):
+    found = text(value)
+    if not found:
         return None
-    if named := re.fullmatch(r"N(\d\d)(\d\d)", text):
+    if named := re.fullmatch(r"n(\d\d)(\d\d)", found):
         return float(f"{named[1]}.{named[2]}")
-    if re.fullmatch(r"\d{1,2}(\.\d+)?", text):
-        return float(text)
-    raise UnitError("processing baseline not understood", where=where, found=text, expected="for example 05.09")
+    if re.fullmatch(r"\d{1,2}(\.\d+)?", found):
+        return float(found)
+    raise UnitError("processing baseline not understood", where=where, found=value, expected="for example 05.09")
 
 
 def _flag(value: object, where: str) -> bool | None:
-    text = "" if value is None else str(value).strip().lower()
-    if text in ("", "nan", "none"):
+    found = text(value).removesuffix(".0")
+    if not found:
         return None
-    if text.removesuffix(".0") in _YES + _NO:
-        return text.removesuffix(".0") in _YES
-    raise UnitError("boa_offset_applied not understood", where=where, found=text, expected="true or false")
-
-
-def _check_offset(data: dict[str, xr.DataArray], shift: np.ndarray, offset: str, where: str) -> None:
-    """Ask the values whether the offset was rightly applied, or rightly not."""
-    if not data:  # a file of classes only
-        return
-    values = np.stack([band.values for band in data.values()])
-    shifted = values[:, shift != 0]
-    shifted = shifted[np.isfinite(shifted)]
-    if shifted.size and np.quantile(shifted, 0.05) < -0.02:
-        raise UnitError(
-            "the radiometric offset of baseline 04.00 is in the metadata but not in the values",
-            where=where,
-            found=f"5 % of the reflectances below {np.quantile(shifted, 0.05):.3f} once it is applied",
-            expected="about 0 or more",
-            remedy="If the archive removed it already, set the attribute boa_offset_applied = 1 in the file",
-        )
-    valid = values[np.isfinite(values)]
-    if offset == "not declared" and valid.size and np.quantile(valid, 0.01) >= 0.095:
-        warnings.warn(
-            f"{where}: no reflectance below 0.095 and no processing baseline declared: the offset of baseline "
-            "04.00 (0.1) may still be in the values; set the attribute processing_baseline in the file",
-            UserWarning,
-            stacklevel=3,
-        )
+    if found in _YES + _NO:
+        return found in _YES
+    raise UnitError("boa_offset_applied not understood", where=where, found=value, expected="true or false")

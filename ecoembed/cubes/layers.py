@@ -1,0 +1,122 @@
+"""Every acquisition of a place as its files hold it, on one 10 m grid: the material of a cube."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from ecoembed.archives.satellite.metadata import ANGLES
+from ecoembed.archives.satellite.sentinel2 import baseline_number
+from ecoembed.cubes import grid
+from ecoembed.errors import VariableError
+
+#: What is known of an acquisition beside its pixels.
+METADATA = ("processing_baseline", "offset", "orbit", *ANGLES)
+
+
+_Window = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Tiles (or slices) in order of time; of the same time, that of the newest processing baseline last.
+
+    Attributes
+    ----------
+    time : ndarray of datetime64[ns], shape (n,)
+    values : dict of str to ndarray, shape (n, y, x)
+        Bands (float32), classification, cloud mask.
+    metadata : dict of str to list, length n
+        By the names of `METADATA`; None where unknown.
+    pixels : dict of str to (float, float, float)
+        Of each variable: size of the pixels as delivered, left and upper edge, in m.
+    x, y : ndarray
+        Centres of the 10 m pixels.
+    """
+
+    time: np.ndarray
+    values: dict[str, np.ndarray]
+    metadata: dict[str, list[object]]
+    pixels: dict[str, tuple[float, float, float]]
+    x: np.ndarray
+    y: np.ndarray
+
+
+def gather(rasters: Mapping[Path, xr.Dataset], names: list[str], where: str) -> Layers:
+    """The variables `names` of all files, each on the 10 m grid of the finest file.
+
+    Raises
+    ------
+    GridError
+        Grids that do not fit into one another.
+    VariableError
+        Variables that were not acquired at the same times.
+    """
+    finest = min(rasters.values(), key=lambda raster: (grid.pixel_size(raster, where), raster.sizes["x"]))
+    x, y = grid.fine_axes(finest, where)
+    windows: dict[tuple[float, ...], _Window] = {}
+    times: dict[str, np.ndarray] = {}
+    values: dict[str, np.ndarray] = {}
+    pixels: dict[str, tuple[float, float, float]] = {}
+    for name in names:
+        held = {path: raster for path, raster in rasters.items() if name in raster}
+        stamps = np.concatenate([raster["time"].values for raster in held.values()])
+        order = np.lexsort((np.concatenate([_baselines(raster, path.name) for path, raster in held.items()]), stamps))
+        pieces = []
+        for path, raster in held.items():
+            rows, columns = _window(raster, x, y, path.name, windows)
+            pieces.append(raster[name].values[:, rows, columns])
+        times[name], values[name] = stamps[order], np.concatenate(pieces)[order]
+        first = next(iter(held.values()))
+        size = grid.pixel_size(first, where)
+        pixels[name] = (size, float(first["x"].values[0]) - size / 2, float(first["y"].values[0]) + size / 2)
+    _refuse_other_times(times, where)
+    time = times[names[0]]
+    return Layers(time, values, {name: _known(rasters, name, time) for name in METADATA}, pixels, x, y)
+
+
+def _window(
+    raster: xr.Dataset, x: np.ndarray, y: np.ndarray, where: str, windows: dict[tuple[float, ...], _Window]
+) -> _Window:
+    """Index of the 10 m pixels in a raster's arrays, worked out once for each grid."""
+    key = (raster.sizes["x"], raster.sizes["y"], *(float(raster[axis].values[i]) for axis in "xy" for i in (0, -1)))
+    if key not in windows:
+        rows, columns = grid.positions(raster, x, y, where)
+        windows[key] = rows[:, None], columns[None, :]
+    return windows[key]
+
+
+def _baselines(raster: xr.Dataset, where: str) -> np.ndarray:
+    """Processing baseline of each time; -1 where unknown."""
+    if "processing_baseline" not in raster:
+        return np.full(raster.sizes["time"], -1.0)
+    numbers = (baseline_number(value, where) for value in raster["processing_baseline"].values)
+    return np.array([-1.0 if number is None else number for number in numbers])
+
+
+def _known(rasters: Mapping[Path, xr.Dataset], name: str, time: np.ndarray) -> list[object]:
+    """Of each time, what a file that holds this metadata says; None where none does."""
+    found: dict[object, object] = {}
+    for raster in rasters.values():
+        if name in raster:
+            stated = zip(raster["time"].values.tolist(), raster[name].values.tolist(), strict=True)
+            found |= {stamp: value for stamp, value in stated if value == value and value != ""}
+    return [found.get(stamp) for stamp in time.tolist()]
+
+
+def _refuse_other_times(times: Mapping[str, np.ndarray], where: str) -> None:
+    name, first = next(iter(times.items()))
+    for other, stamps in times.items():
+        if not np.array_equal(stamps, first):
+            alone = np.setxor1d(stamps, first)
+            raise VariableError(
+                f"{other} and {name} were not acquired at the same times",
+                where=where,
+                found=f"{len(alone)} times in one of them only" + (f", the first {alone[0]}" if len(alone) else ""),
+                expected="identical times in all files",
+                remedy="Give files of the same period and the same acquisitions",
+            )
