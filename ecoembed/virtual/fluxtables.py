@@ -18,7 +18,7 @@ from ecoembed.virtual.processing import (
     reference,
 )
 from ecoembed.virtual.production import DAILY, co2
-from ecoembed.virtual.tower import Record, random_error
+from ecoembed.virtual.tower import Record, is_night, random_error
 from ecoembed.virtual.weather import HALF_HOURS
 
 MISSING = -9999.0
@@ -52,7 +52,9 @@ def half_hourly_table(
     return table.reset_index(drop=True)
 
 
-def daily_table(place: Place, record: Record, rows: dict[str, list[Version]], daily: pd.DataFrame) -> pd.DataFrame:
+def daily_table(
+    place: Place, record: Record, rows: dict[str, list[Version]], weather: pd.DataFrame, daily: pd.DataFrame
+) -> pd.DataFrame:
     """Columns of the daily file.
 
     Days without one measurement keep their weather and their filled NEE; their partitioned fluxes are missing.
@@ -64,11 +66,11 @@ def daily_table(place: Place, record: Record, rows: dict[str, list[Version]], da
         columns[name], columns[f"{name}_QC"] = daily[name].to_numpy(), powered
     columns["SW_IN_POT"], columns["CO2_F_MDS"] = daily["SW_IN_POT"].to_numpy(), co2(np.asarray(index.year))
     for kind, versions in rows.items():
-        columns |= _carbon(place, kind, versions)
+        columns |= _carbon(place, kind, versions, is_night(weather))
     return pd.DataFrame(columns).fillna(MISSING)
 
 
-def _carbon(place: Place, kind: str, rows: list[Version]) -> dict[str, np.ndarray]:
+def _carbon(place: Place, kind: str, rows: list[Version], night: np.ndarray) -> dict[str, np.ndarray]:
     """Carbon fluxes of one kind of threshold in gC m-2 d-1, with their quality and uncertainty."""
     columns: dict[str, np.ndarray] = {}
     chosen = {"REF": reference(rows), "USTAR50": rows[VERSIONS // 2]}
@@ -85,7 +87,7 @@ def _carbon(place: Place, kind: str, rows: list[Version]) -> dict[str, np.ndarra
         columns[f"NEE_{kind}_{name}_QC"] = good.mean(0)
     low, high = columns[f"NEE_{kind}_16"], columns[f"NEE_{kind}_84"]
     for name, row in chosen.items():
-        random = daily_random_error(place, row) * DAILY
+        random = daily_random_error(place, row, night) * DAILY
         columns[f"NEE_{kind}_{name}_QC"] = _days((row.quality <= 1).astype(float))
         columns[f"NEE_{kind}_{name}_RANDUNC"] = random
         columns[f"NEE_{kind}_{name}_JOINTUNC"] = np.hypot(random, (high - low) / 2.0)

@@ -138,7 +138,7 @@ def _write_flux(folder: Path, world: World, years: tuple[int, int], rng: np.rand
     record = tower.record(place, weather, world.tower_reco - world.tower_gpp, rng)
     versions = processing.versions(place, record, weather, rng)
     tables = {
-        "DD": fluxtables.daily_table(place, record, versions, world.daily),
+        "DD": fluxtables.daily_table(place, record, versions, weather, world.daily),
         "HH": fluxtables.half_hourly_table(place, record, versions, weather),
     }
     products.write_fluxnet(folder, place.site_id, years, tables)

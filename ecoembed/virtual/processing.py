@@ -176,21 +176,34 @@ def _around(daily: np.ndarray) -> np.ndarray:
     return sums
 
 
-def daily_random_error(place: Place, version: Version) -> np.ndarray:
+def daily_random_error(place: Place, version: Version, night: np.ndarray) -> np.ndarray:
     """Standard deviation in umol m-2 s-1 of the random error of daily net exchange, (days,); NaN without measurement.
 
-    Measured half-hours err independently, by what their modelled flux makes of it. Filled ones err together: by what
-    the model misses of a day, which is what the days' mean residuals hold beyond their own random error.
+    Measured half-hours err independently, by what their modelled flux makes of it. Those filled in a day's light, and
+    those in its dark, err together: by what the mean residuals of measured ones hold beyond their own random error.
+
+    Parameters
+    ----------
+    place : Place
+    version : Version
+    night : ndarray of bool, shape (n,)
     """
-    measured = (version.quality == 0).reshape(-1, HALF_HOURS)
-    error = np.where(measured, random_error(place, version.model).reshape(measured.shape), 0.0)
-    residual = np.where(measured, (version.nee - version.model).reshape(measured.shape), 0.0)
-    count = np.maximum(measured.sum(1), 1)
-    full = measured.mean(1) > 0.5
-    beyond = (residual.sum(1) / count)[full] ** 2 - (error**2).sum(1)[full] / count[full] ** 2
-    missed = max(float(beyond.mean()), 0.0) if full.any() else 0.0
-    variance = (error**2).sum(1) / HALF_HOURS**2 + (1.0 - measured.mean(1)) ** 2 * missed
-    return np.where(measured.any(1), np.sqrt(variance), np.nan)
+    measured = version.quality == 0
+    error = random_error(place, version.model)
+    variance = np.zeros(len(night) // HALF_HOURS)
+    for part in (night, ~night):
+        used, filled = (_daily_sums(part & of) for of in (measured, ~measured))
+        residual = _daily_sums(np.where(part & measured, version.nee - version.model, 0.0))
+        own = _daily_sums(np.where(part & measured, error**2, 0.0))
+        enough = used >= _ENOUGH
+        beyond = (residual[enough] ** 2 - own[enough]) / used[enough] ** 2
+        missed = max(float(beyond.mean()), 0.0) if enough.any() else 0.0
+        variance += (own + filled**2 * missed) / HALF_HOURS**2
+    return np.where(_daily_sums(measured) > 0, np.sqrt(variance), np.nan)
+
+
+def _daily_sums(values: np.ndarray) -> np.ndarray:
+    return np.asarray(values.reshape(-1, HALF_HOURS).sum(1, dtype=float))
 
 
 def reference(rows: list[Version]) -> Version:
