@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from ecoembed.archives.satellite.metadata import ANGLES, ORIGIN
+from ecoembed.archives.satellite.sentinel1 import one_quantity
 from ecoembed.cubes import masks
 from ecoembed.cubes.layers import Layers
 from ecoembed.errors import VariableError
@@ -103,7 +104,7 @@ def attributes(
     rasters: Mapping[Path, xr.Dataset], layers: Layers, repairs: Counter[str], notes: Mapping[str, object]
 ) -> dict[str, object]:
     """The attributes that tell how a cube was made; names without folders, so that a study can be moved."""
-    decided = ("scale", "offset", "unit", "time", *ORIGIN)
+    decided = ("quantity", "scale", "offset", "unit", "time", *ORIGIN)
     files = [
         {
             "file": path.name,
@@ -119,6 +120,8 @@ def attributes(
         "repairs": json.dumps({reason: count for reason, count in sorted(repairs.items()) if count}),
         "provenance": json.dumps({"files": files}, sort_keys=True),
     }
+    quantities = {path.name: raster.attrs["quantity"] for path, raster in rasters.items() if "quantity" in raster.attrs}
+    made |= {"quantity": one_quantity(quantities)} if quantities else {}
     return made | ({"offset": json.dumps(offsets, sort_keys=True)} if offsets else {})
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from ecoembed.archives.satellite.metadata import carried, origin
 from ecoembed.archives.satellite.rasters import bands_in, decode, open_raster, product_names
 from ecoembed.errors import ProductError
 from ecoembed.sensors import HLS
@@ -36,8 +37,9 @@ def open_hls(path: str | Path) -> xr.Dataset:
     Returns
     -------
     xr.Dataset
-        Over (time, y, x): the bands that it holds as reflectance 0-1 (float32, NaN = missing) and ``Fmask`` (uint8).
-        ``attrs``: ``scale`` (how each was decided), ``product`` (``L30`` or ``S30``), ``site`` if the file names it.
+        Over (time, y, x): the bands that it holds as reflectance 0-1 (float32, NaN = missing), ``Fmask`` (uint8), and
+        the metadata of :mod:`ecoembed.archives.satellite.metadata` where known. ``attrs``: ``scale`` (how each was
+        decided), ``product`` (``L30`` or ``S30``), and ``site``, ``item`` and the like if the file names them.
 
     Raises
     ------
@@ -55,13 +57,12 @@ def open_hls(path: str | Path) -> xr.Dataset:
         values, scales[name] = decode(raster[name], HLS, where)
         data[name] = raster[name].copy(data=values)
         data[name].attrs = {"units": HLS.unit}
-    if HLS.quality in raster:
-        bits = np.nan_to_num(raster[HLS.quality].values, nan=FMASK_FILL).astype("uint8")
-        data[HLS.quality] = raster[HLS.quality].copy(data=bits)
-        data[HLS.quality].attrs = {}
-    attrs = {key: raster.attrs[key] for key in ("site", "repairs") if key in raster.attrs}
-    attrs |= {"scale": scales} | ({"product": product} if product else {})
-    return xr.Dataset(data, attrs=attrs).rio.write_crs(raster.rio.crs)
+    if "Fmask" in raster:
+        bits = np.nan_to_num(raster["Fmask"].values, nan=FMASK_FILL).astype("uint8")
+        data["Fmask"] = raster["Fmask"].copy(data=bits)
+        data["Fmask"].attrs = {}
+    attrs = {**origin(raster), "scale": scales} | ({"product": product} if product else {})
+    return xr.Dataset(data | carried(raster), attrs=attrs).rio.write_crs(raster.rio.crs)
 
 
 def _with_our_names(raster: xr.Dataset, product: str | None, where: str) -> xr.Dataset:
