@@ -1,7 +1,8 @@
 """Public archives by STAC: what they have of a site (:func:`plan_fetch`), and fetching it."""
 
+from ecoembed.archives.stac.download import Fetched, fetch
 from ecoembed.archives.stac.place import Place
 from ecoembed.archives.stac.plan import Plan, plan_fetch
 from ecoembed.archives.stac.providers import PROVIDERS, Provider, get_provider
 
-__all__ = ["PROVIDERS", "Place", "Plan", "Provider", "get_provider", "plan_fetch"]
+__all__ = ["PROVIDERS", "Fetched", "Place", "Plan", "Provider", "fetch", "get_provider", "plan_fetch"]
