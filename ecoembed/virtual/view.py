@@ -22,6 +22,8 @@ STREAMWISE, CROSSWISE = 16, 5
 #: m s-1, boundary layer over the height of the sensor.
 _CALMEST, _SHALLOWEST = 0.1, 1.2
 _PIXEL = 10.0
+#: Half-hours worked on at once: the points of ten years would need gigabytes.
+_PIECE = 4096
 
 
 @dataclass(frozen=True)
@@ -80,27 +82,37 @@ def scaled_distances() -> np.ndarray:
 
 def tower_view(place: Place, land: Landscape, weather: pd.DataFrame) -> View:
     """The footprint's points of every half-hour of `weather`."""
-    from scipy.special import ndtri
-
-    from ecoembed.footprints.kljun import scaled_dispersion, scales
+    from ecoembed.footprints.kljun import scales
 
     inputs = _turbulence(place, weather)
-    streamwise, crosswise = scales(inputs)
+    lengths = np.stack([*scales(inputs), np.radians(inputs["wind_dir"])])
+    pieces = [_points(place, land, *lengths[:, i : i + _PIECE]) for i in range(0, len(weather), _PIECE)]
+    pixel, inside = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
+    counted = inside | ~inside.any(1, keepdims=True)
+    weight = counted / counted.sum(1, keepdims=True, dtype=np.float32)
+    return View(pixel, weight, inside.mean(1))
+
+
+def _points(
+    place: Place, land: Landscape, streamwise: np.ndarray, crosswise: np.ndarray, angle: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pixel of each point, the edge's for those beyond the cube, and which are inside it, (n, Q)."""
+    from scipy.special import ndtri
+
+    from ecoembed.footprints.kljun import scaled_dispersion
+
     distance = scaled_distances()
-    angle = np.radians(inputs["wind_dir"])
     upwind = (streamwise[:, None] * distance)[:, :, None]
     across = (crosswise[:, None] * scaled_dispersion(distance))[:, :, None]
     across = across * ndtri((np.arange(CROSSWISE) + 0.5) / CROSSWISE)
     sin, cos = np.sin(angle)[:, None, None], np.cos(angle)[:, None, None]
     east = place.easting - land.x[0] + _PIXEL / 2.0 + upwind * sin - across * cos
     south = land.y[0] + _PIXEL / 2.0 - place.northing - upwind * cos - across * sin
-    column, row = (np.floor(metres / _PIXEL).reshape(len(weather), -1) for metres in (east, south))
+    column, row = (np.floor(metres / _PIXEL).reshape(len(angle), -1) for metres in (east, south))
     rows, columns = land.field.shape
     inside = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
     pixel = np.clip(row, 0, rows - 1) * columns + np.clip(column, 0, columns - 1)
-    counted = inside | ~inside.any(1, keepdims=True)
-    weight = counted / counted.sum(1, keepdims=True, dtype=np.float32)
-    return View(pixel.astype(np.int32), weight.astype(np.float32), inside.mean(1))
+    return pixel.astype(np.int32), inside
 
 
 def _turbulence(place: Place, weather: pd.DataFrame) -> dict[str, np.ndarray]:
