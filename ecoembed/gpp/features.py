@@ -55,8 +55,9 @@ def feature_table(
         A `FeatureTable`: index (site, local standard day), columns (set, feature). The level ``observed`` holds the
         target; ``nirv_x_radiation``, ``p_model``, ``meteo`` and ``climatology`` are added to the sets given.
         ``attrs["rows"]`` counts the acquisitions in, those dropped by reason, and the rows out; ``attrs["site_rows"]``
-        holds the same counts for each site, and ``attrs["sites_without_rows"]`` says of each site with no row why (it is also
-        warned of). ``attrs["left_out"]`` says which set or driver could not be built, and why.
+        holds the same counts for each site, and ``attrs["sites_without_rows"]`` says of each site with no row why (it
+        is also warned of). ``attrs["left_out"]`` says which set or driver could not be built, and why.
+        ``attrs["coordinates"]`` and ``attrs["windows"]`` (of embeddings) are for the leakage audit.
 
     Raises
     ------
@@ -93,6 +94,8 @@ def feature_table(
         "rows": pooled, "site_rows": site_rows, "sites_without_rows": without, "left_out": left_out,
         "target": name, "units": _common_unit(flux, site_rows),
         "flux": {site: {k: flux[site].attrs.get(k) for k in _ACCOUNT} for site in site_rows},
+        "coordinates": {s: (float(sites.loc[s, "latitude"]), float(sites.loc[s, "longitude"])) for s in site_rows},
+        "windows": {k: s.attrs["window"] for sets in series.values() for k, s in sets.items() if "window" in s.attrs},
     }  # fmt: skip
     return check_feature_table(table)
 

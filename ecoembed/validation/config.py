@@ -32,6 +32,15 @@ class QualityConfig(BaseModel):
     min: float
 
 
+class CoordinatesConfig(BaseModel):
+    """``[coordinates]``: the columns of the towers' latitude and longitude, in degrees."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    latitude: str
+    longitude: str
+
+
 class BenchmarkConfig(BaseModel):
     """The keys of the TOML; all but `table` are the arguments of :func:`ecoembed.benchmark`."""
 
@@ -46,9 +55,11 @@ class BenchmarkConfig(BaseModel):
     features: dict[str, list[str]]
     climatology: ClimatologyConfig | None = None
     quality: QualityConfig | None = None
+    coordinates: CoordinatesConfig | None = None
     regressors: list[str] = ["ridge", "lightgbm"]
     protocol: str = "leave-site-out"
     seed: int = 0
+    intervals: float | None = None
 
 
 def read_benchmark_config(path: str | Path) -> dict[str, Any]:
@@ -57,6 +68,7 @@ def read_benchmark_config(path: str | Path) -> dict[str, Any]:
         target = "GPP"
         site = "SITE_ID"
         date = "date"
+        intervals = 0.9                        # prediction intervals that hold 90 % of the days at unseen sites
 
         [features]
         bands = ["b2", "b3", "b4"]
@@ -69,6 +81,10 @@ def read_benchmark_config(path: str | Path) -> dict[str, Any]:
         [quality]
         column = "NEE_VUT_REF_QC"              # rows with less than this are left out, and counted
         min = 0.75
+
+        [coordinates]                          # by which the leakage audit finds neighbouring towers
+        latitude = "LAT"
+        longitude = "LON"
 
     Returns
     -------
@@ -102,7 +118,9 @@ def _explained(exc: ValidationError, path: Path) -> ConfigError:
         return ConfigError("key absent", where=path, expected=key)
     if first["type"] != "extra_forbidden":
         return ConfigError(f"{key}: {first['msg']}", where=path, found=repr(first["input"]))
-    parts: dict[object, type[BaseModel]] = {"climatology": ClimatologyConfig, "quality": QualityConfig}
+    parts: dict[object, type[BaseModel]] = {
+        "climatology": ClimatologyConfig, "quality": QualityConfig, "coordinates": CoordinatesConfig,
+    }  # fmt: skip
     model = parts.get(first["loc"][0], BenchmarkConfig)
     known = list(model.model_fields)
     near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)

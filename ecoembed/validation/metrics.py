@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-__all__ = ["bias", "r2", "rmse", "summarise", "summarise_sites"]
+__all__ = ["bias", "coverage", "r2", "rmse", "summarise", "summarise_sites", "width"]
 
 
 def r2(observed: np.ndarray, predicted: np.ndarray) -> float:
@@ -38,13 +38,30 @@ def bias(observed: np.ndarray, predicted: np.ndarray) -> float:
     return float(np.mean(predicted - observed))
 
 
+def coverage(observed: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> float:
+    """Share of the observed values that lie within their interval."""
+    return float(np.mean((lower <= observed) & (observed <= upper)))
+
+
+def width(lower: np.ndarray, upper: np.ndarray) -> float:
+    """Mean width of the intervals, in the unit of the target."""
+    return float(np.mean(upper - lower))
+
+
 def _scores(rows: pd.DataFrame) -> dict[str, float]:
     observed, predicted = rows["observed"].to_numpy(dtype=float), rows["predicted"].to_numpy(dtype=float)
-    return {"n": len(rows), **{f.__name__: f(observed, predicted) for f in (r2, rmse, bias)}}
+    scores = {"n": len(rows), **{f.__name__: f(observed, predicted) for f in (r2, rmse, bias)}}
+    if "lower" not in rows or rows["lower"].isna().any():  # no intervals were asked for
+        return scores
+    lower, upper = rows["lower"].to_numpy(dtype=float), rows["upper"].to_numpy(dtype=float)
+    return {**scores, "coverage": coverage(observed, lower, upper), "width": width(lower, upper)}
 
 
 def summarise_sites(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Scores of each (features, regressor, site): columns ``features, regressor, site, n, r2, rmse, bias``."""
+    """Scores of each (features, regressor, site): columns ``features, regressor, site, n, r2, rmse, bias``.
+
+    Predictions with intervals have ``coverage`` and ``width`` besides.
+    """
     keys = ["features", "regressor", "site"]
     groups = predictions.groupby(keys, sort=False, observed=True)
     return pd.DataFrame([dict(zip(keys, key, strict=True)) | _scores(rows) for key, rows in groups])
@@ -57,7 +74,7 @@ def summarise(predictions: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         ``features, regressor, n, sites, r2, rmse, bias, median_site_r2``; the last is the median of the r2 of single
-        sites, over those where it is defined.
+        sites, over those where it is defined. With intervals, ``coverage`` and ``width`` before it.
     """
     per_site = summarise_sites(predictions).groupby(["features", "regressor"], observed=True)["r2"].median()
     lines = []

@@ -13,6 +13,7 @@ import pandas as pd
 
 from ecoembed.files import track
 from ecoembed.gpp.regressors import make_regressor
+from ecoembed.validation.intervals import held_out_intervals
 from ecoembed.validation.samples import Samples
 from ecoembed.validation.splits import Fold
 
@@ -29,9 +30,17 @@ class _Job(NamedTuple):
 
 
 def predict_held_out(
-    samples: Samples, models: Mapping[str, Any], folds: Sequence[Fold], protocol: str, seed: int, progress: bool
+    samples: Samples,
+    models: Mapping[str, Any],
+    folds: Sequence[Fold],
+    protocol: str,
+    seed: int,
+    progress: bool,
+    intervals: float | None = None,
 ) -> pd.DataFrame:
     """`PredictionTable` of every feature set and regressor; `protocol` is the name that its rows bear.
+
+    With `intervals` its columns ``lower`` and ``upper`` are prediction intervals of that level, else NaN.
 
     Notes
     -----
@@ -39,15 +48,22 @@ def predict_held_out(
     save, above all where others use the machine too. An own estimator has the machine to itself, fold after fold.
     """
     pairs = [(name, model) for name in samples.features for model in models]
-    predicted = {pair: np.full(len(samples.observed), np.nan) for pair in pairs}
+    predicted = {pair: np.full((3, len(samples.observed)), np.nan) for pair in pairs}  # and its bounds
 
     def run(job: _Job) -> None:
         train, test = folds[job.fold]
-        X, y = samples.features[job.features], samples.observed
-        estimator = make_regressor(models[job.model], n_samples=int(train.sum()), seed=seed)
-        groups = {"groups": samples.site[train]} if _takes_groups(estimator) else {}
-        estimator.fit(X[train], y[train], **groups)
-        predicted[job.features, job.model][test] = np.asarray(estimator.predict(X[test]), dtype=float).ravel()
+        X, y, sites = samples.features[job.features][train], samples.observed[train], samples.site[train]
+        X_test = samples.features[job.features][test]
+
+        def fitted(rows: np.ndarray | slice = slice(None)) -> Any:
+            estimator = make_regressor(models[job.model], n_samples=len(y[rows]), seed=seed)
+            groups = {"groups": sites[rows]} if _takes_groups(estimator) else {}
+            return estimator.fit(X[rows], y[rows], **groups)
+
+        columns = [np.asarray(fitted().predict(X_test), dtype=float).ravel()]
+        if intervals is not None:
+            columns += held_out_intervals(fitted, X, y, sites, X_test, intervals)
+        predicted[job.features, job.model][: len(columns), test] = columns
 
     jobs = [_Job(*pair, fold) for pair in pairs for fold in range(len(folds))]
     named = [job for job in jobs if isinstance(models[job.model], str)]
@@ -71,13 +87,12 @@ def _long(
     number = np.zeros(len(samples.observed), dtype=int)
     for k, (_, test) in enumerate(folds):
         number[test] = k
-    nothing = np.full(len(number), np.nan)  # no interval: these regressors give none
     row = {"site": samples.site, "date": samples.date, "fold": number, "protocol": protocol}
     parts = [
         pd.DataFrame(
             {
-                **row, "features": features, "regressor": model, "observed": samples.observed, "predicted": values,
-                "lower": nothing, "upper": nothing,
+                **row, "features": features, "regressor": model, "observed": samples.observed,
+                **dict(zip(("predicted", "lower", "upper"), values, strict=True)),
             }
         )
         for (features, model), values in predicted.items()

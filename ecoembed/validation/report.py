@@ -158,6 +158,7 @@ def _context(
         "models": models,
         "site_columns": _best_of_sets(scores),
         "site_rows": _site_rows(benchmark, sites),
+        "site_coverage": best["coverage"].quantile([0.0, 0.5, 1.0]).tolist() if "coverage" in best else None,
         "map": map_png and _uri(map_png),
         "pictures": [(site, caption, _uri(_png(image))) for site, caption, image in pictures],
         "kept": [

@@ -7,10 +7,25 @@ from typing import Any
 
 import pandas as pd
 
-__all__ = ["NO_UNIT", "Result"]
+__all__ = ["NO_UNIT", "Finding", "Result"]
 
 #: What the record says of a target whose unit nobody told.
 NO_UNIT = "unit not given"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a leakage audit found: by which check, what is wrong, where, how much, and what to do.
+
+    A severe one makes the scores worthless: it is raised. The others are listed beside the scores.
+    """
+
+    check: str
+    what: str
+    where: str
+    amount: str
+    remedy: str
+    severe: bool = False
 
 
 @dataclass(frozen=True)
@@ -24,10 +39,11 @@ class Result:
     scores : pandas.DataFrame
         Pooled: ``features, regressor, n, sites, r2, rmse, bias, median_site_r2, protocol, label``, the best r2 first.
     site_scores : pandas.DataFrame
-        ``features, regressor, site, n, r2, rmse, bias``.
+        ``features, regressor, site, n, r2, rmse, bias``; both have ``coverage`` and ``width`` of the intervals, where
+        these were asked for.
     record : dict
         What was asked: target and its units, protocol and label, seed, columns of each set, rows, sites without
-        any row, versions, hash.
+        any row, the leakage audit, versions, hash.
     """
 
     predictions: pd.DataFrame

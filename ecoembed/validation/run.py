@@ -14,6 +14,8 @@ from ecoembed.gpp.regressors import make_regressor
 from ecoembed.gpp.rows import describe_rows
 from ecoembed.schema import check_predictions
 from ecoembed.validation.columns import read_table
+from ecoembed.validation.intervals import check_level
+from ecoembed.validation.leakage import Coordinates, audit, site_coordinates
 from ecoembed.validation.metrics import summarise, summarise_sites
 from ecoembed.validation.predict import predict_held_out
 from ecoembed.validation.result import NO_UNIT, Result
@@ -71,6 +73,9 @@ def benchmark(
     climatology: Mapping[str, str | float] | None = None,
     quality: Mapping[str, Any] | None = None,
     units: str | None = None,
+    coordinates: Mapping[str, str] | None = None,
+    pretraining: Coordinates | None = None,
+    intervals: float | None = None,
     progress: bool = True,
 ) -> Benchmark:
     """Score feature sets and regressors at held-out sites, all on one sample index.
@@ -100,8 +105,15 @@ def benchmark(
         neither fitted on nor scored; they are counted, site by site.
     units : str, optional
         Unit of the target; by default that of the `FeatureTable`. Of another table it is not guessed.
+    coordinates : mapping, optional
+        For a flat table: ``{"latitude": column, "longitude": column}``, by which the leakage audit finds neighbours.
+    pretraining : mapping of place to (latitude, longitude), optional
+        Where the encoder of the embeddings was trained, for the same audit.
+    intervals : float, optional
+        The share of held-out days, 0.9 say, that a prediction interval shall hold: by CV+ over the training sites
+        (see :mod:`ecoembed.validation.intervals`), eleven fits for one. The scores then tell coverage and width.
     progress : bool, default True
-        Print the rows dropped, and a progress bar, on stderr.
+        Print the rows dropped, what the leakage audit found, and a progress bar, on stderr.
 
     Returns
     -------
@@ -111,6 +123,8 @@ def benchmark(
     ------
     TableError
         If columns are absent or unusable, or there are fewer than two sites.
+    LeakageError
+        If the audit that runs before any model is fitted finds that the scores would be worth nothing.
     ConfigError
         If a name is unknown, or text is given where a list of names belongs.
 
@@ -128,12 +142,14 @@ def benchmark(
     [['nirv', 'ridge', 6, 3, 'unseen-site']]
     """
     check_sets(features)
-    frame = read_table(table, _named_columns(target, site, date, features, climatology, quality))
+    named = _named_columns(target, site, date, features, climatology, quality, coordinates)
+    frame = read_table(table, named)
     sets = feature_sets(frame, features)
     if climatology is not None:
         _check_climatology(climatology, frame, sets)
     if quality is not None:
         _check_quality(quality)
+    level = check_level(intervals)
     models = _named(regressors)
     samples = make_samples(frame, target, site, date, sets, climatology, quality)
     folds = make_folds(protocol, samples.site)
@@ -143,8 +159,17 @@ def benchmark(
                 print(describe_rows(rows, what), file=sys.stderr)
         for name, why in samples.sites_without_rows.items():
             print(f"{name} contributes no row: {why}", file=sys.stderr)
-    predictions = check_predictions(predict_held_out(samples, models, folds, name_of(protocol), seed, progress))
     label = label_of(folds, samples.site)
+    promised = isinstance(protocol, str)  # each named protocol holds out whole sites
+    leakage = audit(
+        samples, folds, name_of(protocol), label, promised, site_coordinates(frame, site, coordinates), pretraining,
+        frame.attrs.get("windows"),
+    )  # fmt: skip
+    if progress:
+        for finding in leakage["findings"]:
+            print("leakage audit: {where}: {what} ({amount}). {remedy}.".format(**finding), file=sys.stderr)
+    predicted = predict_held_out(samples, models, folds, name_of(protocol), seed, progress, level)
+    predictions = check_predictions(predicted)
     scores = summarise(predictions).assign(protocol=name_of(protocol), label=label)
     record = {
         "target": target,
@@ -160,6 +185,8 @@ def benchmark(
         "site_rows": samples.site_rows if samples.rows["in"] > samples.rows["out"] else {},
         "sites_without_rows": samples.sites_without_rows,
         "feature_table": {key: frame.attrs[key] for key in _FROM_TABLE if key in frame.attrs},
+        "leakage": leakage,
+        **({"intervals": level} if level else {}),
         "samples": samples.digest,
         "versions": _versions(),
     }
@@ -207,10 +234,11 @@ def _named_columns(
     features: Mapping[str, Sequence[str]] | None,
     climatology: Mapping[str, str | float] | None,
     quality: Mapping[str, Any] | None,
+    coordinates: Mapping[str, str] | None,
 ) -> list[str]:
     """Every column that the request names."""
     sets = [column for columns in (features or {}).values() for column in columns]
-    others = [*(climatology or {}).values(), (quality or {}).get("column")]
+    others = [*(climatology or {}).values(), (quality or {}).get("column"), *(coordinates or {}).values()]
     return [target, site, date, *sets, *(name for name in others if isinstance(name, str))]
 
 

@@ -30,6 +30,8 @@ class Samples:
     date : pandas.DatetimeIndex, shape (n,)
     observed : numpy.ndarray of float, shape (n,)
     features : dict of numpy.ndarray of float, each of shape (n, columns)
+    columns : dict of numpy.ndarray of float, each of shape (n,)
+        Every column of the table that a feature is made of, and every feature but those of the climatology.
     rows : dict of int
         Rows in, rows dropped by reason, rows out.
     site_rows : dict of dict
@@ -42,6 +44,7 @@ class Samples:
     date: pd.DatetimeIndex
     observed: np.ndarray
     features: dict[str, np.ndarray]
+    columns: dict[str, np.ndarray]
     rows: dict[str, int]
     site_rows: dict[str, dict[str, int]]
     digest: str
@@ -114,8 +117,7 @@ def make_samples(
     ------
     TableError
         Absent, non-numeric or infinite columns; undeclared fill values; dates in another notation; two spellings of
-        one site; two different rows of one site and date; a target that never changes; a feature that gives the
-        target away; no row left.
+        one site; two different rows of one site and date; a target that never changes; no row left.
     """
     if len(table) == 0:
         raise TableError("the table has no rows", expected="one row for each site and day")
@@ -137,16 +139,17 @@ def make_samples(
         parts["climatology"] = [cycle["latitude"]]
     frame, rows, site_rows = keep_rows(frame, site, date, _reasons(frame, [site, date], target, quality, parts))
     features = {name: np.column_stack([_values(frame, c) for c in columns]) for name, columns in sets.items()}
-    if climatology is not None:
-        features["climatology"] = _seasonal(frame, date, climatology)
     sites, values = frame[site].to_numpy(dtype=object), frame[[target, *names]].to_numpy(dtype=float)
     if np.ptp(values[:, 0]) == 0:
         raise TableError(
             "the target never changes, so that r2 is undefined", where=target, found=f"{values[0, 0]:g} in every row"
         )
-    _refuse_leaks(values[:, 0], values[:, 1:], names, sites)
+    columns = {c: features[name][:, i] for name, listed in sets.items() for i, c in enumerate(listed)}
+    columns = dict(zip(names, values.T[1:], strict=True)) | columns
+    if climatology is not None:
+        features["climatology"] = _seasonal(frame, date, climatology)
     dates = pd.DatetimeIndex(frame[date])
-    return Samples(sites, dates, values[:, 0], features, rows, site_rows, _digest(sites, dates, values))
+    return Samples(sites, dates, values[:, 0], features, columns, rows, site_rows, _digest(sites, dates, values))
 
 
 def _reasons(
@@ -193,21 +196,6 @@ def _seasonal(frame: pd.DataFrame, date: str, climatology: Mapping[str, str | fl
     place = climatology["latitude"]
     latitude = frame[place].to_numpy() if isinstance(place, str) else np.full(len(frame), float(place))
     return seasonal_cycle(pd.DatetimeIndex(frame[date]), latitude, frame[str(climatology["type"])].tolist()).to_numpy()
-
-
-def _refuse_leaks(observed: np.ndarray, values: np.ndarray, names: Sequence[str], sites: np.ndarray) -> None:
-    """Refuse a column that is the target, or the mean target of its site, up to a linear change of unit."""
-    means = pd.Series(observed).groupby(sites).transform("mean").to_numpy()
-    for truth, what in ((observed, "the target"), (means, "the mean target of each site")):
-        if len(np.unique(truth)) < 3:
-            continue
-        for name, column in zip(names, values.T, strict=True):
-            if np.ptp(column) > 0 and abs(np.corrcoef(column, truth)[0, 1]) > 1 - 1e-10:
-                raise TableError(
-                    f"this feature is {what}: its score would be a leak",
-                    where=name,
-                    remedy="Leave it out of the features",
-                )
 
 
 def _digest(sites: np.ndarray, dates: pd.DatetimeIndex, values: np.ndarray) -> str:

@@ -50,7 +50,7 @@ def test_report_is_whole_and_loads_nothing(result, tmp_path):
 def test_answer_states_numbers_and_no_significance(result):
     text = answer(result)
     best = result.scores.iloc[0]
-    assert f"{best['r2']:.2f}".replace("-", "−") in text
+    assert f"{round(best['r2'], 2) + 0.0:.2f}".replace("-", "−") in text
     assert best["features"] in text
     assert "significant" not in text
     assert "3 sites that the model never saw" in text
