@@ -28,12 +28,12 @@ WAVELENGTHS = np.arange(400.0, 2501.0)  # nm, those of PROSAIL
 #: Nodes. The view is given by its zenith angle projected on the principal plane (`along`, > 0 towards the sun) and
 #: across it: smooth at nadir, where an azimuth has no meaning. `across` is interpolated in its square, being symmetric.
 LEAF_AREA = np.array([0.0, 0.25, 0.5, 0.8, 1.2, 1.7, 2.4, 3.3, 4.6, 6.2, 8.5])
-CHLOROPHYLL = np.array([4.0, 7.0, 12.0, 20.0, 32.0, 50.0, 78.0])
+CHLOROPHYLL = np.array([4.0, 8.0, 15.0, 22.0, 30.0, 50.0, 78.0])
 SUN = np.array([18.0, 22.0, 28.0, 38.0, 50.0, 60.0, 68.0, 75.0, 81.0])  # not lower: no hot spot cusp in the view
 ALONG = np.array([-12.0, -6.0, 0.0, 6.0, 12.0])
 ACROSS = np.array([0.0, 12.0])
 VIEW = np.array([0.0, 12.0])
-SCALE = 2e-5  # of the 16-bit integers in the file
+SCALE = 4e-5  # of the 16-bit integers in the file
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,8 @@ def elements(leaf: Leaf, chlorophyll: float) -> tuple[np.ndarray, np.ndarray]:
     from prosail import run_prospect
 
     carotenoids = 2.0 + 0.18 * chlorophyll
-    args = (leaf.structure, chlorophyll, carotenoids, leaf.brown, leaf.water, leaf.matter)
+    brown = leaf.brown + 0.8 * max(0.0, 1.0 - chlorophyll / 30.0)  # what has little chlorophyll is mostly old
+    args = (leaf.structure, chlorophyll, carotenoids, brown, leaf.water, leaf.matter)
     _, reflected, transmitted = run_prospect(*args, prospect_version="D")
     p = leaf.recollision
     escaping = (1.0 - p) / (1.0 - p * (reflected + transmitted))

@@ -24,7 +24,7 @@ from ecoembed.errors import FileError
 
 TABLE = Path(__file__).parent / "tables" / "canopy.npz"
 #: SHA-256 of the table: it is what its provenance says, or it is not read.
-DIGEST = "2b99ab7b13aed764b6e46b688d454cb8dc60a58db8656f7c4663dfc83f511710"
+DIGEST = "17a982eb68c4677058309f48102ef7163d7e83715ba2ebdce82fff5ba33177ee"
 #: The twelve bands of a Level-2A product, in the order of the table, and its leaf types.
 BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
 LEAVES = ("broadleaf", "needle", "mixed", "sclerophyll", "grass", "crop", "reed")
@@ -100,7 +100,7 @@ def _interpolated(values: np.ndarray, leaf: np.ndarray, *places: tuple[np.ndarra
     """Multilinear interpolation of `values` (leaf, axis of each place, leaf area, band) -> (n, leaf area, band)."""
     total = np.zeros((len(leaf), *values.shape[-2:]), np.float32)
     for corner in np.ndindex(*(2,) * len(places)):
-        weight = np.ones(len(leaf), np.float32)
+        weight: np.ndarray = np.ones(len(leaf), np.float32)
         for (_, w), up in zip(places, corner, strict=True):
             weight = weight * (w if up else 1.0 - w)
         index = tuple(i + up for (i, _), up in zip(places, corner, strict=True))
