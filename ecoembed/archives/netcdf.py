@@ -1,4 +1,4 @@
-"""NetCDF files, one at a time: the library below does not stand threads, and sites run side by side in them."""
+"""NetCDF and HDF5 files, one at a time: the library below does not stand threads, and sites run in threads."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ecoembed.files import atomic
 
 if TYPE_CHECKING:
+    import h5py
     import xarray as xr
 
 #: The HDF5 library in netCDF4's wheels is not thread-safe, and xarray's own lock leaves metadata uncovered: two files
@@ -31,3 +32,12 @@ def write(data: xr.Dataset, path: Path, encoding: dict[str, dict[str, Any]]) -> 
     """Write `data` as NetCDF, atomically; nobody reads or writes another in the meantime."""
     with atomic(path) as temporary, _HDF5:
         data.to_netcdf(temporary, engine="netcdf4", encoding=encoding)
+
+
+@contextmanager
+def opened_hdf5(path: Path) -> Iterator[h5py.File]:
+    """A plain HDF5 file, open for reading, under the same lock."""
+    import h5py
+
+    with _HDF5, h5py.File(path, "r") as file:
+        yield file

@@ -1,4 +1,7 @@
-"""NetCDF rasters as satellite archives deliver them: (time, y, x), one variable for each band, CRS in ``spatial_ref``.
+"""Rasters as satellite archives and colleagues deliver them: one way in, whatever the format.
+
+What a file is, is told by its content: NetCDF and Zarr (:mod:`.minicubes`), GeoTIFF (:mod:`.geotiff`), HDF5 with a TOML
+of the same name (:mod:`.patches`). All come out alike: (time, y, x), one variable for each band, north up, in metres.
 
 Files are read undecoded, because what they declare is often wrong: a fill value that no integer can hold breaks a plain
 open, a scale may be declared, forgotten, or left behind on values that were scaled already. The scale is therefore
@@ -7,89 +10,158 @@ decided from what is declared *and* from the values, and the decision is written
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+import hashlib
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import rioxarray  # noqa: F401  (registers .rio)
 import xarray as xr
-from rasterio.crs import CRS
-from rasterio.errors import CRSError
 
-from ecoembed.archives import netcdf
-from ecoembed.errors import FileError, GridError, ProductError, UnitError
+from ecoembed.archives.satellite import geotiff, minicubes, patches
+from ecoembed.archives.satellite.geotiff import Stack
+from ecoembed.archives.satellite.grids import finish, read_crs
+from ecoembed.archives.satellite.names import QUALITIES
+from ecoembed.errors import ProductError, UnitError
+from ecoembed.files import digest
 from ecoembed.sensors import Sensor, sensors_in
 
-#: Names under which archives deliver the time dimension (WorldCereal, CF, openEO).
-TIME_NAMES = ("timestamp", "time", "t")
+#: A file, the folder of a Zarr store, or the GeoTIFFs that belong together.
+Source: TypeAlias = Path | Stack
+
+#: Endings of files that are looked for in a folder.
+SUFFIXES = (".nc", ".nc4", *geotiff.SUFFIXES, *patches.SUFFIXES)
+
+#: What stands for "no data" in a classification, and is not clear in any.
+_UNCLASSIFIED = {"SCL": 0, "Fmask": 255, "cloudmask": 255}
 
 
-#: Endings of files that are rasters; a folder is one where Zarr's metadata lie in it.
-SUFFIXES = (".nc", ".nc4", ".tif", ".tiff", ".h5", ".hdf5")
-ZARR = ("zarr.json", ".zgroup", ".zmetadata")
-
-
-def sources(paths: str | Path | Iterable[str | Path]) -> list[Path]:
+def sources(paths: str | Path | Iterable[str | Path]) -> list[Source]:
     """What there is to open: files as they are given, and the rasters of folders, sorted by name.
 
-    Of a folder, hidden files, sidecars and everything else that is no raster are left out. Files that belong together
-    (the GeoTIFFs of one stack) are one source.
+    Of a folder, hidden files, sidecars, subfolders that are no Zarr store, and GeoTIFFs without date and band (a
+    terrain model) are left out. GeoTIFFs of one folder, grid and sensor are one source, be they three or three
+    thousand.
+
+    Raises
+    ------
+    FileError, ProductError, ConfigError, GridError
+        A GeoTIFF that is damaged, tells bands but no dates, or does not fit its description.
     """
-    given = [paths] if isinstance(paths, (str, Path)) else list(paths)
-    found = {file for path in map(Path, given) for file in _rasters(path)}
-    return sorted(found, key=lambda path: (path.name, path))
+    given = [Path(paths)] if isinstance(paths, (str, Path)) else [Path(path) for path in paths]
+    found = {file for path in given for file in _rasters(path)}
+    tiffs = {path for path in found if geotiff.is_tiff(path)}
+    stacks = geotiff.stacks(tiffs)
+    used = {file for stack in stacks for file in stack.files}
+    silent = sorted(tiffs - used)
+    if silent and (set(silent) & set(given) or len(found) == len(silent)):
+        geotiff.refuse_unnamed(silent[0])
+    return sorted([*(found - tiffs), *stacks], key=lambda source: (source.name, str(source)))
 
 
-def _rasters(path: Path) -> list[Path]:
-    if not path.is_dir() or _is_zarr(path):
-        return [path]
-    seen = (file for file in path.iterdir() if not file.name.startswith("."))
-    return [file for file in seen if (_is_zarr(file) if file.is_dir() else file.suffix.lower() in SUFFIXES)]
+def open_raster(path: str | Path | Stack) -> xr.Dataset:
+    """Read a raster whole: numbers undecoded, time sorted, y descending, x ascending, CRS in metres.
 
+    Parameters
+    ----------
+    path : path or Stack
+        A file, the folder of a Zarr store, a folder that holds one raster, or one of `sources`.
 
-def _is_zarr(path: Path) -> bool:
-    return any((path / name).is_file() for name in ZARR)
-
-
-def open_raster(path: str | Path) -> xr.Dataset:
-    """Read a NetCDF raster whole: numbers undecoded, time decoded, y descending, CRS in ``spatial_ref``.
+    Returns
+    -------
+    xr.Dataset
+        Over (time, y, x), named as in :mod:`ecoembed.sensors`: bands as stored, with what is declared of them
+        (``scale_factor``, ``add_offset``, ``_FillValue``, ``units``) in their attributes; classifications and
+        ``cloudmask`` as uint8. ``attrs["repairs"]``: what was set right (JSON: reason -> count).
 
     Raises
     ------
     FileError
-        Absent, truncated or no NetCDF.
-    ProductError
-        Not a raster over time, y and x.
+        Absent, truncated or damaged.
+    ProductError, ConfigError
+        Not a raster over time; bands or dates that nothing tells; a description that does not fit.
+    VariableError
+        A band absent at a date, or twice.
     GridError
-        No CRS, or one that is not in metres.
+        No CRS, one that contradicts the coordinates, more than one place, or larger than what is read.
     """
-    path = Path(path)
-    with _opened(path) as opened:
-        raster = opened.load()
-    time = next((name for name in TIME_NAMES if name in raster.dims), None)
-    if time is None or not {"x", "y"} <= set(raster.coords) or not np.issubdtype(raster[time].dtype, np.datetime64):
-        raise ProductError(
-            "not a raster over time", where=path.name, found=dict(raster.sizes), expected="dimensions timestamp, y, x"
-        )
-    raster = raster.rename({time: "time"}) if time != "time" else raster
-    raster = raster.assign_coords(time=raster["time"].values.astype("datetime64[ns]"))
-    raster = raster.sortby("y", ascending=False).sortby("x").sortby("time")
-    return _with_crs(raster, path.name)
+    source = _source(path)
+    where = source.name
+    declared: Any
+    if isinstance(source, Stack):
+        raster, declared = geotiff.open_stack(source)
+    elif patches.is_described(source):
+        raster, declared = patches.open_patches(source)
+    else:
+        raster, declared = minicubes.open_dataset(source)
+    for name in (QUALITIES | {"cloudmask"}) & set(raster.data_vars):
+        raster[name] = _classes(raster[name], _UNCLASSIFIED[name])
+    return finish(raster, read_crs(declared, where), where)
 
 
-def sensors_of(path: str | Path) -> list[str]:
+def sensors_of(path: str | Path | Stack) -> list[str]:
     """Names of the sensors of which the file holds a band or the classification; reads no values.
 
     Raises
     ------
     FileError
-        Absent, truncated or no NetCDF.
+        Absent, truncated or damaged.
     """
-    path = Path(path)
-    with _opened(path) as raster:
-        return [sensor.name for sensor in sensors_in(raster.variables, *product_names(raster, path.name))]
+    source = _source(path)
+    attrs: dict[str, Any]
+    if isinstance(source, Stack):
+        names, attrs = set(source.bands), {"product": source.files[0].stem}
+    elif patches.is_described(source):
+        names, attrs = patches.describe(source)
+    else:
+        names, attrs = minicubes.describe(source)
+    return [sensor.name for sensor in sensors_in(names, *product_names(xr.Dataset(attrs=attrs), source.name))]
+
+
+def fingerprint(source: Source) -> str:
+    """Hash of the files that a source is made of, description included (first 16 hex digits of SHA-256)."""
+    files = list(source.files) if isinstance(source, Stack) else [source]
+    files += [toml for path in files if (toml := path.with_suffix(".toml")).is_file()]
+    files += [toml for toml in {path.with_name("stack.toml") for path in files} if toml.is_file()]
+    if len(files) == 1:
+        return digest(files[0])
+    return hashlib.sha256("".join(f"{file.name} {digest(file)}\n" for file in files).encode()).hexdigest()[:16]
+
+
+def _rasters(path: Path) -> list[Path]:
+    if not path.is_dir() or minicubes.is_zarr(path):
+        return [path]
+    seen = (file for file in path.iterdir() if not file.name.startswith("."))
+    return [file for file in seen if (minicubes.is_zarr(file) if file.is_dir() else file.suffix.lower() in SUFFIXES)]
+
+
+def _source(path: str | Path | Stack) -> Source:
+    if isinstance(path, Stack):
+        return path
+    found = sources(path)
+    if len(found) != 1:
+        raise ProductError(
+            "not one raster",
+            where=path,
+            found=", ".join(source.name for source in found) or "none",
+            remedy="Open them together with open_cube(folder, sensor)",
+        )
+    return found[0]
+
+
+def _classes(stored: xr.DataArray, unclassified: int) -> xr.DataArray:
+    """A classification as uint8, whatever its numbers were packed as; what is missing is `unclassified`."""
+    values = stored.values.astype("float64")
+    fills = [stored.attrs[key] for key in ("_FillValue", "missing_value") if key in stored.attrs]
+    missing = ~np.isfinite(values) | np.isin(values, [float(fill) for fill in fills])
+    scaled = values * float(stored.attrs.get("scale_factor", 1.0)) + float(stored.attrs.get("add_offset", 0.0))
+    if np.allclose(scaled[~missing], np.round(scaled[~missing]), atol=0.01):  # else a scale of the bands beside it
+        values = scaled
+    missing |= ~((values > -0.5) & (values < 255.5))
+    classes = stored.copy(data=np.where(missing, unclassified, np.round(values)).astype("uint8"))
+    classes.attrs = {}
+    return classes
 
 
 def product_names(raster: xr.Dataset, where: str) -> list[str]:
@@ -200,21 +272,6 @@ def centre_longitude(raster: xr.Dataset) -> float:
     return float(Transformer.from_crs(raster.rio.crs, "EPSG:4326", always_xy=True).transform(x, y)[0])
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[xr.Dataset]:
-    if not path.is_file():
-        raise FileError("no such file", where=path, remedy="Check the path")
-    try:
-        with netcdf.opened(path, engine="netcdf4", mask_and_scale=False) as raster:
-            yield raster
-    except (OSError, RuntimeError, ValueError) as exc:
-        system = isinstance(exc, OSError) and (exc.errno or 0) > 0  # NetCDF numbers its own below zero
-        found = exc if system else "contents that cannot be decoded"
-        raise FileError(
-            "the raster is truncated, damaged or no NetCDF", where=path.name, found=found, remedy="Download it again"
-        ) from None
-
-
 def _missing(band: xr.DataArray, sensor: Sensor) -> np.ndarray:
     """True where the band holds a fill value: the declared ones, else the sensor's for whole numbers."""
     fills = [band.attrs[key] for key in ("_FillValue", "missing_value", "nodata") if key in band.attrs]
@@ -233,27 +290,3 @@ def _number(band: xr.DataArray, key: str) -> float | None:
 def _magnitude(values: np.ndarray) -> float:
     valid = np.abs(values[np.isfinite(values)])
     return float(np.quantile(valid, 0.99)) if valid.size else 0.0
-
-
-def _with_crs(raster: xr.Dataset, where: str) -> xr.Dataset:
-    attrs = raster["spatial_ref"].attrs if "spatial_ref" in raster.variables else {}
-    declared = _first(attrs.get("crs_wkt"), attrs.get("spatial_ref"), raster.attrs.get("epsg"))
-    if declared is None:
-        raise GridError("the raster has no CRS", where=where, expected="crs_wkt on spatial_ref, or the attribute epsg")
-    try:
-        crs = CRS.from_user_input(int(declared) if str(declared).isdigit() else declared)
-    except CRSError as exc:
-        raise GridError("the raster's CRS is unknown", where=where, found=exc) from None
-    if not crs.is_projected or crs.linear_units not in ("metre", "meter", "m"):
-        raise GridError("the CRS is not in metres", where=where, found=crs, expected="a UTM zone")
-    return raster.drop_vars("spatial_ref", errors="ignore").rio.write_crs(crs)
-
-
-def _first(*values: Any) -> Any:
-    return next((value for value in values if value is not None), None)
-
-
-def stack_bands(bands: Sequence[xr.DataArray], names: Sequence[str]) -> xr.DataArray:
-    """(time, y, x) arrays on one grid as (time, band, y, x) float32."""
-    index = xr.DataArray(np.asarray(names), dims="band", name="band")
-    return xr.concat(bands, dim=index, join="exact").transpose("time", "band", "y", "x").astype("float32")

@@ -1,0 +1,216 @@
+"""The grid of a raster, whatever the format: its CRS, its direction, and metres that are metres on the ground.
+
+A cube is made of square pixels in metres. Rasters in degrees (Earth Engine's default, EarthNet's minicubes) or in a
+projection that stretches the ground (web Mercator) are put on the UTM grid of their place by nearest neighbour, which
+keeps every value and class as it is but moves it by up to about half a pixel. That is never silent: it warns, and
+``attrs["repairs"]`` says it with the largest shift.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import rioxarray  # noqa: F401  (registers .rio)
+import xarray as xr
+from rasterio.crs import CRS
+from rasterio.errors import CRSError
+
+from ecoembed.errors import GridError
+
+if TYPE_CHECKING:
+    from pyproj import Transformer
+
+#: What one raster may hold, in bytes as delivered: 500 x 500 pixels, 10 bands and 800 dates of 16 bits. What declares
+#: more is refused before memory is taken: a file of a few bytes can declare any size.
+MAX_BYTES = 4 << 30
+
+#: By how much a metre of a projection may differ from one on the ground, and by how many degrees a right angle.
+_STRETCH, _SHEAR = 0.02, 3.0
+
+#: Edges of a UTM grid of ours lie on multiples of this, in m, so that 10 m and 20 m pixels share them.
+_SNAP = 20.0
+
+
+def refuse_large(shape: tuple[int, ...], itemsize: int, where: str) -> None:
+    """Raise before anything of the size is allocated.
+
+    Raises
+    ------
+    GridError
+        More than `MAX_BYTES`.
+    """
+    size = math.prod(map(int, shape)) * itemsize
+    if size > MAX_BYTES:
+        raise GridError(
+            "the raster is too large for a place",
+            where=where,
+            found=f"{' x '.join(map(str, shape))} values, {size / 2**30:.1f} GiB",
+            expected=f"at most {MAX_BYTES / 2**30:.0f} GiB",
+            remedy="Cut it to the surroundings of the tower, or split it by dates into several files",
+        )
+
+
+def read_crs(declared: Any, where: str) -> CRS:
+    """The CRS that is declared as an EPSG number, WKT or otherwise; of equal ones the EPSG's.
+
+    Raises
+    ------
+    GridError
+        None is declared, or it is unknown.
+    """
+    if declared is None or str(declared).strip() in ("", "None"):
+        raise GridError(
+            "the raster has no CRS",
+            where=where,
+            expected="a georeferenced file (NetCDF: crs_wkt on spatial_ref, or the attribute epsg)",
+            remedy="Export it again with its CRS, or write it into the file if you know it",
+        )
+    try:
+        crs = CRS.from_user_input(int(declared) if str(declared).isdigit() else declared)
+        epsg = crs.to_epsg()
+    except CRSError as exc:
+        raise GridError("the raster's CRS is unknown", where=where, found=exc) from None
+    return CRS.from_epsg(epsg) if epsg else crs
+
+
+def finish(raster: xr.Dataset, crs: CRS, where: str) -> xr.Dataset:
+    """`raster` over (time, y, x) as every reader hands it on: sorted in time, north up, west left, in metres.
+
+    Raises
+    ------
+    GridError
+        Coordinates that cannot be of that CRS; a CRS in another unit; uneven pixels in degrees.
+    """
+    raster = raster.sortby("time")
+    for axis, wrong, descending in (("y", "y ascending", True), ("x", "x descending", False)):
+        steps = np.diff(raster[axis].values.astype("float64"))
+        if not (np.all(steps > 0) or np.all(steps < 0)):
+            raise GridError(
+                f"coordinates along {axis} are not in order", where=where, expected="each larger than the last"
+            )
+        if steps.size and (steps[0] < 0) != descending:
+            raster = repaired(raster.isel({axis: slice(None, None, -1)}), f"{wrong}, flipped")
+    _check_coordinates(raster, crs, where)
+    raster = raster.drop_vars("spatial_ref", errors="ignore")
+    if crs.is_geographic or not _true_to_ground(raster, crs):
+        return _to_utm(raster, crs, where)
+    return raster.rio.write_crs(crs)
+
+
+def repaired(raster: xr.Dataset, reason: str, count: int = 1) -> xr.Dataset:
+    """`raster`, with one more entry in its ``repairs`` (JSON: reason -> count)."""
+    repairs = json.loads(raster.attrs.get("repairs", "{}"))
+    return raster.assign_attrs(repairs=json.dumps(repairs | {reason: repairs.get(reason, 0) + count}))
+
+
+def _check_coordinates(raster: xr.Dataset, crs: CRS, where: str) -> None:
+    x, y = (raster[axis].values.astype("float64") for axis in ("x", "y"))
+    if crs.is_geographic and (np.abs(x).max() > 360 or np.abs(y).max() > 90):
+        raise GridError(
+            "the CRS is not in metres, the coordinates are",
+            where=where,
+            found=f"{crs}, x from {x.min():g} to {x.max():g}",
+            expected="the UTM zone of the coordinates",
+            remedy="Correct the CRS in the file",
+        )
+    if crs.is_geographic:
+        return
+    if not crs.is_projected or crs.linear_units not in ("metre", "meter", "m"):
+        raise GridError("the CRS is not in metres", where=where, found=crs, expected="a UTM zone")
+    step = float(np.abs(np.diff(x)).min()) if x.size > 1 else 1.0
+    if step < 0.1:
+        raise GridError(
+            "the coordinates cannot be metres",
+            where=where,
+            found=f"{crs}, pixels of {step:g} m, x from {x.min():g} to {x.max():g}",
+            expected="pixels of 10 m or more",
+            remedy="Correct the CRS in the file: these may be degrees (EPSG:4326)",
+        )
+
+
+def _true_to_ground(raster: xr.Dataset, crs: CRS) -> bool:
+    """Whether metres and right angles of the projection are so on the ground, in the middle of `raster`."""
+    from pyproj import Proj, Transformer
+
+    x, y = (float(raster[axis].mean()) for axis in ("x", "y"))
+    longitude, latitude = Transformer.from_crs(crs, "EPSG:4326", always_xy=True).transform(x, y)
+    factors = Proj(crs.to_wkt()).get_factors(longitude, latitude)
+    return abs(math.sqrt(abs(factors.areal_scale)) - 1.0) < _STRETCH and factors.angular_distortion < _SHEAR
+
+
+def _to_utm(raster: xr.Dataset, crs: CRS, where: str) -> xr.Dataset:
+    """`raster` on square pixels of the UTM zone of its place, each with the value of the pixel that it lies in."""
+    from pyproj import Transformer
+
+    x, y = (_Axis.of(raster[axis].values.astype("float64"), axis, f"{where}, {crs}") for axis in ("x", "y"))
+    longitude, latitude = Transformer.from_crs(crs, "EPSG:4326", always_xy=True).transform(x.middle, y.middle)
+    epsg = (32600 if latitude >= 0 else 32700) + min(int((longitude + 180) % 360 // 6) + 1, 60)
+    onto = Transformer.from_crs(crs, epsg, always_xy=True)
+    size = 10.0 * max(1, round(_longer_side(onto, x, y) / 10.0))
+    new_x, new_y = _covered(onto, x, y, size)
+    if min(new_x.size, new_y.size) < 2:
+        raise GridError("too few pixels for a grid in metres", where=where, found=f"{y.n} x {x.n} in {crs}")
+    wanted = np.meshgrid(new_x, new_y)
+    there = onto.transform(wanted[0], wanted[1], direction="INVERSE")
+    columns, rows = x.index(there[0]), y.index(there[1])
+    taken = onto.transform(x.first + columns * x.step, y.first + rows * y.step)
+    shift = np.hypot(taken[0] - wanted[0], taken[1] - wanted[1]).max()
+    data = {
+        str(name): (v.dims, v.values[..., rows, columns], v.attrs) if v.dims[-2:] == ("y", "x") else v
+        for name, v in raster.data_vars.items()
+    }
+    moved = xr.Dataset(data, coords={"time": raster["time"], "y": new_y, "x": new_x}, attrs=raster.attrs)
+    reason = f"grid in {crs} put on {size:g} m pixels of EPSG:{epsg} by nearest neighbour, moved by up to {shift:.1f} m"
+    warnings.warn(f"{where}: {reason}; export it in that UTM zone to avoid this", UserWarning, stacklevel=2)
+    return repaired(moved.rio.write_crs(CRS.from_epsg(epsg)), reason)
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """Evenly spaced centres of pixels."""
+
+    first: float
+    step: float
+    n: int
+
+    @classmethod
+    def of(cls, centres: np.ndarray, name: str, where: str) -> _Axis:
+        if centres.size < 2:
+            raise GridError(f"a single pixel along {name}", where=where)
+        step = (centres[-1] - centres[0]) / (centres.size - 1)
+        if np.abs(np.diff(centres) - step).max() > 0.1 * abs(step):  # coordinates in 32 bits are that coarse
+            raise GridError(f"uneven pixels along {name}", where=where, found=f"steps around {step:g}")
+        return cls(float(centres[0]), float(step), centres.size)
+
+    @property
+    def middle(self) -> float:
+        return self.first + self.step * (self.n - 1) / 2
+
+    def edges(self) -> np.ndarray:
+        return self.first + self.step * (np.arange(self.n + 1) - 0.5)
+
+    def index(self, values: np.ndarray) -> np.ndarray:
+        """Which pixel contains each value."""
+        return np.clip(np.floor((values - self.first) / self.step + 0.5), 0, self.n - 1).astype(int)
+
+
+def _covered(onto: Transformer, x: _Axis, y: _Axis, size: float) -> tuple[np.ndarray, np.ndarray]:
+    """Centres of the pixels of `size` m that lie within the raster, which stands askew on the UTM grid."""
+    columns, rows = x.edges(), y.edges()
+    west, east = (onto.transform(np.full_like(rows, edge), rows)[0] for edge in columns[[0, -1]])
+    north, south = (onto.transform(columns, np.full_like(columns, edge))[1] for edge in rows[[0, -1]])
+    left, top = math.ceil(west.max() / _SNAP) * _SNAP, math.floor(north.min() / _SNAP) * _SNAP
+    width, height = (max(int((far + 1e-6) // size), 0) for far in (east.min() - left, top - south.max()))
+    return left + size * (np.arange(width) + 0.5), top - size * (np.arange(height) + 0.5)
+
+
+def _longer_side(onto: Transformer, x: _Axis, y: _Axis) -> float:
+    """Of a pixel in the middle, in m."""
+    points = ((x.middle, y.middle), (x.middle + x.step, y.middle), (x.middle, y.middle + y.step))
+    here, beside, below = (onto.transform(px, py) for px, py in points)
+    return max(math.dist(here, beside), math.dist(here, below))
