@@ -61,7 +61,7 @@ class Sensor:
         Nominal local solar times of the passes, in h, for files that give their dates only: of a descending pass first,
         of an ascending one last.
     products : mapping of str to tuple of str
-        Where a cube is made of several products: each, with its own names of ``bands``, in the same order.
+        Where bands have other names in the product: its short name, and its names of ``bands``, in their order.
     """
 
     name: str
@@ -85,15 +85,15 @@ class Sensor:
         return tuple(band.name for band in self.bands)
 
     def product(self, *names: object) -> str | None:
-        """Which of ``products`` the first of `names` (of a file, a collection, an item) that tells speaks of.
+        """Which of ``products`` the names (of a file, a collection, an item) speak of; None if of none.
 
         Examples
         --------
-        >>> HLS.product("HLS.L30.T32UPU.2021123T101530.v2.0"), HLS.product("hls2-s30"), HLS.product("S2A_MSIL2A")
-        ('L30', 'S30', None)
+        >>> HLS.product("HLS.L30.T32UPU.2021123T101530.v2.0.B05.tif"), HLS.product("S2A_MSIL2A_20210503T101021")
+        ('HLSL30', None)
         """
-        found = re.search(rf"{self.name}2?[._-]?({'|'.join(self.products)})", " ".join(map(str, names)), re.IGNORECASE)
-        return found[1].upper() if self.products and found else None
+        said = [re.sub(r"[^A-Z0-9]", "", str(name).upper()) for name in names]
+        return next((product for product in self.products if any(product in name for name in said)), None)
 
 
 S2_L2A = Sensor(
@@ -150,16 +150,12 @@ HLS = Sensor(
     scale=1e-4,
     nodata=-9999,
     quality="Fmask",
-    unclear_bits=(
-        1,
-        2,
-        3,
-        4,
-    ),  # cloud, beside cloud or shadow, cloud shadow, snow or ice; the fill value 255 has them all
+    # cloud, beside cloud or shadow, cloud shadow, snow or ice; the fill value, 255, has them all
+    unclear_bits=(1, 2, 3, 4),
     overpass_hours=(10.5,),  # Sentinel-2's; Landsat comes a quarter of an hour before
     products={
-        "L30": ("B02", "B03", "B04", "B05", "B06", "B07"),
-        "S30": ("B02", "B03", "B04", "B8A", "B11", "B12"),
+        "HLSL30": ("B02", "B03", "B04", "B05", "B06", "B07"),
+        "HLSS30": ("B02", "B03", "B04", "B8A", "B11", "B12"),
     },
 )
 
@@ -181,7 +177,7 @@ def sensors_in(variables: Iterable[object], *names: object) -> list[Sensor]:
     """The sensors of which a file with these variables holds a band or the classification.
 
     The same name is another band in another product: ``B05`` is near infrared in HLS L30 and red edge in Sentinel-2.
-    Where the names of the file, its item or its collection speak of a product, that product's sensor is the only one.
+    Where the names of the file, its item or its collection speak of a product, only its sensors count.
 
     Examples
     --------
@@ -191,8 +187,8 @@ def sensors_in(variables: Iterable[object], *names: object) -> list[Sensor]:
     ['HLS']
     """
     held = {str(variable) for variable in variables}
-    for sensor in SENSORS.values():
-        if product := sensor.product(*names):
-            own = {*sensor.products[product], *sensor.band_names, sensor.quality}
-            return [sensor] if held & own else []
-    return [sensor for sensor in SENSORS.values() if held & {*sensor.band_names, sensor.quality}]
+    claimed = {
+        sensor.name: sensor.products[product] for sensor in SENSORS.values() if (product := sensor.product(*names))
+    }
+    among = [sensor for sensor in SENSORS.values() if sensor.name in claimed or not claimed]
+    return [s for s in among if held & {*s.band_names, s.quality, *claimed.get(s.name, ())}]

@@ -208,6 +208,11 @@ class TestSentinel1(SensorContract):
         assert list(self.opened(tmp_path, self.truth())["orbit"].values) == ["A044"] * DATES
 
 
+#: HLS's names of blue, green, red, near infrared and two of shortwave infrared, by its user guide; and of its others.
+SHARED = {"L30": ("B02", "B03", "B04", "B05", "B06", "B07"), "S30": ("B02", "B03", "B04", "B8A", "B11", "B12")}
+OTHERS = {"L30": ("B01", "B09", "B10"), "S30": ("B01", "B05", "B06", "B07", "B08", "B09")}
+
+
 class TestHLS(SensorContract):
     sensor = HLS
     clear = (0, 32, 64, 128, 192, 224)  # nothing, water, and any level of aerosol
@@ -217,18 +222,18 @@ class TestHLS(SensorContract):
         """A file for each acquisition, L30 and S30 in turn, under the names of the archive."""
         for k, time in enumerate(truth["time"].values):
             product, stamp = ("L30", "S30")[k % 2], pd.Timestamp(time)
-            names = dict(zip(HLS.products[product], HLS.band_names, strict=True))
-            now = truth.isel(time=[k])
+            names, now = dict(zip(HLS.band_names, SHARED[product], strict=True)), truth.isel(time=[k])
             layers = {
-                name: numbers(now[ours].values, 1e-4, -9999, "int16") for name, ours in names.items() if ours in truth
+                name: numbers(now[ours].values, 1e-4, -9999, "int16") for ours, name in names.items() if ours in truth
             }
+            layers |= {name: np.full((1, BLOCKS, BLOCKS), 3333, dtype="int16") for name in OTHERS[product]}
             layers["Fmask"] = now["quality"].values.astype("uint8")
             path = folder / f"HLS.{product}.T32UPU.{stamp:%Y%jT%H%M%S}.v2.0.nc"
             write_netcdf(path, now, layers, 30)
 
     def test_each_file_says_its_product(self, tmp_path: Path) -> None:
         files = json.loads(self.opened(tmp_path, self.truth()).attrs["provenance"])["files"]
-        assert {file["file"][4:7]: file["product"] for file in files} == {"L30": "L30", "S30": "S30"}
+        assert {file["file"][4:7]: file["product"] for file in files} == {"L30": "HLSL30", "S30": "HLSS30"}
 
     def test_bands_whose_product_is_unknown_are_refused(self, tmp_path: Path) -> None:
         """B05 is near infrared in L30 and red edge in Sentinel-2: without the name nobody can tell."""

@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 
 from ecoembed.archives.satellite.metadata import carried, origin
-from ecoembed.archives.satellite.rasters import bands_in, decode, open_raster, product_names
+from ecoembed.archives.satellite.rasters import Source, bands_in, decode, open_raster, product_names
 from ecoembed.errors import ProductError
 from ecoembed.sensors import HLS
 
@@ -24,7 +24,7 @@ from ecoembed.sensors import HLS
 FMASK_FILL = 255
 
 
-def open_hls(path: str | Path) -> xr.Dataset:
+def open_hls(path: str | Source) -> xr.Dataset:
     """Read one delivered file of HLS, L30 or S30.
 
     Parameters
@@ -39,7 +39,7 @@ def open_hls(path: str | Path) -> xr.Dataset:
     xr.Dataset
         Over (time, y, x): the bands that it holds as reflectance 0-1 (float32, NaN = missing), ``Fmask`` (uint8), and
         the metadata of :mod:`ecoembed.archives.satellite.metadata` where known. ``attrs``: ``scale`` (how each was
-        decided), ``product`` (``L30`` or ``S30``), and ``site``, ``item`` and the like if the file names them.
+        decided), ``product`` (``HLSL30`` or ``HLSS30``), and ``site``, ``item`` and the like if the file names them.
 
     Raises
     ------
