@@ -6,17 +6,16 @@ import json
 import warnings
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
 from ecoembed.archives.satellite.metadata import ANGLES, ORIGIN
+from ecoembed.archives.satellite.rasters import Source, fingerprint
 from ecoembed.archives.satellite.sentinel1 import one_quantity
 from ecoembed.cubes import masks
 from ecoembed.cubes.layers import Layers
 from ecoembed.errors import VariableError
-from ecoembed.files import digest
 from ecoembed.sensors import Sensor
 
 #: Without an offset nearly every place has a darker pixel in some band; with one left in, none has.
@@ -24,7 +23,7 @@ _DARKEST = 0.095
 
 
 def refuse_absent(
-    rasters: Mapping[Path, xr.Dataset], bands: list[str], others: list[str], sensor: Sensor, where: str
+    rasters: Mapping[Source, xr.Dataset], bands: list[str], others: list[str], sensor: Sensor, where: str
 ) -> None:
     """Raise VariableError where a band, the classification or the learned mask is in none of the files."""
     held = {str(name) for raster in rasters.values() for name in raster.data_vars}
@@ -55,7 +54,7 @@ def refuse_absent(
         )
 
 
-def refuse_absent_angles(layers: Layers, rasters: Mapping[Path, xr.Dataset]) -> None:
+def refuse_absent_angles(layers: Layers, rasters: Mapping[Source, xr.Dataset]) -> None:
     """Raise VariableError, naming the file, where an acquisition has no sun or view angle, or an impossible one."""
     zeniths = {"sunZenithAngles": 85.0, "viewZenithMean": 60.0}
     for name in ANGLES:
@@ -92,7 +91,12 @@ def doubt_offset(cube: xr.DataArray, reasons: list[object], where: str) -> None:
         )
 
 
-def repairs_of(rasters: Mapping[Path, xr.Dataset]) -> Counter[str]:
+def reasons(layers: Layers) -> Counter[str]:
+    """How the offset was decided -> for how many tiles and acquisitions."""
+    return Counter(str(reason) for reason in layers.metadata["offset"] if reason is not None)
+
+
+def repairs_of(rasters: Mapping[Source, xr.Dataset]) -> Counter[str]:
     """What the readers repaired, summed over all files: reason -> how often."""
     total: Counter[str] = Counter()
     for raster in rasters.values():
@@ -101,19 +105,18 @@ def repairs_of(rasters: Mapping[Path, xr.Dataset]) -> Counter[str]:
 
 
 def attributes(
-    rasters: Mapping[Path, xr.Dataset], layers: Layers, repairs: Counter[str], notes: Mapping[str, object]
+    rasters: Mapping[Source, xr.Dataset], repairs: Counter[str], notes: Mapping[str, object]
 ) -> dict[str, object]:
     """The attributes that tell how a cube was made; names without folders, so that a study can be moved."""
     decided = ("quantity", "scale", "offset", "unit", "time", *ORIGIN)
     files = [
         {
             "file": path.name,
-            "digest": digest(path),
+            "digest": fingerprint(path),
             **{key: raster.attrs[key] for key in decided if key in raster.attrs},
         }
         for path, raster in rasters.items()
     ]
-    offsets = Counter(str(reason) for reason in layers.metadata["offset"] if reason is not None)
     made: dict[str, object] = {
         "nbar": notes.get("nbar", "none"),
         "mosaicked": json.dumps(notes["mosaicked"]),
@@ -122,7 +125,7 @@ def attributes(
     }
     quantities = {path.name: raster.attrs["quantity"] for path, raster in rasters.items() if "quantity" in raster.attrs}
     made |= {"quantity": one_quantity(quantities)} if quantities else {}
-    return made | ({"offset": json.dumps(offsets, sort_keys=True)} if offsets else {})
+    return made | ({"offset": json.dumps(notes["offset"], sort_keys=True)} if notes["offset"] else {})
 
 
 def years_seen(cube: xr.DataArray, inputs: np.ndarray, where: str) -> xr.DataArray:

@@ -13,7 +13,7 @@ import xarray as xr
 from ecoembed import schema
 from ecoembed.archives.satellite.hls import open_hls
 from ecoembed.archives.satellite.metadata import ANGLES
-from ecoembed.archives.satellite.rasters import at_overpass, centre_longitude, sensors_of, sources
+from ecoembed.archives.satellite.rasters import Source, at_overpass, centre_longitude, sensors_of, sources
 from ecoembed.archives.satellite.sentinel1 import merge_slices, open_sentinel1
 from ecoembed.archives.satellite.sentinel2 import open_sentinel2
 from ecoembed.cubes import account, grid, masks, nbar
@@ -26,7 +26,7 @@ from ecoembed.sensors import HLS, S1, S2_L2A, Sensor, get_sensor
 from ecoembed.units import REFLECTANCE
 
 #: Each sensor's reader: file -> physical values. The rest of this file is the same for all sensors.
-READERS: dict[str, Callable[[Path], xr.Dataset]] = {
+READERS: dict[str, Callable[[Source], xr.Dataset]] = {
     S2_L2A.name: open_sentinel2,
     S1.name: open_sentinel1,
     HLS.name: open_hls,
@@ -160,7 +160,7 @@ def _checked(choices: _Choices, sensor: Sensor) -> list[str]:
     return [band for band in sensor.band_names if choices.bands is None or band in choices.bands]
 
 
-def _read(given: Sequence[Path], sensor: Sensor) -> dict[Path, xr.Dataset]:
+def _read(given: Sequence[Path], sensor: Sensor) -> dict[Source, xr.Dataset]:
     """Path -> raster, sorted by name; files of other products are passed over, as long as one is of `sensor`."""
     ordered = sources(given)
     if not ordered:
@@ -179,14 +179,14 @@ def _read(given: Sequence[Path], sensor: Sensor) -> dict[Path, xr.Dataset]:
     return {path: READERS[sensor.name](path) for path, names in sensors.items() if sensor.name in names}
 
 
-def _place(rasters: dict[Path, xr.Dataset]) -> str:
+def _place(rasters: dict[Source, xr.Dataset]) -> str:
     sites = {raster.attrs["site"] for raster in rasters.values() if "site" in raster.attrs}
     if len(sites) > 1:
         raise GridError("files of several places", where=", ".join(path.name for path in rasters), found=sorted(sites))
     return next(iter(sites), next(iter(rasters)).name)
 
 
-def _refuse_other_crs(rasters: dict[Path, xr.Dataset], where: str) -> None:
+def _refuse_other_crs(rasters: dict[Source, xr.Dataset], where: str) -> None:
     systems: dict[str, list[str]] = {}
     for path, raster in rasters.items():
         systems.setdefault(str(raster.rio.crs), []).append(path.name)
@@ -198,14 +198,14 @@ def _refuse_other_crs(rasters: dict[Path, xr.Dataset], where: str) -> None:
 
 
 def _assemble(
-    rasters: dict[Path, xr.Dataset], sensor: Sensor, choices: _Choices, bands: list[str], where: str
+    rasters: dict[Source, xr.Dataset], sensor: Sensor, choices: _Choices, bands: list[str], where: str
 ) -> xr.DataArray:
     longitude = centre_longitude(next(iter(rasters.values())))
     rasters = {path: at_overpass(raster, sensor, longitude) for path, raster in rasters.items()}
     others = masks.needed(choices.mask, sensor)
     account.refuse_absent(rasters, bands, others, sensor, where)
     layers = gather(rasters, [*bands, *others], where)
-    notes: dict[str, object] = {}
+    notes: dict[str, object] = {"offset": account.reasons(layers)}
     if choices.nbar:
         notes["nbar"] = _to_nadir(layers, bands, rasters)
     if sensor.quality is None:
@@ -224,7 +224,7 @@ def _assemble(
         repairs[f"reflectance above {masks.MAX_REFLECTANCE}, made missing"] += masks.drop_impossible(cube.values, where)
         account.doubt_offset(cube, layers.metadata["offset"], where)
     resampled = _resample(cube, layers, bands, sensor) if choices.resampling == "bilinear" else "nearest"
-    made = account.attributes(rasters, layers, repairs, notes)
+    made = account.attributes(rasters, repairs, notes)
     made |= {"mask": masks.mask_name(choices.mask, sensor), "dilation": choices.dilation} if sensor.quality else {}
     if any("site" in raster.attrs for raster in rasters.values()):
         made["site"] = where
@@ -241,7 +241,7 @@ def _stack(layers: Layers, bands: list[str]) -> xr.DataArray:
     return cube
 
 
-def _to_nadir(layers: Layers, bands: list[str], rasters: dict[Path, xr.Dataset]) -> str:
+def _to_nadir(layers: Layers, bands: list[str], rasters: dict[Source, xr.Dataset]) -> str:
     """Multiply the bands by their c-factors, in place; says how far those went."""
     account.refuse_absent_angles(layers, rasters)
     angles = {name: np.array(layers.metadata[name], dtype="float64") for name in ANGLES}

@@ -20,7 +20,7 @@ import xarray as xr
 
 from ecoembed import units
 from ecoembed.archives.satellite.metadata import carried, origin, per_time, text
-from ecoembed.archives.satellite.rasters import bands_in, decode, open_raster, product_names
+from ecoembed.archives.satellite.rasters import Source, bands_in, decode, open_raster, product_names
 from ecoembed.errors import ProductError, UnitError
 from ecoembed.sensors import S1
 
@@ -43,7 +43,7 @@ _QUANTITY = re.compile(r"(gamma|sigma|beta)[ _-]?(?:0|nought|naught|zero)", re.I
 MAX_STEP = np.timedelta64(10, "m")
 
 
-def open_sentinel1(path: str | Path) -> xr.Dataset:
+def open_sentinel1(path: str | Source) -> xr.Dataset:
     """Read one delivered Sentinel-1 file, slice by slice.
 
     Parameters
