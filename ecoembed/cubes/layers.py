@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
 from ecoembed.archives.satellite.metadata import ANGLES
+from ecoembed.archives.satellite.rasters import Source
 from ecoembed.archives.satellite.sentinel2 import baseline_number
 from ecoembed.cubes import grid
 from ecoembed.errors import VariableError
@@ -46,7 +46,7 @@ class Layers:
     y: np.ndarray
 
 
-def gather(rasters: Mapping[Path, xr.Dataset], names: list[str], where: str) -> Layers:
+def gather(rasters: Mapping[Source, xr.Dataset], names: list[str], where: str) -> Layers:
     """The variables `names` of all files, each on the 10 m grid of the finest file.
 
     Raises
@@ -76,7 +76,7 @@ def gather(rasters: Mapping[Path, xr.Dataset], names: list[str], where: str) -> 
         pixels[name] = (size, float(first["x"].values[0]) - size / 2, float(first["y"].values[0]) + size / 2)
     _refuse_other_times(times, where)
     time = times[names[0]]
-    return Layers(time, values, {name: _known(rasters, name, time) for name in METADATA}, pixels, x, y)
+    return Layers(time, values, {name: _known(rasters, name, names[0], time) for name in METADATA}, pixels, x, y)
 
 
 def _window(
@@ -98,14 +98,24 @@ def _baselines(raster: xr.Dataset, where: str) -> np.ndarray:
     return np.array([-1.0 if number is None else number for number in numbers])
 
 
-def _known(rasters: Mapping[Path, xr.Dataset], name: str, time: np.ndarray) -> list[object]:
-    """Of each time, what a file that holds this metadata says; None where none does."""
-    found: dict[object, object] = {}
+def _known(rasters: Mapping[Source, xr.Dataset], name: str, band: str, time: np.ndarray) -> list[object]:
+    """Of each layer, what the file of its `band` says, or else another file of the same time; None where none does."""
+    own = {path: raster for path, raster in rasters.items() if band in raster and name in raster}
+    if own:
+        stamps = np.concatenate([raster["time"].values for raster in own.values()])
+        order = np.lexsort((np.concatenate([_baselines(raster, path.name) for path, raster in own.items()]), stamps))
+        if np.array_equal(stamps[order], time):
+            stated = [value for raster in own.values() for value in raster[name].values.tolist()]
+            return [_value(stated[i]) for i in order]
+    found: dict[int, object] = {}
     for raster in rasters.values():
         if name in raster:
-            stated = zip(raster["time"].values.tolist(), raster[name].values.tolist(), strict=True)
-            found |= {stamp: value for stamp, value in stated if value == value and value != ""}
-    return [found.get(stamp) for stamp in time.tolist()]
+            found |= dict(zip(raster["time"].values.tolist(), raster[name].values.tolist(), strict=True))
+    return [_value(found.get(stamp)) for stamp in time.tolist()]
+
+
+def _value(stated: object) -> object:
+    return None if stated == "" or stated != stated else stated
 
 
 def _refuse_other_times(times: Mapping[str, np.ndarray], where: str) -> None:

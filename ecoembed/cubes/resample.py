@@ -29,7 +29,7 @@ def bilinear(values: np.ndarray, parts: int, row: int, column: int) -> np.ndarra
     down, right = (_matrices(n, parts, out) for n, out in zip(values.shape[1:], (row, column), strict=True))
     share = _both(valid.astype("float64"), down[0], right[0])
     total = _both(np.where(valid, values, 0.0).astype("float64"), down[0], right[0])
-    weight, amount = _both(share, down[1], right[1]), _both(total, down[1], right[1])
+    weight, amount = (_both(part, down[1], right[1]) for part in (share, total))
     mean = np.divide(amount, weight, out=np.full(values.shape, np.nan), where=valid & (weight > 0))
     return mean.astype("float32")
 
@@ -48,10 +48,10 @@ def _both(array: np.ndarray, down: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 
 def _matrices(n: int, parts: int, outside: int) -> tuple[np.ndarray, np.ndarray]:
-    """Along one axis: sums of fine pixels into coarse ones, and weights of coarse centres at fine ones."""
+    """Along one axis: means of fine pixels over coarse ones, and weights of coarse centres at fine ones."""
     fine = np.arange(n) + outside
     coarse = -(-(n + outside) // parts)
-    sums = (fine // parts == np.arange(coarse)[:, None]).astype("float64")
+    within = (fine // parts == np.arange(coarse)[:, None]).astype("float64")
     place = np.clip((fine + 0.5) / parts - 0.5, 0, coarse - 1)
     weights = np.clip(1.0 - np.abs(place[:, None] - np.arange(coarse)), 0.0, None)
-    return sums, weights
+    return within / within.sum(axis=1, keepdims=True), weights

@@ -39,24 +39,24 @@ def text(value: object) -> str:
     return "" if found in ("nan", "none") else found
 
 
-def carried(raster: xr.Dataset) -> dict[str, xr.DataArray]:
+def carried(raster: xr.Dataset) -> dict[str, xr.Variable]:
     """What a reader of a sensor hands on beside the bands: each of `SPELLINGS` and ``cloudmask``, where known.
 
     Text variables over time hold text (empty where missing), angles float64 (NaN where missing), ``cloudmask`` uint8
     (0 clear; whatever is missing counts as cloud).
     """
-    found: dict[str, xr.DataArray] = {}
+    found: dict[str, xr.Variable] = {}
     for name in SPELLINGS:
         values = per_time(raster, name)
         if values is not None:
             plain = np.array(
                 [np.nan if v is None else float(str(v)) for v in values] if name in ANGLES else [*map(_plain, values)]
             )
-            found[name] = xr.DataArray(plain, dims="time", coords={"time": raster["time"]})
+            found[name] = xr.Variable("time", plain)
     if "cloudmask" in raster:
         mask = raster["cloudmask"].values
-        found["cloudmask"] = raster["cloudmask"].copy(data=(np.where(np.isfinite(mask), mask, 1) != 0).astype("uint8"))
-        found["cloudmask"].attrs = {}
+        cloud = np.where(np.isfinite(mask), mask, 1) != 0
+        found["cloudmask"] = xr.Variable(raster["cloudmask"].dims, cloud.astype("uint8"))
     return found
 
 

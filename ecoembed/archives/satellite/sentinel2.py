@@ -23,7 +23,7 @@ import numpy as np
 import xarray as xr
 
 from ecoembed.archives.satellite.metadata import carried, origin, per_time, text
-from ecoembed.archives.satellite.rasters import bands_in, decode, open_raster
+from ecoembed.archives.satellite.rasters import Source, bands_in, decode, open_raster
 from ecoembed.errors import UnitError
 from ecoembed.sensors import S2_L2A
 
@@ -39,7 +39,7 @@ _SHARE, _DARK = 0.2, -0.02
 _YES, _NO = ("true", "1", "yes"), ("false", "0", "no")
 
 
-def open_sentinel2(path: str | Path) -> xr.Dataset:
+def open_sentinel2(path: str | Source) -> xr.Dataset:
     """Read one delivered Sentinel-2 L2A file.
 
     Parameters
@@ -69,18 +69,16 @@ def open_sentinel2(path: str | Path) -> xr.Dataset:
     numbers, scales = {}, {}
     for name in present:
         numbers[name], scales[name] = decode(raster[name], S2_L2A, where)
-    data = carried(raster)
+    data, dims = carried(raster), ("time", "y", "x")
     if "SCL" in raster:
-        data["SCL"] = raster["SCL"].copy(data=np.nan_to_num(raster["SCL"].values, nan=0).astype("uint8"))
-        data["SCL"].attrs = {}
+        data["SCL"] = xr.Variable(dims, np.nan_to_num(raster["SCL"].values, nan=0).astype("uint8"))
     declared = any(float(raster[name].attrs.get("add_offset", 0.0)) != 0.0 for name in present)
     shift, reasons = _declared(raster) if declared else _decided(raster, numbers, data.get("SCL"), where)
     for name, values in numbers.items():
-        data[name] = raster[name].copy(data=values + shift[:, None, None])
-        data[name].attrs = {"units": S2_L2A.unit}
-    data |= _settled(raster, reasons)
+        data[name] = xr.Variable(dims, values + shift[:, None, None], {"units": S2_L2A.unit})
+    data |= _settled(reasons)
     attrs: dict[str, object] = origin(raster) | {"scale": scales, "offset": "; ".join(sorted(set(reasons)))}
-    return xr.Dataset(data, attrs=attrs | _repaired(attrs, reasons)).rio.write_crs(raster.rio.crs)
+    return xr.Dataset(data, raster.coords, attrs | _repaired(attrs, reasons))
 
 
 def boa_offset(baseline: float | None, applied: bool | None, provider: str | None = None) -> tuple[float, str]:
@@ -134,7 +132,7 @@ def _declared(raster: xr.Dataset) -> tuple[np.ndarray, list[str]]:
 
 
 def _decided(
-    raster: xr.Dataset, numbers: dict[str, np.ndarray], scl: xr.DataArray | None, where: str
+    raster: xr.Dataset, numbers: dict[str, np.ndarray], scl: xr.Variable | None, where: str
 ) -> tuple[np.ndarray, list[str]]:
     """Reflectance to add at each date, and why; where the values contradict, an error or the archive is overruled."""
     nothing = [None] * raster.sizes["time"]
@@ -176,13 +174,11 @@ def _contradiction(darkest: np.ndarray, where: str, time: str) -> UnitError:
     )
 
 
-def _settled(raster: xr.Dataset, reasons: list[str]) -> dict[str, xr.DataArray]:
+def _settled(reasons: list[str]) -> dict[str, xr.Variable]:
     """What is true of the values handed out: the reason for each date, and that nothing is left to be applied."""
     unknown = ("not declared", "none before")
     done = np.array(["" if reason.startswith(unknown) else "true" for reason in reasons])
-    texts = {"boa_offset_applied": done, "offset": np.array(reasons)}
-    coords = {"time": raster["time"]}
-    return {name: xr.DataArray(values, dims="time", coords=coords) for name, values in texts.items()}
+    return {"boa_offset_applied": xr.Variable("time", done), "offset": xr.Variable("time", np.array(reasons))}
 
 
 def _repaired(attrs: dict[str, object], reasons: list[str]) -> dict[str, str]:
