@@ -43,7 +43,7 @@ _EXTINCTION, _HALF_ABSORBED, _CHLOROPHYLL = 0.5, 76.0, 1e4 / 893.0
 #: Days over which evergreens recover from frost.
 _RECOVERY = 12.0
 #: Respiration at 15 degC in gC m-2 d-1: of old soil, for each unit of recent GPP, and of a ground full of litter.
-_BASE, _RECENT, _LITTER = 0.8, 0.6, 0.5
+_BASE, _RECENT, _LITTER = 0.9, 0.75, 0.5
 #: Mean CO2 of the air in ppm by year (NOAA Global Monitoring Laboratory, marine surface annual means; before 1980 Mauna
 #: Loa); 2.5 ppm a year after the last.
 _CO2 = {1950: 311.3, 1960: 316.9, 1970: 325.7, 1980: 338.9, 1990: 354.1, 2000: 368.9, 2010: 388.8, 2020: 412.4}

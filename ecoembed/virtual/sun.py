@@ -32,7 +32,7 @@ def sun(place: Place, start: pd.DatetimeIndex) -> Sun:
     from pvlib import atmosphere, clearsky, irradiance, solarposition
 
     middle = start + pd.Timedelta("15min")
-    day = np.asarray(middle.dayofyear, dtype=float)
+    day = np.asarray(middle.day_of_year, dtype=float)
     solar = np.asarray(middle.hour + middle.minute / 60.0, dtype=float) + place.longitude / 15.0 - place.utc_offset
     solar = solar + solarposition.equation_of_time_spencer71(day) / 60.0
     zenith = solarposition.solar_zenith_analytical(

@@ -79,7 +79,7 @@ def running(values: np.ndarray, days: float) -> np.ndarray:
 
 def day_length(place: Place, days: pd.DatetimeIndex) -> np.ndarray:
     """Hours from sunrise to sunset, (days,)."""
-    declination = 0.409 * np.sin(2.0 * np.pi * (np.asarray(days.dayofyear, dtype=float) - 81.0) / 365.25)
+    declination = 0.409 * np.sin(2.0 * np.pi * (np.asarray(days.day_of_year, dtype=float) - 81.0) / 365.25)
     cosine = np.clip(-np.tan(np.radians(place.latitude)) * np.tan(declination), -1.0, 1.0)
     return np.asarray(24.0 / np.pi * np.arccos(cosine))
 

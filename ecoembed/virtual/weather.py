@@ -43,7 +43,7 @@ def saturation_pressure(temperature: np.ndarray) -> np.ndarray:
 def summerness(place: Place, days: pd.DatetimeIndex) -> np.ndarray:
     """+1 at the warmest day of the year (20 July in the north, 19 January in the south), -1 half a year away."""
     sign = 1.0 if place.latitude > 0 else -1.0
-    return np.asarray(sign * np.cos(2.0 * np.pi * (np.asarray(days.dayofyear, dtype=float) - 201.0) / 365.25))
+    return np.asarray(sign * np.cos(2.0 * np.pi * (np.asarray(days.day_of_year, dtype=float) - 201.0) / 365.25))
 
 
 def droughts(place: Place, days: pd.DatetimeIndex, rng: np.random.Generator) -> np.ndarray:
@@ -85,7 +85,7 @@ def _rain(cloud: np.ndarray, drought: np.ndarray, rng: np.random.Generator) -> n
     """Rain and snow in mm per half-hour: one spell on about three of four heavily clouded days."""
     days = len(cloud)
     wet = (cloud > 0.65) & (rng.random(days) < 0.75)
-    amount = np.where(wet, rng.gamma(0.8, 8.0, days), 0.0) * (1.0 - 0.7 * drought)
+    amount = np.where(wet, rng.gamma(0.8, 10.0, days), 0.0) * (1.0 - 0.7 * drought)
     length = rng.integers(2, 16, days)
     first = rng.integers(0, HALF_HOURS - 16, days)
     clock = np.arange(HALF_HOURS)
