@@ -31,6 +31,7 @@ def test_every_stage_has_an_example():
         "footprints",
         "benchmark",
         "study",
+        "another_sensor",
     ]
 
 
