@@ -187,9 +187,11 @@ def _place(rasters: dict[Source, xr.Dataset]) -> str:
 
 
 def _refuse_other_crs(rasters: dict[Source, xr.Dataset], where: str) -> None:
+    declared: dict[str, xr.Dataset] = {raster["spatial_ref"].attrs["crs_wkt"]: raster for raster in rasters.values()}
+    known = {text: str(raster.rio.crs) for text, raster in declared.items()}  # parsing each file's takes seconds
     systems: dict[str, list[str]] = {}
     for path, raster in rasters.items():
-        systems.setdefault(str(raster.rio.crs), []).append(path.name)
+        systems.setdefault(known[raster["spatial_ref"].attrs["crs_wkt"]], []).append(path.name)
     if len(systems) > 1:
         found = "; ".join(f"{crs}: {len(names)}, such as {names[0]}" for crs, names in systems.items())
         remedy = "Give files of one zone; ecoembed fetch brings tiles of a neighbouring zone to the site's"

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ecoembed.archives.satellite.rasters import at_overpass, open_raster
 from ecoembed.archives.satellite.sentinel1 import backscatter_unit, merge_slices, open_sentinel1, to_db, to_power
@@ -257,3 +260,121 @@ def test_a_raster_needs_a_crs_in_metres_and_a_time(tmp_path: Path) -> None:
     raster.isel(timestamp=0, drop=True).to_netcdf(tmp_path / "still.nc")
     with pytest.raises(ProductError, match="not a raster over time"):
         open_raster(tmp_path / "still.nc")
+
+
+def reread(raster: xr.Dataset, path: Path) -> xr.Dataset:
+    """What was read, written and read again."""
+    raster.drop_attrs(deep=False).to_netcdf(path)
+    return open_sentinel2(path)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    baselines=st.lists(st.sampled_from(["02.07", "03.01", "04.00", "05.10", ""]), min_size=N, max_size=N),
+    flags=st.lists(st.sampled_from(["true", "false", ""]), min_size=N, max_size=N),
+    provider=st.sampled_from([None, "planetary-computer", "earth-search", "copernicus"]),
+)
+def test_applying_the_offset_twice_is_impossible(
+    baselines: list[str], flags: list[str], provider: str | None, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Reflectance that was read, written and read again, twice, is the same: it says that nothing is left to apply."""
+    folder = tmp_path_factory.mktemp("twice")
+    true = fakes.numbers(N, SIZE, fakes.FINE)
+    left = np.array([float(b or 0) >= 4 and flag != "true" for b, flag in zip(baselines, flags, strict=True)])
+    layers = {band: (values + 1000 * left[:, None, None]).astype("uint16") for band, values in true.items()}
+    attrs = {} if provider is None else {"provider": provider}
+    path = fakes.write_raster(folder / "s2.nc", layers, fakes.times(N), resolution=10, attrs=attrs)
+    with xr.open_dataset(path, mask_and_scale=False, decode_times=False) as opened:
+        raster = opened.load()
+    raster["processing_baseline"] = ("timestamp", np.array(baselines, dtype=object))
+    raster["boa_offset_applied"] = ("timestamp", np.array(flags, dtype=object))
+    raster.to_netcdf(path)
+    first = open_sentinel2(path)
+    for band, values in true.items():
+        np.testing.assert_allclose(first[band], values * 1e-4, atol=1e-6)
+    second = reread(first, folder / "second.nc")
+    third = reread(second, folder / "third.nc")
+    for band in true:
+        np.testing.assert_array_equal(second[band], first[band])
+        np.testing.assert_array_equal(third[band], first[band])
+
+
+@pytest.mark.parametrize(
+    ("provider", "said"),
+    [
+        ("planetary-computer", "delivered as produced by planetary-computer"),
+        ("copernicus", "delivered as produced by copernicus"),
+        ("earth-search", "applied here (baseline 5.10)"),
+        ("https://stac.example.org", "applied here (baseline 5.10)"),
+        (None, "applied here (baseline 5.10)"),
+    ],
+)
+def test_the_provider_enters_the_decision(provider: str | None, said: str) -> None:
+    offset, reason = boa_offset(5.1, None, provider)
+    assert offset == -1000.0
+    assert said in reason
+    assert boa_offset(5.1, True, provider)[0] == boa_offset(3.01, False, provider)[0] == 0.0
+
+
+def test_earth_search_is_overruled_by_the_values_date_by_date(tmp_path: Path) -> None:
+    """Its sentinel-2-l2a has items that deny an offset that was applied (Element84/earth-search issues 66 and 71)."""
+    dark = {band: np.full((N, SIZE, SIZE), 400, dtype="uint16") for band in fakes.FINE}
+    for band in dark.values():
+        band[1] += 1000  # one date that still has it
+    attrs = {"processing_baseline": "05.11", "earthsearch:boa_offset_applied": "false", "provider": "earth-search"}
+    path = fine(tmp_path, dark, attrs={**attrs, "collection": "sentinel-2-l2a"})
+    raster = open_sentinel2(path)
+    np.testing.assert_allclose(raster["B02"], 0.04, atol=1e-6)
+    assert ["denies" in reason for reason in raster["offset"].values] == [True, False, True]
+    assert json.loads(raster.attrs["repairs"]) == {"offset found applied though the archive denies it": 2}
+    with pytest.raises(UnitError, match=r"s2\.nc, 2019-03-01T10:30:21: .*not in the values"):
+        open_sentinel2(fine(tmp_path, dark, attrs={**attrs, "collection": "sentinel-2-c1-l2a"}))
+
+
+def test_one_date_of_many_that_contradicts_is_named(tmp_path: Path) -> None:
+    numbers = {band: values + 1000 for band, values in fakes.numbers(N, SIZE, fakes.FINE).items()}
+    for values in numbers.values():
+        values[2] = 350
+    with pytest.raises(UnitError, match=r"s2\.nc, 2019-03-11T10:30:21: .*below a reflectance of -0\.065"):
+        open_sentinel2(fine(tmp_path, numbers, attrs={"processing_baseline": "05.09"}))
+
+
+def test_numbers_below_the_offset_are_negative_reflectance_and_zero_is_missing(tmp_path: Path) -> None:
+    numbers = fakes.numbers(N, SIZE, fakes.FINE)
+    numbers["B02"][0, 0] = [0, 1, 950, 1000]
+    for band in ("B03", "B04", "B08"):
+        numbers[band] += 1000
+    numbers["B02"][1:] += 1000
+    numbers["B02"][0, 1:] += 1000
+    raster = open_sentinel2(fine(tmp_path, numbers, attrs={"processing_baseline": "05.10"}))
+    np.testing.assert_allclose(raster["B02"].values[0, 0], [np.nan, -0.0999, -0.005, 0.0], atol=1e-6)
+
+
+def test_what_an_acquisition_says_is_handed_on(tmp_path: Path) -> None:
+    said = {"s2:processing_baseline": "05.10", "orbit": "D008", "sunZenithAngles": 41.5, "provider": "copernicus"}
+    numbers = {band: values + 1000 for band, values in fakes.numbers(N, SIZE, fakes.FINE).items()}
+    raster = open_sentinel2(fine(tmp_path, numbers, attrs={**said, "item": "S2A_x"}))
+    assert list(raster["processing_baseline"].values) == ["05.10"] * N
+    assert list(raster["orbit"].values) == ["D008"] * N
+    np.testing.assert_array_equal(raster["sunZenithAngles"], 41.5)
+    assert "viewZenithMean" not in raster
+    assert (raster.attrs["provider"], raster.attrs["item"], raster.attrs["site"]) == ("copernicus", "S2A_x", fakes.SITE)
+
+
+def test_angles_over_pixels_are_averaged_and_azimuths_around_the_circle(tmp_path: Path) -> None:
+    path = fine(tmp_path)
+    with xr.open_dataset(path, mask_and_scale=False, decode_times=False) as opened:
+        raster = opened.load()
+    halves = np.repeat([0, 1], SIZE // 2) * np.ones((N, SIZE, 1))
+    raster["viewZenithMean"] = (("timestamp", "y", "x"), 7.0 + 2 * halves)
+    raster["viewAzimuthMean"] = (("timestamp", "y", "x"), np.where(halves, 2.0, 358.0))
+    raster.to_netcdf(path)
+    read = open_sentinel2(path)
+    np.testing.assert_allclose(read["viewZenithMean"], 8.0)
+    np.testing.assert_allclose((read["viewAzimuthMean"] + 180) % 360, 180.0, atol=1e-9)
+
+
+def test_the_classification_alone_is_read(tmp_path: Path) -> None:
+    classes = {"SCL": np.full((N, SIZE, SIZE), 4, dtype="uint8")}
+    raster = open_sentinel2(fine(tmp_path, classes, attrs={"processing_baseline": "05.10"}))
+    assert (raster["SCL"] == 4).all()
