@@ -38,7 +38,7 @@ def test_same_seed_same_bytes_whatever_the_number_of_sites(network: Path, tmp_pa
     again = _files(write_network(tmp_path / "two", sites=2, years=YEARS, size=SIZE, seed=SEED))
     first = _files(network)
     shared = [name for name in again if name != "sites.csv"]
-    assert len(shared) == 1 + 2 * 5  # study.toml; a zip, three satellite files and the truth for each site
+    assert len(shared) == 1 + 2 * 6  # study.toml; a zip, four satellite files and the truth for each site
     for name in shared:
         assert again[name] == first[name], name
     other = _files(write_network(tmp_path / "other", sites=1, years=YEARS, size=SIZE, seed=SEED + 1))
@@ -99,7 +99,7 @@ def test_overpasses_are_in_the_local_morning(network: Path) -> None:
         solar = (times.hour + times.minute / 60.0 + row["longitude"] / 15.0) % 24.0
         assert solar.min() > 10.3
         assert solar.max() < 10.9
-        assert set(np.round(np.diff(times) / pd.Timedelta("1D"))) == {5.0}
+        assert set(np.round(np.diff(times) / pd.Timedelta("1D"))) <= {3.0, 7.0, 10.0}  # two orbits; none in the dark
 
 
 def test_the_traps_of_real_files_occur_here(network: Path) -> None:
