@@ -9,8 +9,9 @@ import pandas as pd
 
 from ecoembed.virtual.places import Place
 
-#: A clean continental sky all year: aerosol optical depth at 700 nm, and precipitable water in cm.
-AEROSOL, PRECIPITABLE_WATER = 0.1, 1.5
+#: A clean continental sky all year, at sea level: aerosol optical depth at 700 nm, and precipitable water in cm; both
+#: fall by a factor e over so many m.
+AEROSOL, PRECIPITABLE_WATER, SCALE_HEIGHT = 0.1, 1.5, 2000.0
 
 
 class Sun(NamedTuple):
@@ -26,7 +27,7 @@ def sun(place: Place, start: pd.DatetimeIndex) -> Sun:
     """The sun of the half-hours that begin at `start` (local standard time).
 
     Source: geometry of Spencer 1971, clear sky by the simplified Solis model of Ineichen 2008, doi
-    10.1016/j.solener.2007.08.007, both in pvlib; the air's pressure follows the elevation, its turbidity is
+    10.1016/j.solener.2007.08.007, both in pvlib; the air's pressure follows the elevation, and so do
     :data:`AEROSOL` and :data:`PRECIPITABLE_WATER`.
     """
     from pvlib import atmosphere, clearsky, irradiance, solarposition
@@ -39,10 +40,11 @@ def sun(place: Place, start: pd.DatetimeIndex) -> Sun:
         np.radians(place.latitude), np.radians(15.0 * (solar - 12.0)), solarposition.declination_spencer71(day)
     )
     extra = np.asarray(irradiance.get_extra_radiation(pd.Series(day).astype(int), method="spencer"), dtype=float)
+    above = np.exp(-place.elevation / SCALE_HEIGHT)
     clear = clearsky.simplified_solis(
         90.0 - np.degrees(zenith),
-        aod700=AEROSOL,
-        precipitable_water=PRECIPITABLE_WATER,
+        aod700=AEROSOL * above,
+        precipitable_water=PRECIPITABLE_WATER * above,
         pressure=atmosphere.alt2pres(place.elevation),
         dni_extra=extra,
     )["ghi"]

@@ -53,8 +53,8 @@ def droughts(place: Place, days: pd.DatetimeIndex, rng: np.random.Generator) -> 
     """
     position = rng.integers(0, _DROUGHT_EVERY, _DROUGHT_BLOCKS)
     severity = rng.uniform(0.35, 0.9, _DROUGHT_BLOCKS)
-    shift = pd.Timedelta(days=0 if place.latitude > 0 else 181)
-    block, year = np.divmod(np.asarray((days - shift).year) - _DROUGHT_FROM, _DROUGHT_EVERY)
+    year = np.asarray(days.year) - ((place.latitude < 0) & np.asarray(days.month < 7))
+    block, year = np.divmod(year - _DROUGHT_FROM, _DROUGHT_EVERY)
     return np.where(position[block] == year, severity[block], 0.0)
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from ecoembed.virtual.network import World, make_world, write_network
+from ecoembed.virtual.network import write_network
 from ecoembed.virtual.places import Place, draw_place, streams
+from ecoembed.virtual.world import World, make_world
 
 SITES, YEARS, SIZE, SEED = 8, (2020, 2020), 32, 7
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ecoembed.virtual import vegetation, weather
+from ecoembed.virtual import soil, vegetation, weather
 from ecoembed.virtual.landscape import draw_landscape, smooth_noise
-from ecoembed.virtual.network import World
 from ecoembed.virtual.places import Place, draw_place, streams
+from ecoembed.virtual.world import World
 
 
 @settings(max_examples=25, deadline=None)
@@ -36,13 +36,13 @@ def test_smooth_noise_has_unit_variance_and_neighbours_agree() -> None:
 
 def test_soil_water_stays_in_its_bucket_and_snow_needs_frost(place: Place, days: pd.DatetimeIndex) -> None:
     daily = weather.daily(weather.halfhours(place, days, np.random.default_rng(0)))
-    water, snow = vegetation.soil_water(daily, np.array([50.0, 300.0]))
+    water, snow = soil.soil_water(daily, np.array([50.0, 300.0]))
     assert ((water >= 0) & (water <= 1)).all()
     assert (snow >= 0).all()
-    warm, _ = vegetation.soil_water(daily.assign(TA_F=daily["TA_F"].clip(lower=1.0)), np.array([100.0]))
+    warm, _ = soil.soil_water(daily.assign(TA_F=daily["TA_F"].clip(lower=1.0)), np.array([100.0]))
     assert np.isfinite(warm).all()
-    assert vegetation.soil_water(daily.assign(TA_F=daily["TA_F"].clip(lower=1.0)), np.array([100.0]))[1].max() == 0.0
-    dry, _ = vegetation.soil_water(daily.assign(P_F=0.0), np.array([100.0]))
+    assert soil.soil_water(daily.assign(TA_F=daily["TA_F"].clip(lower=1.0)), np.array([100.0]))[1].max() == 0.0
+    dry, _ = soil.soil_water(daily.assign(P_F=0.0), np.array([100.0]))
     assert (np.diff(dry[:, 0]) <= 0).all()
 
 
@@ -77,21 +77,67 @@ def test_seasons_are_half_a_year_apart_on_the_two_hemispheres(place: Place, days
         assert 90 < abs(north - south) < 275
 
 
-def test_gpp_is_never_negative_and_needs_leaves_light_and_water(crop_world: World) -> None:
-    world = crop_world
-    assert (world.gpp >= 0).all()
-    assert world.gpp.max() < 40.0
-    bare = vegetation.gross_production(world.growth, world.daily, world.land, np.zeros_like(world.leaf_area))
-    assert (bare == 0).all()
-    dark = vegetation.gross_production(world.growth, world.daily.assign(SW_IN_F=0.0), world.land, world.leaf_area)
-    assert (dark == 0).all()
-    covers = [vegetation.COVERS[name] for name in world.land.cover]
-    dry = vegetation._efficiency(world.daily, covers, world.land, np.zeros_like(world.growth.water))
-    assert (dry == 0).all()
+def _grown(
+    place: Place, days: pd.DatetimeIndex, cover: tuple[str, ...], drought: float = 0.0
+) -> tuple[vegetation.Growth, pd.DataFrame]:
+    land = replace(draw_landscape(place, 16, np.random.default_rng(0)), cover=cover)
+    daily = weather.daily(weather.halfhours(place, days, np.random.default_rng(1)))
+    daily = daily.assign(P_F=daily["P_F"] * (1.0 - drought))
+    return vegetation.grow(place, daily, land, np.random.default_rng(2)).since(365), daily.iloc[365:]
 
 
-def test_efficiency_is_not_visible_in_the_leaves_alone(crop_world: World) -> None:
-    # two fields of one cover with the same leaf area do not fix the same carbon
-    best = crop_world.growth.efficiency.max(0)
-    crops = best[np.array(crop_world.land.cover) == "CRO"]
-    assert crops.max() > 1.05 * crops.min()
+@pytest.mark.parametrize("latitude", [52.0, -34.0])
+def test_every_type_has_its_season(place: Place, days: pd.DatetimeIndex, latitude: float) -> None:
+    here = replace(place, latitude=latitude)
+    names = ("DBF", "MF", "ENF", "WET")
+    growth, daily = _grown(here, days, names)
+    summer, winter = (sign * weather.summerness(here, pd.DatetimeIndex(daily.index)) > 0.7 for sign in (1.0, -1.0))
+    gain = growth.leaf_area[summer].mean(0) / growth.leaf_area[winter].mean(0)
+    if latitude > 0:
+        assert gain[0] > 3.0  # trees that shed
+        assert 1.5 < gain[1] < gain[0]
+        assert 1.0 < gain[2] < 2.0  # needles stay
+        assert gain[3] > 3.0
+    else:
+        assert (gain > 1.0).all()
+
+
+def test_leaves_green_before_they_fall_and_after_they_open(place: Place, days: pd.DatetimeIndex) -> None:
+    growth, _ = _grown(replace(place, latitude=50.0), days, ("DBF", "GRA", "CRO", "ENF"))
+    leaves, green = growth.leaf_area[:, 0], growth.chlorophyll[:, 0]
+    autumn = slice(200, 366)
+    half_leaves, half_green = (np.argmax(v[autumn] < (v.max() + v.min()) / 2.0) for v in (leaves, green))
+    assert 3 < half_leaves - half_green < 40
+    assert 0.5 * green.max() > green.min() > 5.0
+    assert growth.chlorophyll.max() < 90.0  # PROSPECT's range
+    needles = growth.chlorophyll[:, 3]
+    assert needles.min() > 0.6 * needles.max()
+
+
+def test_drought_takes_leaves_where_they_follow_water_and_standing_water_from_wetlands(
+    place: Place, days: pd.DatetimeIndex
+) -> None:
+    names = ("GRA", "SAV", "WET", "ENF")
+    usual, daily = _grown(place, days, names)
+    dry, _ = _grown(place, days, names, drought=0.8)
+    summer = weather.summerness(place, pd.DatetimeIndex(daily.index)) > 0.5
+    left = dry.leaf_area[summer].mean(0) / usual.leaf_area[summer].mean(0)
+    assert (left[:2] < 0.9).all()
+    assert left[3] == 1.0
+    assert ((usual.flood >= 0) & (usual.flood <= 1)).all()
+    assert usual.flood[:, 2].max() > 0.3
+    assert (usual.flood[:, [0, 1, 3]] == 0).all()
+    assert dry.flood[summer, 2].mean() < usual.flood[summer, 2].mean()
+
+
+def test_meadows_are_mown_and_grow_again(place: Place, days: pd.DatetimeIndex) -> None:
+    land = draw_landscape(place, 48, np.random.default_rng(0))
+    land = replace(land, cover=("GRA",) * len(land.cover), character=np.linspace(0.0, 0.99, len(land.cover)))
+    daily = weather.daily(weather.halfhours(place, days, np.random.default_rng(1)))
+    growth = vegetation.grow(place, daily, land, np.random.default_rng(2)).since(365)
+    cuts = (np.diff(growth.leaf_area, axis=0) < -0.8).sum(0)
+    assert cuts[0] == 0
+    assert cuts[-1] >= 3
+    assert (np.diff(cuts) >= -1).all()
+    cut = np.diff(growth.leaf_area[:, -1]).argmin()
+    assert growth.leaf_area[cut + 45, -1] > 1.5 * growth.leaf_area[cut + 1, -1]

@@ -8,6 +8,7 @@ import pytest
 
 from ecoembed.virtual import weather
 from ecoembed.virtual.places import Place
+from ecoembed.virtual.sun import diffuse_share, sun
 
 
 def _weather(place: Place, days: pd.DatetimeIndex, seed: int = 0) -> pd.DataFrame:
@@ -24,7 +25,7 @@ def test_daily_values_are_means_and_sums_of_the_half_hours(place: Place, days: p
 
 
 def test_the_sun_stands_highest_at_solar_noon(place: Place, days: pd.DatetimeIndex) -> None:
-    shortwave = weather._clear_sky(place, _weather(place, days).index).reshape(-1, weather.HALF_HOURS)
+    shortwave = sun(place, _weather(place, days).index).clear.reshape(-1, weather.HALF_HOURS)
     clock = (np.arange(weather.HALF_HOURS) + 0.5) / 2.0
     noon = (shortwave * clock).sum(1) / shortwave.sum(1)
     expected = 12.0 + place.utc_offset - place.longitude / 15.0
@@ -52,6 +53,7 @@ def test_weather_is_autocorrelated_and_bounded(place: Place, days: pd.DatetimeIn
     anomaly = daily["TA_F"] - 10.0 * weather.summerness(place, days)
     assert anomaly.autocorr(1) > 0.6
     assert daily["CLOUD"].autocorr(1) > 0.35
+    assert daily["VPD_F"].autocorr(1) > 0.35
     assert halfhours["CLOUD"].between(0, 1).all()
     assert halfhours["WD"].between(0, 360).all()
     assert (halfhours[["VPD_F", "P_F", "SW_IN_F"]] >= 0).all(axis=None)
@@ -62,6 +64,7 @@ def test_clouds_bring_rain_and_take_light(place: Place, days: pd.DatetimeIndex) 
     daily = weather.daily(_weather(place, days))
     clear, overcast = daily[daily["CLOUD"] < 0.3], daily[daily["CLOUD"] > 0.7]
     assert clear["P_F"].sum() == 0
+    assert (daily["P_F"] > 0).astype(float).autocorr(1) > 0.1
     assert 200 < overcast["P_F"].sum() / 2 < 2000  # mm a year
     assert overcast["SW_IN_F"].mean() < 0.75 * clear["SW_IN_F"].mean()
 
@@ -76,3 +79,58 @@ def test_autoregressive_has_the_variance_and_memory_it_promises() -> None:
     series = weather.autoregressive(200_000, 0.8, np.random.default_rng(1))
     assert series.std() == pytest.approx(1.0, abs=0.03)
     assert np.corrcoef(series[1:], series[:-1])[0, 1] == pytest.approx(0.8, abs=0.01)
+
+
+def test_the_clear_sky_is_pvlib_s_and_brighter_higher_up(place: Place, days: pd.DatetimeIndex) -> None:
+    import pvlib
+
+    start = pd.date_range("2020-06-21", periods=48, freq="30min", unit="ns")
+    low, high = (sun(replace(place, elevation=metres), start) for metres in (0.0, 2000.0))
+    zone = f"Etc/GMT{-int(place.utc_offset):+d}"
+    location = pvlib.location.Location(place.latitude, place.longitude, zone, 0.0)
+    middle = (start + pd.Timedelta("15min")).tz_localize(zone)
+    position = location.get_solarposition(middle)  # the full ephemeris of NREL
+    assert np.abs(low.zenith - position["zenith"].to_numpy()).max() < 0.5
+    expected = location.get_clearsky(middle, model="simplified_solis", aod700=0.1, precipitable_water=1.5)["ghi"]
+    assert np.abs(low.clear - expected.to_numpy()).max() < 15.0
+    assert 1.02 < high.clear.sum() / low.clear.sum() < 1.15
+    assert (low.clear <= low.potential).all()
+
+
+def test_diffuse_share_is_that_of_pvlib(place: Place) -> None:
+    import pvlib
+
+    start = pd.date_range("2020-04-01", periods=48, freq="30min", unit="ns")
+    above = sun(place, start)
+    shortwave = np.random.default_rng(0).uniform(0.1, 1.0, 48) * above.clear
+    day = (above.zenith < 85) & (shortwave > 0)
+    expected = pvlib.irradiance.erbs(shortwave, above.zenith, start)
+    np.testing.assert_allclose(diffuse_share(shortwave, above)[day], (expected["dhi"] / shortwave)[day], atol=0.01)
+
+
+def test_drought_strikes_once_in_five_years_whatever_years_are_asked_for(place: Place) -> None:
+    long = pd.date_range("1960-01-01", "2059-12-31", unit="ns")
+    severity = pd.Series(weather.droughts(place, long, np.random.default_rng(3)), index=long)
+    by_year = severity.groupby(severity.index.year).max()
+    struck = by_year[by_year > 0]
+    assert len(struck) == 20
+    assert struck.between(0.35, 0.9).all()
+    assert struck.max() - struck.min() > 0.3
+    assert np.diff(struck.index).max() <= 9
+    short = pd.date_range("2001-01-01", "2003-12-31", unit="ns")
+    np.testing.assert_array_equal(weather.droughts(place, short, np.random.default_rng(3)), severity[short])
+    south = severity.copy()
+    south[:] = weather.droughts(replace(place, latitude=-30.0), long, np.random.default_rng(3))
+    begins = south.index[1:][np.diff((south > 0).astype(int)) == 1]
+    assert set(begins.month) == {7}
+
+
+def test_drought_years_are_dry_bright_and_warm(place: Place) -> None:
+    days = pd.date_range("1980-01-01", "2009-12-31", unit="ns")
+    daily = weather.daily(_weather(place, days))
+    years = daily.groupby(daily.index.year).agg({"P_F": "sum", "SW_IN_F": "mean", "VPD_F": "mean", "DROUGHT": "max"})
+    dry, usual = years[years["DROUGHT"] > 0], years[years["DROUGHT"] == 0]
+    assert dry["P_F"].mean() < 0.65 * usual["P_F"].mean()
+    assert dry["SW_IN_F"].mean() > usual["SW_IN_F"].mean()
+    assert dry["VPD_F"].mean() > usual["VPD_F"].mean()
+    assert np.corrcoef(dry["DROUGHT"], dry["P_F"])[0, 1] < 0
