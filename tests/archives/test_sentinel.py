@@ -304,6 +304,7 @@ def test_applying_the_offset_twice_is_impossible(
     [
         ("planetary-computer", "delivered as produced by planetary-computer"),
         ("copernicus", "delivered as produced by copernicus"),
+        ("earth-search-c1", "delivered as produced by earth-search-c1"),
         ("earth-search", "applied here (baseline 5.10)"),
         ("https://stac.example.org", "applied here (baseline 5.10)"),
         (None, "applied here (baseline 5.10)"),

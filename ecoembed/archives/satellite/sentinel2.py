@@ -28,10 +28,10 @@ from ecoembed.errors import UnitError
 from ecoembed.sensors import S2_L2A
 
 #: Providers that deliver the producer's numbers, with the offset still in them.
-AS_PRODUCED = ("planetary-computer", "copernicus", "earth-search/sentinel-2-c1-l2a")
+AS_PRODUCED = ("planetary-computer", "copernicus", "earth-search-c1")
 
-#: Providers whose "not applied" is sometimes wrong, so that the values may overrule it.
-UNSURE = ("earth-search", "earth-search/sentinel-2-l2a")
+#: The provider whose "not applied" is sometimes wrong, so that the values may overrule it.
+UNSURE = "earth-search"
 
 #: The offset was taken away before if, with it applied, this share of the pixels is darker than that in some band.
 _SHARE, _DARK = 0.2, -0.02
@@ -94,7 +94,7 @@ def boa_offset(baseline: float | None, applied: bool | None, provider: str | Non
     applied : bool, optional
         What the archive says about this item.
     provider : str, optional
-        Name of the archive (``"planetary-computer"``), or ``"name/collection"``.
+        Name of the archive, for example ``"planetary-computer"``.
 
     Examples
     --------
@@ -121,9 +121,11 @@ def boa_offset(baseline: float | None, applied: bool | None, provider: str | Non
 
 
 def _provider(raster: xr.Dataset) -> str | None:
-    """The provider, with its collection where that matters."""
+    """The provider's name; of Earth Search's two collections, also where its address is given instead of its name."""
     name, collection = (raster.attrs.get(key) for key in ("provider", "collection"))
-    return f"{name}/{collection}" if name == "earth-search" and collection else name
+    if name is None or "earth-search" not in name:
+        return name
+    return "earth-search-c1" if "c1" in f"{name} {collection}".replace("-", " ").split() else "earth-search"
 
 
 def _declared(raster: xr.Dataset) -> tuple[np.ndarray, list[str]]:
@@ -147,7 +149,7 @@ def _decided(
         offset, reason = boa_offset(baseline_number(baseline, where), _flag(flag, where), provider)
         shift[i] = offset * S2_L2A.scale
         if offset and _too_dark(darkest[i] + shift[i], None if scl is None else scl.values[i]):
-            if provider not in UNSURE:
+            if provider != UNSURE:
                 raise _contradiction(darkest[i] + shift[i], where, str(raster["time"].values[i])[:19])
             shift[i], reason = 0.0, f"applied by {provider}, which denies it: the values tell"
         reasons.append(reason)
