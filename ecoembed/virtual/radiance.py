@@ -186,7 +186,7 @@ def observe(
 
 
 def _swath(passes: Passes, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Inside the swath, (time, y, x) on the 20 m grid: its edge, far from the satellite, cuts one date of twenty-five."""
+    """Inside the swath, (time, y, x) on the 20 m grid: its far edge cuts the place on one date of twenty-five."""
     times = len(passes.day)
     seen = np.where(rng.random(times) < 0.04, rng.integers(0, size, times), size)[:, None]
     column = np.arange(size)
