@@ -7,6 +7,7 @@ and says how its product looks on disk, in one method.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -144,11 +145,11 @@ class SensorContract:
 
     def test_the_files_of_every_other_sensor_are_refused(self, tmp_path: Path) -> None:
         for other in SensorContract.__subclasses__():
-            if other.sensor is not self.sensor:
+            if not other.sensor.products.keys() & self.sensor.products.keys() and other.sensor is not self.sensor:
                 folder = tmp_path / other.sensor.name
                 folder.mkdir()
                 other().write(folder, other().truth())
-                with pytest.raises(ProductError, match=self.sensor.title):
+                with pytest.raises(ProductError, match=re.escape(self.sensor.title)):
                     open_cube(folder, self.sensor.name)
 
     def test_a_damaged_file_is_refused(self, tmp_path: Path) -> None:

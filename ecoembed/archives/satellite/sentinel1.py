@@ -173,7 +173,8 @@ def backscatter_unit(values: np.ndarray, declared: object, where: str) -> tuple[
     if seen == POWER and (valid.min() < 0 or np.median(valid) > 10):
         raise UnitError("not backscatter", where=where, found=shown, expected="dB (mostly negative) or linear power")
     if declared is None:
-        return seen, f"{seen}, not declared, inferred from the values"
+        doubt = "" if seen == units.BACKSCATTER else "; linear amplitude would look alike"
+        return seen, f"{seen}, not declared, inferred from the values{doubt}"
     spelling = str(declared).strip().lower()
     stated = next((unit for unit, spellings in SPELLINGS.items() if spelling in spellings), None)
     if stated is None:
