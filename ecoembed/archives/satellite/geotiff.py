@@ -18,16 +18,10 @@ import numpy as np
 import xarray as xr
 
 from ecoembed.archives.satellite.grids import refuse_large, repaired
-from ecoembed.archives.satellite.layers import Description, Grid, Layer, opened, refuse_unnamed, scan
+from ecoembed.archives.satellite.layers import Description, Grid, Layer, scan
+from ecoembed.archives.satellite.tiffs import opened
 from ecoembed.errors import ProductError, VariableError
 from ecoembed.sensors import sensors_in
-
-__all__ = ["Stack", "is_tiff", "open_stack", "refuse_unnamed", "stacks"]
-
-#: Endings by which a GeoTIFF is known in a folder.
-SUFFIXES = (".tif", ".tiff")
-
-_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 @dataclass(frozen=True)
@@ -57,16 +51,6 @@ class Stack(os.PathLike[str]):
     @property
     def bands(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(layer.band for layer in self.layers))
-
-
-def is_tiff(path: Path) -> bool:
-    """True if the file says so by its ending or its first bytes."""
-    if path.suffix.lower() in SUFFIXES:
-        return True
-    if not path.is_file():
-        return False
-    with path.open("rb") as stream:
-        return stream.read(4) in _SIGNATURES
 
 
 def stacks(paths: Iterable[Path]) -> list[Stack]:

@@ -10,15 +10,10 @@ of a stack; one that tells half is refused, and asks for a TOML of its name, or 
     dates = ["2019-07-04T10:56:21", "2019-07-09"]   # where one file holds several; or one, if its name has none
     order = "bands"                                 # what changes first from layer to layer: bands, or dates
     processing_baseline = "02.12"                   # and boa_offset_applied, orbit, where they are known
-
-Only the GeoTIFF driver opens them: other formats, under that name, can point to other files.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -36,7 +31,8 @@ from ecoembed.archives.satellite.names import (
     find_variable,
     known_names,
 )
-from ecoembed.errors import ConfigError, FileError, GridError, ProductError
+from ecoembed.archives.satellite.tiffs import opened
+from ecoembed.errors import ConfigError, GridError, ProductError
 from ecoembed.files import read_toml
 
 _TOML = "Write {name}.toml (or stack.toml for all files of the folder) with bands = [...] and dates = [...]"
@@ -206,25 +202,3 @@ def refuse_unnamed(path: Path) -> None:
         expected="descriptions such as B02 or B02_20190704, or a name such as B02_20190704.tif",
         remedy=_TOML.format(name=path.stem),
     )
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[Any]:
-    """The file, open by the GeoTIFF driver alone."""
-    import rasterio
-    from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
-
-    if not path.is_file():
-        raise FileError("no such file", where=path, remedy="Check the path")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(path, driver="GTiff") as source:
-                yield source
-    except RasterioIOError as exc:
-        raise FileError(
-            "the raster is truncated, damaged or no GeoTIFF",
-            where=path.name,
-            found=str(exc).rsplit("/", 1)[-1],
-            remedy="Download it again",
-        ) from None

@@ -19,9 +19,10 @@ import numpy as np
 import rioxarray  # noqa: F401  (registers .rio)
 import xarray as xr
 
-from ecoembed.archives.satellite import geotiff, minicubes, patches
+from ecoembed.archives.satellite import geotiff, minicubes, patches, tiffs
 from ecoembed.archives.satellite.geotiff import Stack
 from ecoembed.archives.satellite.grids import finish, read_crs
+from ecoembed.archives.satellite.layers import refuse_unnamed
 from ecoembed.archives.satellite.names import QUALITIES
 from ecoembed.errors import ProductError, UnitError
 from ecoembed.files import digest
@@ -31,7 +32,7 @@ from ecoembed.sensors import Sensor, sensors_in
 Source: TypeAlias = Path | Stack
 
 #: Endings of files that are looked for in a folder.
-SUFFIXES = (".nc", ".nc4", *geotiff.SUFFIXES, *patches.SUFFIXES)
+SUFFIXES = (".nc", ".nc4", *tiffs.SUFFIXES, *patches.SUFFIXES)
 
 #: What stands for "no data" in a classification, and is not clear in any.
 _UNCLASSIFIED = {"SCL": 0, "Fmask": 255, "cloudmask": 255}
@@ -51,13 +52,13 @@ def sources(paths: str | Path | Iterable[str | Path]) -> list[Source]:
     """
     given = [Path(paths)] if isinstance(paths, (str, Path)) else [Path(path) for path in paths]
     found = {file for path in given for file in _rasters(path)}
-    tiffs = {path for path in found if geotiff.is_tiff(path)}
-    stacks = geotiff.stacks(tiffs)
+    geotiffs = {path for path in found if tiffs.is_tiff(path)}
+    stacks = geotiff.stacks(geotiffs)
     used = {file for stack in stacks for file in stack.files}
-    silent = sorted(tiffs - used)
+    silent = sorted(geotiffs - used)
     if silent and (set(silent) & set(given) or len(found) == len(silent)):
-        geotiff.refuse_unnamed(silent[0])
-    return sorted([*(found - tiffs), *stacks], key=lambda source: (source.name, str(source)))
+        refuse_unnamed(silent[0])
+    return sorted([*(found - geotiffs), *stacks], key=lambda source: (source.name, str(source)))
 
 
 def open_raster(path: str | Path | Stack) -> xr.Dataset:
@@ -151,15 +152,11 @@ def _source(path: str | Path | Stack) -> Source:
 
 
 def _classes(stored: xr.DataArray, unclassified: int) -> xr.DataArray:
-    """A classification as uint8, whatever its numbers were packed as; what is missing is `unclassified`."""
+    """A classification as uint8, what is missing as `unclassified`; a scale beside it is the bands', never its own."""
     values = stored.values.astype("float64")
-    fills = [stored.attrs[key] for key in ("_FillValue", "missing_value") if key in stored.attrs]
-    missing = ~np.isfinite(values) | np.isin(values, [float(fill) for fill in fills])
-    scaled = values * float(stored.attrs.get("scale_factor", 1.0)) + float(stored.attrs.get("add_offset", 0.0))
-    if np.allclose(scaled[~missing], np.round(scaled[~missing]), atol=0.01):  # else a scale of the bands beside it
-        values = scaled
-    missing |= ~((values > -0.5) & (values < 255.5))
-    classes = stored.copy(data=np.where(missing, unclassified, np.round(values)).astype("uint8"))
+    fills = [float(stored.attrs[key]) for key in ("_FillValue", "missing_value") if key in stored.attrs]
+    missing = ~np.isfinite(values) | np.isin(values, fills) | (values < 0) | (values > 255)
+    classes = stored.copy(data=np.where(missing, unclassified, values).astype("uint8"))
     classes.attrs = {}
     return classes
 
