@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import tomllib
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import xarray as xr
 
 from ecoembed import errors, schema
 from ecoembed.archives.flux.reader import open_flux, open_halfhours
+from ecoembed.archives.flux.targets import TARGETS, find_target
 from ecoembed.archives.sites.reader import read_sites
 from ecoembed.cubes.build import open_cube
 from ecoembed.cubes.grid import tower_position
@@ -49,7 +51,7 @@ def test_same_seed_same_bytes_whatever_the_number_of_sites(network: Path, tmp_pa
 def test_sites_read_back_and_say_that_they_are_virtual(network: Path) -> None:
     sites = read_sites(network / "sites.csv")
     assert list(sites.index) == _site_ids()
-    assert sites["igbp"].nunique() >= 4
+    assert sites["igbp"].nunique() == 8
     assert sites["citation"].str.contains("not a measurement").all()
     text = (network / "study.toml").read_text(encoding="utf-8")
     assert text.startswith("#")
@@ -124,12 +126,41 @@ def test_the_tower_sees_its_footprint_of_the_true_gpp(network: Path, site: str) 
     np.testing.assert_allclose(weights.sum(("y", "x")), 1.0, atol=1e-5)
     seen = (weights * truth["gpp_month"]).sum(("y", "x"))
     months = truth["gpp_tower"].resample(time="1MS").mean()
-    np.testing.assert_allclose(seen, months, rtol=1e-4, atol=1e-5)
+    # a month's footprint of a month's GPP comes close; the tower saw every half-hour's footprint of its own GPP
+    np.testing.assert_allclose(seen, months, rtol=0.05, atol=0.1)
+    assert not np.allclose(seen, months, rtol=1e-4)
     flux = _flux(network, site)["GPP_NT_VUT_REF"]
     error = (flux - truth["gpp_tower"]).dropna("time")
     assert float(error.std()) < 1.2
     assert abs(float(error.mean())) < 0.5
-    assert float(xr.corr(flux, truth["gpp_tower"])) ** 2 > 0.9
+    assert float(xr.corr(flux, truth["gpp_tower"])) ** 2 > 0.8  # evergreens of the south hardly have a season
+
+
+def test_every_target_of_the_network_s_files_is_read(network: Path) -> None:
+    path = next((network / "flux").glob("*XX-V02*.zip"))
+    with zipfile.ZipFile(path) as archive:
+        name = next(name for name in archive.namelist() if "_DD_" in name)
+        columns = archive.read(name).split(b"\n", 1)[0].decode().strip().split(",")
+    assert set(TARGETS) <= set(columns)
+    assert {find_target(name, columns, True, "file").column for name in TARGETS} == set(TARGETS)
+    for name in ("GPP_NT_VUT_REF", "GPP_DT_CUT_95", "RECO_NT_VUT_MEAN", "NEE_VUT_USTAR50", "NEE_CUT_REF"):
+        flux = open_flux(path, target=name)
+        assert np.isfinite(flux[name]).sum() > 200
+    for name in ("random_uncertainty", "joint_uncertainty", "ustar_spread"):
+        assert float(flux[name].mean()) > 0.0, name
+
+
+def test_the_truth_tells_what_other_extents_would_give(network: Path) -> None:
+    for site in _site_ids():
+        truth = _truth(network, site)
+        assert ((truth["inside"] >= 0) & (truth["inside"] <= 1)).all()
+        assert ((truth["drought"] >= 0) & (truth["drought"] < 1)).all()
+        net = truth["reco_tower"] - truth["gpp_tower"]
+        assert float(xr.corr(net, truth["nee_unbiased"])) > 0.97
+        flux = _flux(network, site)["GPP_NT_VUT_REF"]
+        disc = float(((truth["gpp_disc"] - truth["gpp_tower"]) ** 2).mean() ** 0.5)
+        assert 0.02 < disc < 3.0
+        assert float(np.abs(flux - truth["gpp_tower"]).mean()) < 1.0
 
 
 def test_the_footprint_matters(network: Path) -> None:
