@@ -137,6 +137,19 @@ def test_radar_files_of_each_direction_are_read_as_one_cube(tmp_path: Path, crop
     assert sliced >= 4
 
 
+def test_each_trap_lies_at_some_of_the_sites(tmp_path: Path, crop_world: World) -> None:
+    undeclared, reprocessed = set(), set()
+    for number in range(1, 5):
+        write_satellites(tmp_path / str(number), crop_world, number, SEED)
+        with xr.open_dataset(next((tmp_path / str(number)).glob("S2_L2A_20m*.nc")), mask_and_scale=False) as raster:
+            undeclared |= set() if "scale_factor" in raster["B11"].attrs else {number}
+            baseline = set(raster["processing_baseline"].values)
+        assert baseline in ({"05.00"}, {"02.13", "02.14"})  # all of 2020, by the same date with and without the offset
+        reprocessed |= {number} if baseline == {"05.00"} else set()
+    assert undeclared == {3}
+    assert reprocessed == {2}
+
+
 def test_nbar_takes_the_orbits_steps_out_of_a_cube(tmp_path: Path, crop_world: World, passes: orbits.Passes) -> None:
     still = {name: np.broadcast_to(values[180], values.shape) for name, values in vars(crop_world.growth).items()}
     args = (type(crop_world.growth)(**still), crop_world.land, np.broadcast_to(2.5, crop_world.leaf_area.shape))
