@@ -36,7 +36,8 @@ def address(href: str, provider: Provider, patience: Patience) -> str:
 def gdal_options(provider: Provider) -> dict[str, str]:
     """Options of GDAL for its images: our time limit, no tries of its own, nothing remembered once a file is closed.
 
-    What GDAL remembers of a file it could not read, it would tell us again at the next try without asking.
+    What GDAL remembers of a file it could not read, it would tell us again at the next try without asking. A JPEG 2000
+    that it cannot decode is an error only where one thread reads it: of several, none says that the numbers are none.
     """
     limit = str(max(1, round(transport.TIMEOUT)))
     ours = {
@@ -45,6 +46,7 @@ def gdal_options(provider: Provider) -> dict[str, str]:
         "GDAL_HTTP_CONNECTTIMEOUT": limit,
         "GDAL_HTTP_MAX_RETRY": "0",
         "CPL_VSIL_CURL_NON_CACHED": "/vsis3/:/vsicurl/http",
+        "GDAL_NUM_THREADS": "1",
     }
     return ours | {name: os.environ.get(name, value) for name, value in provider.gdal.items()}
 

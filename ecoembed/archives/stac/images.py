@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import rioxarray  # noqa: F401  (registers .rio)
 import xarray as xr
 
 from ecoembed.archives.stac.access import address, gdal_error, gdal_options
@@ -135,8 +136,10 @@ def _read(scene: Scene, name: str, href: str, place: Place, provider: Provider, 
     path = f"/vsis3/{url.removeprefix('s3://')}" if url.startswith("s3://") else f"/vsicurl/{url}"
     logging.getLogger("odc.loader._rio").setLevel(logging.CRITICAL)  # it would print signed addresses
     driver = "JP2OpenJPEG" if href.lower().endswith((".jp2", ".j2k")) else "GTiff"  # no format that opens other files
+    options = gdal_options(provider)
+    odc.stac.configure_rio(**options)  # it takes no S3 endpoint from the Env around it, and would ask Amazon
     try:
-        with rasterio.Env(**gdal_options(provider)), rasterio.open(path, driver=driver) as image:
+        with rasterio.Env(**options), rasterio.open(path, driver=driver) as image:
             if image.crs is None:
                 raise ArchiveError("the image has no CRS")
             same = _coincides(image, place)
@@ -188,7 +191,7 @@ def _coincides(image: rasterio.DatasetReader, place: Place) -> bool:
 
 
 def _bytes(image: rasterio.DatasetReader, place: Place) -> int:
-    """Bytes of the inner tiles under the window: compressed, as the file says, uncompressed where it does not."""
+    """Bytes of the file's inner tiles under the window, uncompressed; compressed sizes would have to be asked for."""
     from rasterio.warp import transform_bounds
     from rasterio.windows import from_bounds
 
@@ -197,10 +200,8 @@ def _bytes(image: rasterio.DatasetReader, place: Place) -> int:
     top, left = max(0, int(window.row_off // height)), max(0, int(window.col_off // width))
     bottom = min(image.height - 1, int(window.row_off + window.height)) // height
     right = min(image.width - 1, int(window.col_off + window.width)) // width
-    tiles = [(row, column) for row in range(top, bottom + 1) for column in range(left, right + 1)]
-    if image.driver != "GTiff":
-        return len(tiles) * height * width * np.dtype(image.dtypes[0]).itemsize
-    return sum(int(image.block_size(1, *tile)) for tile in tiles)
+    tiles = max(0, bottom - top + 1) * max(0, right - left + 1)
+    return int(tiles * height * width * np.dtype(image.dtypes[0]).itemsize)
 
 
 def _metadata(
