@@ -92,16 +92,16 @@ def power(growth: Growth, land: Landscape, leaf_area: np.ndarray, passes: Passes
     slant = of_pass(np.cos(np.radians(passes.view_zenith)))
     wood = np.array([_WOOD.get(name, 0.0) for name in land.cover])
     built = np.array([_BUILT_DB if name == "BUILT" else 0.0 for name in land.cover])
-    leaves = leaf_area[passes.day]
+    leaves = leaf_area[passes.state]
     water = (leaves + wood.astype(np.float32)[land.field]) * (1.0 + _RAIN_GAIN * of_pass(sky.rain))
     crown = of_pass(10.0 ** (_FROST_CROWN_DB * sky.frost / 10.0))
-    wet_snow = snow_cover(growth)[passes.day] * sky.thaw
-    flood = growth.flood[passes.day] * (1.0 - sky.frost)[:, None]  # ice is no mirror
+    wet_snow = snow_cover(growth)[passes.state] * sky.thaw
+    flood = growth.flood[passes.state] * (1.0 - sky.frost)[:, None]  # ice is no mirror
     stems = leaves / (leaves + 1.0)
     bands = {}
     for name, p in POLARISATIONS.items():
         through = np.exp(-2.0 * p.attenuation * water / slant)
-        wet = p.gain * growth.surface[passes.day] * (1.0 - sky.frost)[:, None]
+        wet = p.gain * growth.surface[passes.state] * (1.0 - sky.frost)[:, None]
         state = _WET_SNOW_DB * wet_snow + _FROST_DB * sky.frost + p.slope * (passes.view_zenith - 38.0)
         soil = 10.0 ** ((p.dry + built + wet + state[:, None]) / 10.0)
         under = of_field((1.0 - flood) * soil + flood * 10.0 ** (p.water / 10.0)) + of_field(flood) * p.bounce * stems

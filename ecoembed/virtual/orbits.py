@@ -52,6 +52,11 @@ class Passes:
     view_azimuth: np.ndarray
 
     @property
+    def state(self) -> np.ndarray:
+        """Number of the day at whose end the fields were as the pass meets them: in the morning, of the day before."""
+        return np.maximum(self.day - np.char.startswith(self.orbit, "D"), 0)
+
+    @property
     def relative_azimuth(self) -> np.ndarray:
         """Azimuth of the satellite from the sun's, degrees."""
         return self.view_azimuth - self.sun_azimuth

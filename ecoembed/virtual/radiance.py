@@ -118,18 +118,18 @@ def canopy_reflectance(
         return np.broadcast_to(values, shape).ravel()
 
     leaves = np.array([canopy.LEAVES.index(COVERS[name].leaf) for name in land.cover])
-    under = ground(growth, land, passes.day)
+    under = ground(growth, land, passes.state)
     at = canopy.curves(
         flat(leaves),
-        flat(growth.chlorophyll[passes.day]),
+        flat(growth.chlorophyll[passes.state]),
         flat(passes.sun_zenith[:, None]),
         flat(passes.view_zenith[:, None]),
         flat(passes.relative_azimuth[:, None]),
         under.reshape(-1, *under.shape[2:]),
     ).reshape(-1, len(BANDS))  # rows: time, field, soil, node of the leaf area
-    snow = snow_cover(growth)[passes.day, None]
+    snow = snow_cover(growth)[passes.state, None]
     buried = np.where([name in _LOW for name in land.cover], snow, 0.2 * snow)
-    standing = leaf_area[passes.day] * (1.0 - buried)[:, land.field]
+    standing = leaf_area[passes.state] * (1.0 - buried)[:, land.field]
     nodes = canopy.table().leaf_area
     node, weight = canopy.interval(nodes, standing)
     darkest = (np.arange(shape[0])[:, None, None] * shape[1] + land.field) * len(_SOILS) * len(nodes) + node

@@ -119,6 +119,23 @@ def test_the_weather_of_a_pass_is_that_before_it(passes: orbits.Passes, crop_wor
     assert not cold.thaw.any()
 
 
+def test_rain_of_the_evening_is_not_seen_in_the_morning(passes: orbits.Passes, crop_world: World) -> None:
+    today = int(passes.day[passes.orbit == np.unique(passes.orbit)[1]][3])
+    surface = np.full_like(crop_world.growth.surface, 0.2)
+    surface[today:] = 0.9  # at the end of the day
+    calm = Sky(*np.zeros((2, len(passes.day))), np.zeros(len(passes.day), dtype=bool))
+    growth = replace(crop_world.growth, surface=surface, snow=np.zeros_like(crop_world.growth.snow))
+    vv = backscatter.power(growth, crop_world.land, np.zeros_like(crop_world.leaf_area), passes, calm)["VV"].mean(
+        (1, 2)
+    )
+    morning = np.char.startswith(passes.orbit, "D")
+    before, then, after = (
+        vv[morning & when].mean() for when in (passes.day < today, passes.day == today, passes.day > today)
+    )
+    assert then == pytest.approx(before, rel=1e-3)
+    assert after > 2 * before
+
+
 def test_backscatter_of_a_year_is_plausible(crop_world: World, passes: orbits.Passes) -> None:
     sky = backscatter.weather_at(passes, crop_world.halfhours, crop_world.place.utc_offset)
     args = (crop_world.growth, crop_world.land, crop_world.leaf_area, passes, sky)
