@@ -63,6 +63,9 @@ def open_dataset(path: Path) -> tuple[xr.Dataset, Any]:
     with _opened(path) as stored:
         taken = _taken(stored, path.name)
         refuse_large((sum(v.size * v.dtype.itemsize for v in taken.data_vars.values()),), 1, path.name)
+        for variable in taken.data_vars.values():  # what is read at once, however little of it is needed
+            chunk = variable.encoding.get("chunks") or variable.encoding.get("chunksizes") or ()
+            refuse_large(chunk, variable.dtype.itemsize, f"{path.name}, one chunk")
         raster = taken.load()
         declared = _declared_crs(stored, raster)
     raster = raster.assign_coords(time=raster["time"].values.astype("datetime64[ns]"))
