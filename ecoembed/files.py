@@ -9,7 +9,7 @@ import shutil
 import sys
 import tomllib
 import uuid
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
@@ -86,6 +86,8 @@ def read_toml(path: Path, model: type[M]) -> M:
         raise ConfigError(f"not valid TOML: {exc}", where=path) from None
     except ValidationError as exc:
         error = min(exc.errors(), key=lambda error: error["type"] != "extra_forbidden")  # the cause of others, perhaps
+        if not error["loc"]:  # keys that do not go together
+            raise ConfigError(error["msg"].removeprefix("Value error, "), where=path) from None
         *sections, last = (str(part) for part in error["loc"])
         if error["type"] == "extra_forbidden":
             known = list(_section(model, sections).model_fields)
@@ -120,12 +122,30 @@ def digest(path: str | Path) -> str:
 
 def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
     """Iterate over `items` with a progress bar on stderr; without it where ``CI`` is set and nobody looks."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
     if total is None and isinstance(items, Sized):
         total = len(items)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with progress(total, description) as step:
+        for item in items:
+            yield item
+            step()
+
+
+@contextmanager
+def progress(total: int | None, description: str) -> Iterator[Callable[..., None]]:
+    """The progress bar of :func:`track` for work that comes back by itself: call what is yielded at each step."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    spent = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), *spent)
     unseen = "CI" in os.environ and not sys.stderr.isatty()
-    with Progress(*columns, console=Console(stderr=True), disable=unseen) as progress:
-        yield from progress.track(items, total=total, description=description)
+    with Progress(*columns, console=Console(stderr=True), disable=unseen) as bar:
+        task = bar.add_task(description, total=total)
+        yield lambda *_: bar.advance(task)
