@@ -117,8 +117,10 @@ def open_cube(
 
     Notes
     -----
-    All layers are held at once: about 12 bytes for each pixel, band and acquisition at the peak, so 0.1 GB for 300
-    acquisitions of 100 x 100 pixels with ten bands is about 0.4 GB.
+    Everything is held in memory: at the peak about five times the cube, 0.6 GB for 300 acquisitions of 100 x 100 pixels
+    in ten bands. Clouds are grown by 20 m unless told otherwise: where the truth is known (the virtual network) that
+    takes the share of cloud among what is kept from 6 % to 1.2 % and costs 7 % of the clear pixels; 40 m takes it to
+    0.6 % and costs 14 %.
     """
     wanted = get_sensor(sensor)
     choices = _Choices(None if bands is None else tuple(bands), mask, float(dilation), resampling, nbar)
@@ -196,7 +198,6 @@ def _refuse_other_crs(rasters: dict[Source, xr.Dataset], where: str) -> None:
         found = "; ".join(f"{crs}: {len(names)}, such as {names[0]}" for crs, names in systems.items())
         remedy = "Give files of one zone; ecoembed fetch brings tiles of a neighbouring zone to the site's"
         raise GridError("files in different CRS", where=where, found=found, expected="one UTM zone", remedy=remedy)
-    grid.check_crs(next(iter(rasters.values())), where)
 
 
 def _assemble(

@@ -32,33 +32,6 @@ def pixel_size(array: xr.DataArray | xr.Dataset, where: object = "raster") -> fl
     return float(steps[0])
 
 
-def check_crs(raster: xr.DataArray | xr.Dataset, where: object = "raster") -> None:
-    """Refuse coordinates that cannot be of the CRS that the raster declares.
-
-    Raises
-    ------
-    GridError
-        The middle lies more than 3 degrees outside the area for which the CRS is defined.
-    """
-    from pyproj import CRS, Transformer
-
-    crs = CRS.from_user_input(raster.rio.crs)
-    x, y = (float(raster[axis].mean()) for axis in ("x", "y"))
-    longitude, latitude = Transformer.from_crs(crs, "EPSG:4326", always_xy=True).transform(x, y)
-    area = CRS.from_epsg(code).area_of_use if (code := crs.to_epsg()) else None
-    if area is None:
-        return
-    east = (longitude - area.west + 3.0) % 360.0 <= (area.east - area.west) % 360.0 + 6.0
-    if not (east and area.south - 3.0 <= latitude <= area.north + 3.0):
-        raise GridError(
-            "the CRS is not that of the coordinates",
-            where=where,
-            found=f"x {x:.0f}, y {y:.0f} in EPSG:{code}, which is longitude {longitude:.2f}, latitude {latitude:.2f}",
-            expected=area.name,
-            remedy="Correct the CRS in the file",
-        )
-
-
 def fine_axes(array: xr.DataArray | xr.Dataset, where: object = "raster") -> tuple[np.ndarray, np.ndarray]:
     """Centres x (ascending) and y (descending) of the 10 m pixels into which the pixels of `array` divide."""
     size = pixel_size(array, where)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -219,3 +220,59 @@ def test_a_store_opens_by_sensor(tmp_path: Path) -> None:
     assert open_cube(store, "S1").identical(s1)
     with pytest.raises(VariableError, match="cube of another sensor"):
         open_cube(store, "S1", group="S2_L2A")
+
+
+def test_a_stored_cube_takes_no_choices(tmp_path: Path) -> None:
+    fakes.write_place(tmp_path)
+    save_cubes({"S2_L2A": open_cube(tmp_path)}, tmp_path / "a.zarr")
+    choices: list[dict[str, Any]] = [
+        {"mask": "both"}, {"dilation": 0}, {"resampling": "bilinear"}, {"nbar": True}, {"bands": ["B04"]}
+    ]  # fmt: skip
+    for choice in choices:
+        with pytest.raises(ConfigError, match="masked and resampled already"):
+            open_cube(tmp_path / "a.zarr", **choice)
+
+
+def test_some_bands_are_enough_where_only_they_are_asked_for(tmp_path: Path) -> None:
+    layers = fakes.numbers(2, 8, ("B04", "B8A")) | {"SCL": np.full((2, 8, 8), 4, dtype="uint8")}
+    fakes.write_raster(tmp_path / "a.nc", layers, fakes.times(2), resolution=10)
+    cube = open_cube(tmp_path, bands=["B8A", "B04"])
+    assert list(cube["band"].values) == ["B04", "B8A"]
+    np.testing.assert_allclose(cube.sel(band="B8A"), layers["B8A"] * 1e-4, atol=1e-6)
+    with pytest.raises(VariableError, match="8 of 10 bands absent"):
+        open_cube(tmp_path)
+
+
+def test_a_crs_that_is_not_that_of_the_coordinates_is_refused(tmp_path: Path) -> None:
+    layers = fakes.numbers(2, 8, S2_L2A.band_names) | {"SCL": np.full((2, 8, 8), 4, dtype="uint8")}
+    for place in ({"left": 4_321_000.0}, {"top": 15_400_000.0}):
+        fakes.write_raster(tmp_path / "a.nc", layers, fakes.times(2), resolution=10, **place)  # type: ignore[arg-type]
+        with pytest.raises(GridError, match="the CRS is not that of the coordinates"):
+            open_cube(tmp_path)
+
+
+def test_files_in_two_zones_are_named(tmp_path: Path) -> None:
+    for name, epsg in (("a", 32631), ("b", 32632), ("c", 32632)):
+        layers = fakes.numbers(1, 8, S2_L2A.band_names) | {"SCL": np.full((1, 8, 8), 4, dtype="uint8")}
+        fakes.write_raster(tmp_path / f"{name}.nc", layers, fakes.times(1), resolution=10, epsg=epsg)
+    with pytest.raises(
+        GridError, match=r"different CRS \(found EPSG:32631: 1, such as a\.nc; EPSG:32632: 2, such as b"
+    ):
+        open_cube(tmp_path)
+
+
+@pytest.mark.slow
+def test_three_hundred_files_of_one_date_take_less_than_ten_seconds(tmp_path: Path) -> None:
+    attrs = {"processing_baseline": "05.10", "orbit": "D008", "item": "S2A_MSIL2A"}
+    for i in range(300):
+        coarse = {band: v.repeat(2, 1).repeat(2, 2) for band, v in fakes.numbers(1, 24, fakes.COARSE, i).items()}
+        layers = {band: v + 1000 for band, v in (fakes.numbers(1, 48, fakes.FINE, i) | coarse).items()}
+        layers["SCL"] = np.full((1, 48, 48), 4, dtype="uint8")
+        when = fakes.times(1) + np.timedelta64(5 * i, "D")
+        fakes.write_raster(tmp_path / f"{i:03d}.nc", layers, when, resolution=10, attrs=attrs)
+    began = time.process_time()
+    cube = open_cube(tmp_path)
+    took = time.process_time() - began
+    assert cube.shape == (300, 10, 48, 48)
+    assert json.loads(cube.attrs["offset"]) == {"applied here (baseline 5.10)": 300}
+    assert took < 10

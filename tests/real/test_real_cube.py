@@ -85,6 +85,44 @@ def test_smoothing_lowers_the_speckle(s1: xr.DataArray) -> None:
     assert after < 0.5 * before
 
 
+def test_growing_the_clouds_takes_away_what_is_too_bright(folder: Path) -> None:
+    """What stands more than 0.05 in the blue above the pixel's own median: cloud edges and haze, mostly."""
+    usual = open_cube(folder, dilation=100, bands=["B02"]).median("time")
+    bright, kept = [], []
+    for distance in (0, 20, 60):
+        blue = open_cube(folder, dilation=distance, bands=["B02"])
+        kept.append(int(blue.notnull().sum()))
+        bright.append(float((blue > usual + 0.05).sum()) / kept[-1])
+    assert bright[0] > 1.25 * bright[1] > 1.25 * bright[2]  # 9.9, 7.4 and 5.8 %
+    assert kept[1] > 0.95 * kept[0]
+
+
+def test_nbar_takes_the_step_between_two_orbits_away(folder: Path, s2: xr.DataArray) -> None:
+    """The place is seen from the east and from the west in turn, days apart."""
+    nadir = open_cube(folder, nbar=True)
+    coarse = next(folder.glob("S2_L2A_20m*.nc"))
+    with xr.open_dataset(coarse, mask_and_scale=False) as opened:
+        east = opened["viewAzimuthMean"].sel(timestamp=s2["time"].values).values < 180
+    days = np.diff(s2["time"].values) / np.timedelta64(1, "D")
+    turns = np.flatnonzero((np.diff(east.astype(int)) != 0) & (days < 8))
+    assert turns.size > 20
+    for band in ("B02", "B04", "B08"):
+        steps = []
+        for cube in (s2, nadir):
+            series = cube.sel(band=band).median(("y", "x")).values
+            steps.append(np.median(np.where(east[turns + 1], 1, -1) * np.diff(series)[turns]) / np.median(series))
+        assert abs(steps[1]) < 0.7 * abs(steps[0])
+
+
+def test_interpolated_20_m_bands_are_nearer_to_the_10_m_ones(folder: Path, s2: xr.DataArray) -> None:
+    found = []
+    for cube in (s2, open_cube(folder, resampling="bilinear")):
+        pair = cube.sel(band=["B08", "B8A"]).values
+        found.append(np.corrcoef(*(pair[:, i][np.isfinite(pair).all(axis=1)] for i in (0, 1)))[0, 1])
+        np.testing.assert_array_equal(np.isnan(cube), np.isnan(s2))
+    assert found[1] > found[0] + 0.005
+
+
 def test_provenance_says_what_was_decided(s2: xr.DataArray, folder: Path) -> None:
     files = json.loads(s2.attrs["provenance"])["files"]
     assert [entry["file"] for entry in files] == [path.name for path in sorted(folder.glob("S2_*.nc"))]

@@ -12,6 +12,7 @@ import json
 import math
 import warnings
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,6 +35,9 @@ _STRETCH, _SHEAR = 0.02, 3.0
 
 #: Edges of a UTM grid of ours lie on multiples of this, in m, so that 10 m and 20 m pixels share them.
 _SNAP = 20.0
+
+#: Northing of the equator in a southern UTM zone, in m.
+_FALSE_NORTHING = 10_000_000.0
 
 
 def refuse_large(shape: tuple[int, ...], itemsize: int, where: str) -> None:
@@ -95,11 +99,28 @@ def finish(raster: xr.Dataset, crs: CRS, where: str) -> xr.Dataset:
             )
         if steps.size and (steps[0] < 0) != descending:
             raster = repaired(raster.isel({axis: slice(None, None, -1)}), f"{wrong}, flipped")
+    raster, crs = _usual_zone(raster, crs)
     _check_coordinates(raster, crs, where)
     raster = raster.drop_vars("spatial_ref", errors="ignore")
     if crs.is_geographic or not _true_to_ground(raster, crs):
         return _to_utm(raster, crs, where)
     return raster.rio.write_crs(crs)
+
+
+def _usual_zone(raster: xr.Dataset, crs: CRS) -> tuple[xr.Dataset, CRS]:
+    """`raster` in the EPSG's UTM zone where its own is spelt otherwise; nothing is resampled.
+
+    HLS names the ellipsoid and no datum. Landsat's zones are northern all over the world: south of the equator their
+    northings are negative, 10 000 km short of the southern zone's, which Sentinel-2 uses.
+    """
+    stated = crs.to_dict(projjson=False) if crs.to_epsg() is None else {}
+    if stated.get("proj") == "utm" and stated.get("ellps", stated.get("datum")) == "WGS84":
+        crs = CRS.from_epsg((32700 if stated.get("south") else 32600) + int(stated["zone"]))
+    code = crs.to_epsg()
+    if code is None or not 32600 < code <= 32660 or not -_FALSE_NORTHING <= float(raster["y"].mean()) < 0:
+        return raster, crs
+    southern = raster.assign_coords(y=raster["y"].values.astype("float64") + _FALSE_NORTHING)
+    return repaired(southern, "northern UTM zone south of the equator, put on the southern"), CRS.from_epsg(code + 100)
 
 
 def repaired(raster: xr.Dataset, reason: str, count: int = 1) -> xr.Dataset:
@@ -131,6 +152,35 @@ def _check_coordinates(raster: xr.Dataset, crs: CRS, where: str) -> None:
             expected="pixels of 10 m or more",
             remedy="Correct the CRS in the file: these may be degrees (EPSG:4326)",
         )
+    _check_area(float(x.mean()), float(y.mean()), crs, where)
+
+
+def _check_area(x: float, y: float, crs: CRS, where: str) -> None:
+    """Refuse a place more than 3 degrees outside the area for which its CRS is defined."""
+    from pyproj import Transformer
+
+    code = crs.to_epsg()
+    area = _area(code) if code else None
+    if area is None:
+        return
+    longitude, latitude = Transformer.from_crs(crs, "EPSG:4326", always_xy=True).transform(x, y)
+    east = (longitude - area.west + 3.0) % 360.0 <= (area.east - area.west) % 360.0 + 6.0
+    if not ((east or area.east - area.west > 350.0) and area.south - 3.0 <= latitude <= area.north + 3.0):
+        raise GridError(
+            "the CRS is not that of the coordinates",
+            where=where,
+            found=f"x {x:.0f}, y {y:.0f} in EPSG:{code}: longitude {longitude:.2f}, latitude {latitude:.2f}",
+            expected=area.name,
+            remedy="Correct the CRS in the file",
+        )
+
+
+@lru_cache
+def _area(code: int) -> Any:
+    """For which a CRS is defined, in degrees; None where that is not known."""
+    import pyproj
+
+    return pyproj.CRS.from_epsg(code).area_of_use
 
 
 def _true_to_ground(raster: xr.Dataset, crs: CRS) -> bool:
