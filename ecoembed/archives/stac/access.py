@@ -45,6 +45,7 @@ def gdal_options(provider: Provider) -> dict[str, str]:
         "GDAL_HTTP_TIMEOUT": limit,
         "GDAL_HTTP_CONNECTTIMEOUT": limit,
         "GDAL_HTTP_MAX_RETRY": "0",
+        "CPL_VSIL_CURL_USE_HEAD": "NO",
         "CPL_VSIL_CURL_NON_CACHED": "/vsis3/:/vsicurl/http",
         "GDAL_NUM_THREADS": "1",
     }

@@ -35,7 +35,7 @@ class Fetched:
     failed : dict of str to str
         Item id -> reason, with the asset; asked for again by the next plan.
     bytes : int
-        Of the images' inner tiles that were read, compressed.
+        Of the images' inner tiles that were read, uncompressed: their true sizes, beside the plan's assumed ones.
     seconds : float
     """
 
