@@ -80,7 +80,8 @@ def answer(benchmark: Result) -> str:
     """The result in a few sentences: numbers only, for nothing here tests whether a difference is more than chance.
 
     A set with embeddings is held against the same set with bands, with indices and with a random encoder in their
-    place, so that both sides have the same other drivers; the embeddings alone against NIRv x radiation, too.
+    place, so that both sides have the same other drivers; the embeddings alone against NIRv x radiation, too. Whether
+    training the encoder was worth anything is said in words.
     """
     scores, record = benchmark.scores, benchmark.record
     best = scores.iloc[0]
@@ -92,7 +93,7 @@ def answer(benchmark: Result) -> str:
     if best["r2"] <= 0:
         text += " That is no better than the mean over all sites."
     question, quoted = _question(scores)
-    text += f"{question} Whether a difference is more than chance is not tested."
+    text += f"{question}{_encoders(benchmark)} Whether a difference is more than chance is not tested."
     others = scores[~scores["features"].isin({best["features"], *quoted})].drop_duplicates("features")
     listed = ", ".join(f"{r['features']} {_number(r['r2'])}" for _, r in others.iterrows())
     return f"{text} The other sets, each with its better regressor: {listed}." if listed else text
@@ -114,6 +115,27 @@ def _question(scores: pd.DataFrame) -> tuple[str, set[str]]:
             quoted |= {name, *met}
     told = f" What the embeddings add to r2, each set with its better regressor: {'; '.join(clauses)}."
     return told if clauses else "", quoted
+
+
+def _encoders(benchmark: Result) -> str:
+    """Of each set with embeddings, whether the trained encoder beats the random one; r2 in the two digits printed."""
+    chosen = benchmark.scores.drop_duplicates("features").set_index("features")
+    sites = benchmark.site_scores.set_index(["features", "regressor", "site"])["r2"]
+    told = []
+    for name in (n for n in chosen.index if _EMBEDDINGS in n.split("+")):
+        random = "+".join(f"{part}:random" if part == _EMBEDDINGS else part for part in name.split("+"))
+        if random not in chosen.index:
+            continue
+        (r2, control), (own, other) = zip(
+            *((round(chosen.loc[n, "r2"], 2), sites[n, chosen.loc[n, "regressor"]]) for n in (name, random)),
+            strict=True,
+        )
+        verdict = "beats" if r2 > control else "does not beat"
+        told.append(
+            f" The trained encoder {verdict} the random one in {name} ({_number(r2)} against {_number(control)}; "
+            f"higher at {(own > other).sum()} of {len(own)} sites)."
+        )
+    return "".join(told)
 
 
 def _unit(record: dict[str, Any]) -> str:

@@ -76,12 +76,30 @@ def test_answer_compares_the_embeddings_with_what_has_the_same_drivers():
     told = answer(result)
     united = clause("embeddings+meteo", ["bands+meteo", "indices+meteo", "embeddings:random+meteo"])
     alone = clause("embeddings", ["bands", "indices", "embeddings:random", "nirv_x_radiation"])
-    assert f"; {united}. Whether" in told or f": {united}; " in told
-    assert f"; {alone}. Whether" in told or f": {alone}; " in told
+    assert f"; {united}. The trained" in told or f": {united}; " in told
+    assert f"; {alone}. The trained" in told or f": {alone}; " in told
+    sites = result.site_scores.pivot(index="site", columns="features", values="r2")
+    for name, random in (("embeddings", "embeddings:random"), ("embeddings+meteo", "embeddings:random+meteo")):
+        higher = (sites[name] > sites[random]).sum()
+        assert (
+            f"The trained encoder beats the random one in {name} ({text(r2[name])} against {text(r2[random])}; " in told
+        )
+        assert f"{text(r2[random])}; higher at {higher} of 5 sites)." in told
     assert told.count("against nirv_x_radiation") == 1  # never against a set with the weather
     assert told.endswith(f" regressor: meteo {text(r2['meteo'])}.")  # the others are told above
     for others in ({"embeddings": ["NIRv"], "my-set": ["SW"]}, {"bands": ["NIRv"], "nirv_x_radiation": ["SW"]}):
         assert "embeddings add" not in answer(run(table, features=others))
+
+
+def test_a_random_encoder_that_wins_is_told_to_win():
+    noise = np.random.default_rng(0).normal(0, 1, 100)
+    table = flat().assign(noise=noise, same=lambda t: t["NIRv"])
+    for other in ("NIRv", "same"):
+        columns = {"embeddings": ["noise" if other == "NIRv" else "NIRv"], "embeddings:random": [other]}
+        assert "The trained encoder does not beat the random one in embeddings (" in answer(
+            run(table, features=columns)
+        )
+    assert "encoder" not in answer(run(table, features={"embeddings": ["NIRv"], "bands": ["noise"]}))
 
 
 def test_the_claim_says_itself_that_nothing_was_tested(result, tmp_path):
