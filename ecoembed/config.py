@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -46,6 +47,25 @@ class FluxSection(_Section):
     agreement: float | None = Field(default=None, gt=0, le=1)
 
 
+class SatelliteSection(_Section):
+    """What to fetch, and how cubes are made of it: the choices of :func:`ecoembed.open_cube`, by the same names."""
+
+    provider: str = "planetary-computer"
+    radar_provider: str = "planetary-computer"
+    start: date | None = None
+    end: date | None = None
+    size: int = Field(default=100, ge=16, le=2000, multiple_of=2)
+    mask: Literal["scl", "learned", "both"] = "scl"
+    dilation: float | None = Field(default=None, ge=0, le=500)
+    resampling: Literal["nearest", "bilinear"] = "nearest"
+    nbar: bool = False
+
+    @property
+    def choices(self) -> dict[str, Any]:
+        """Keywords of :func:`ecoembed.open_cube` for Sentinel-2."""
+        return self.model_dump(include={"mask", "dilation", "resampling", "nbar"}, exclude_none=True)
+
+
 class EmbeddingsSection(_Section):
     weights: str = "default"
     window: Literal["centred", "causal"] = "causal"
@@ -69,6 +89,7 @@ class StudyConfig(_Section):
 
     study: StudySection = StudySection()
     flux: FluxSection = FluxSection()
+    satellite: SatelliteSection = SatelliteSection()
     embeddings: EmbeddingsSection = EmbeddingsSection()
     footprint: FootprintSection = FootprintSection()
     benchmark: BenchmarkSection = BenchmarkSection()

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from ecoembed.config import FootprintSection, StudyConfig
 
+#: What `ecoembed fetch` writes beside the rasters; no input of a cube.
+MANIFEST = "fetch.json"
+
 #: Feature cubes of a site, in the order in which they are extracted; the group names of series/SITE.zarr.
 SOURCES = {
     "bands": "bands",
@@ -54,33 +57,36 @@ def stage(output: Path, inputs: Iterable[Path], parameters: dict[str, Any], make
     write_json(manifest, record)
 
 
-def visible(folder: Path, *suffixes: str) -> list[Path]:
-    """The files of a folder that end so, sorted; without hidden ones, which file systems and killed runs leave."""
-    return sorted(p for p in folder.glob("*") if p.suffix.lower() in suffixes and not p.name.startswith("."))
+def write_cubes(place: Path, output: Path, site: str, **choices: Any) -> tuple[xr.DataArray, xr.DataArray]:
+    """The 10 m cubes of the files in one folder, S1 smoothed over three acquisitions, as groups of one Zarr store.
 
-
-def write_cubes(place: Path, output: Path, site: str) -> tuple[xr.DataArray, xr.DataArray]:
-    """The 10 m cubes of the files in one folder, S1 smoothed over three acquisitions, as groups of one Zarr store."""
+    `choices` are keywords of :func:`ecoembed.open_cube` for Sentinel-2.
+    """
     from ecoembed.cubes.build import open_cube
     from ecoembed.cubes.pairing import smooth
     from ecoembed.cubes.store import save_cubes
 
-    s2 = open_cube(place, "S2_L2A").assign_attrs(site=site)
+    s2 = open_cube(place, "S2_L2A", **choices).assign_attrs(site=site)
     s1 = smooth(open_cube(place, "S1")).assign_attrs(site=site)
     save_cubes({"S2_L2A": s2, "S1": s1}, output)
     return s2, s1
 
 
-def build_cubes(folder: Path, site: str) -> Path:
-    """satellite/SITE/*.nc -> cubes/SITE.zarr."""
+def build_cubes(folder: Path, site: str, config: StudyConfig) -> Path:
+    """satellite/SITE/ -> cubes/SITE.zarr."""
     place, output = folder / "satellite" / site, folder / "cubes" / f"{site}.zarr"
-    files = visible(place, ".nc")
+    files = sorted(p for p in place.glob("*") if not p.name.startswith(".") and p.name != MANIFEST)
     if not files and output.is_dir():
         return output  # a study may come with cubes that were built elsewhere
     if not files:
-        expected = "Sentinel-2 and Sentinel-1 NetCDF files"
-        raise FileError("no satellite files", where=f"{site} in satellite/{site}/", expected=expected)
-    stage(output, files, {}, lambda: write_cubes(place, output, site))
+        raise FileError(
+            "no satellite files",
+            where=f"{site} in satellite/{site}/",
+            expected="Sentinel-2 and Sentinel-1 rasters",
+            remedy="Fetch them: ecoembed fetch STUDY",
+        )
+    choices = config.satellite.choices
+    stage(output, files, choices, lambda: write_cubes(place, output, site, **choices))
     return output
 
 
@@ -206,6 +212,6 @@ def extract_series(folder: Path, site: str, sites: gpd.GeoDataFrame, cubes: Path
 def run_site(folder: Path, site: str, sites: gpd.GeoDataFrame, config: StudyConfig) -> None:
     """All stages of one site, in order; the unit of work of a scheduler."""
     flux_table(folder, site, sites, config)  # a tower that cannot be used is refused before the satellite work
-    cubes = build_cubes(folder, site)
+    cubes = build_cubes(folder, site, config)
     embed(folder, site, cubes, config)
     extract_series(folder, site, sites, cubes, config)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
+    from ecoembed.archives.stac import Plan
     from ecoembed.validation.run import Benchmark
 
 
@@ -101,6 +102,16 @@ class Study:
             target=self.config.flux.target,
             min_coverage=self.config.footprint.min_coverage,
         )
+
+    def plan_fetch(self, sites: Sequence[str] | None = None) -> Iterator[tuple[str, list[Plan] | EcoembedError]]:
+        """Search the archives of ``[satellite]`` for each of these sites (all by default); nothing is downloaded.
+
+        Yields the site, and what there is to fetch for it (one plan for each archive) or why there is nothing. Each
+        plan goes to :func:`ecoembed.archives.stac.fetch`. Raises as :func:`ecoembed.fetching.plan`.
+        """
+        from ecoembed import fetching
+
+        return fetching.plan(self.folder, self.sites, self.config, list(sites or self.sites.index))
 
     def run(self, scheduler: str = "threads") -> StudyRun:
         """Run what is missing: every site on its own, then the benchmark over those that finished.

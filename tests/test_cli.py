@@ -12,7 +12,7 @@ import pytest
 
 from .study_helpers import answer, refused, run_cli, snapshot
 
-COMMANDS = ("run", "flux", "sites", "footprint", "cube", "pretrain", "embed", "extract", "benchmark")
+COMMANDS = ("run", "fetch", "flux", "sites", "footprint", "cube", "pretrain", "embed", "extract", "benchmark")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from ecoembed.cli.app import Json, answer, app
+from ecoembed.cli.app import Json, Several, answer, app
 
 if TYPE_CHECKING:
     from ecoembed.validation.run import Benchmark
@@ -60,6 +61,62 @@ def run(study: Path | None = None, /, *, scheduler: str = "threads", as_json: Js
         print(f"FAILED {site}: {error}", file=sys.stderr)
     answer(value, as_json, f"Report: {outcome.report}")
     return 1 if outcome.failures else 0
+
+
+@app.command
+def fetch(
+    study: Path,
+    /,
+    *,
+    sites: Annotated[list[str] | None, Several] = None,
+    plan: bool = False,
+    as_json: Json = False,
+) -> int:
+    """Fetch the Sentinel-2 and Sentinel-1 images of a study's towers into satellite/SITE/; only what is missing.
+
+    Which archive, which days and how many pixels: [satellite] in study.toml. Needs pip install 'ecoembed[cloud]'.
+
+    Example: ecoembed fetch my-study --plan
+
+    Parameters
+    ----------
+    study
+        Folder with study.toml, sites.csv and flux/.
+    sites
+        Only these sites.
+    plan
+        Search and estimate only; fetch nothing.
+    """
+    from ecoembed.errors import EcoembedError
+    from ecoembed.fetching import download
+    from ecoembed.study import open_study
+
+    plans, failures = {}, {}
+    for site, found in open_study(study).plan_fetch(sites):
+        if isinstance(found, EcoembedError):
+            failures[site] = f"{type(found).__name__}: {found}"
+            continue
+        plans[site] = found
+        for part in found:
+            print(part.summary(), file=sys.stderr)
+    value: dict[str, object] = {}
+    lines = []
+    for site, parts in plans.items():
+        missing = [scene.file for part in parts for scene in part.missing]
+        value[site] = {"missing": missing, "bytes": sum(part.bytes for part in parts)}
+        if plan:
+            lines.append(f"{site}: {len(missing)} to fetch")
+            continue
+        done = download(parts)
+        value[site] = asdict(done)
+        failures |= {f"{site} {item}": reason for item, reason in done.failed.items()}
+        lines.append(
+            f"{site}: {len(done.written)} fetched, {len(done.already)} here already, {len(done.failed)} failed"
+        )
+    for name, reason in failures.items():
+        print(f"FAILED {name}: {reason}", file=sys.stderr)
+    answer({"sites": value, "failures": failures}, as_json, *lines)
+    return 1 if failures else 0
 
 
 @app.command
