@@ -33,11 +33,12 @@ def address(href: str, provider: Provider, patience: Patience) -> str:
     return href
 
 
-def gdal_options(provider: Provider) -> dict[str, str]:
-    """Options of GDAL for its images: our time limit, no tries of its own, nothing remembered once a file is closed.
+def gdal_options(provider: Provider, *, forget: bool) -> dict[str, Any]:
+    """Options of GDAL for its images: our time limit, no tries of its own, no looking for files beside.
 
-    What GDAL remembers of a file it could not read, it would tell us again at the next try without asking. A JPEG 2000
-    that it cannot decode is an error only where one thread reads it: of several, none says that the numbers are none.
+    GDAL remembers what it has read of a file, also of one that it could not read, and would tell us the same at the
+    next try without asking. With `forget` it drops that when the file is closed, at the price of asking twice. A JPEG
+    2000 that it cannot decode is an error only where one thread reads it: of several, none says that there is nothing.
     """
     limit = str(max(1, round(transport.TIMEOUT)))
     ours = {
@@ -45,10 +46,10 @@ def gdal_options(provider: Provider) -> dict[str, str]:
         "GDAL_HTTP_TIMEOUT": limit,
         "GDAL_HTTP_CONNECTTIMEOUT": limit,
         "GDAL_HTTP_MAX_RETRY": "0",
-        "CPL_VSIL_CURL_USE_HEAD": "NO",
-        "CPL_VSIL_CURL_NON_CACHED": "/vsis3/:/vsicurl/http",
         "GDAL_NUM_THREADS": "1",
     }
+    if forget:
+        ours["CPL_VSIL_CURL_NON_CACHED"] = "/vsis3/:/vsicurl/http"
     return ours | {name: os.environ.get(name, value) for name, value in provider.gdal.items()}
 
 
