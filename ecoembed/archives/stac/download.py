@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from ecoembed.archives import netcdf
@@ -114,8 +113,7 @@ def _fetch_one(scene: Scene, plan: Plan, patience: Patience) -> dict[str, Any]:
     path = plan.folder / scene.file
     packed = {"zlib": True, "complevel": 4, "shuffle": True}
     netcdf.write(data, path, {str(name): dict(packed) for name in data.data_vars})
-    fetched = datetime.now(UTC)
-    return entry | {"bytes": path.stat().st_size, "digest": digest(path), "fetched": f"{fetched:%Y-%m-%dT%H:%M:%SZ}"}
+    return entry | {"bytes": path.stat().st_size, "digest": digest(path)}
 
 
 def _outcome(task: Future[dict[str, Any]]) -> tuple[dict[str, Any] | None, str]:

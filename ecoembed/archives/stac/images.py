@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -85,6 +87,7 @@ def open_scene(scene: Scene, place: Place, provider: Provider, patience: Patienc
         "assets": {name: layer.href for name, layer in layers.items()},
         "resampled": sorted({layer.resampled for layer in layers.values()}),
         "read": sum(layer.bytes for layer in layers.values()),
+        "fetched": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
     }
     origin = {key: str(entry[key] or "") for key in ("provider", "collection", "item")}
     data.attrs = metadata | origin | {"site": place.site, "product": collection.product, "epsg": place.epsg}
@@ -119,14 +122,22 @@ def _layer(scene: Scene, name: str, place: Place, provider: Provider, patience: 
         )
     asset = scene.item.assets[key]
     href = str(asset.get_absolute_href() or asset.href)
+    tries = count()
+
+    def attempt() -> Layer:
+        forget = next(tries) > 0 or patience.retries == 0
+        return _read(scene, name, href, place, provider, patience, forget)
+
     try:
-        return patience.ask(lambda: _read(scene, name, href, place, provider, patience), bare(href))
+        return patience.ask(attempt, bare(href))
     except ArchiveError as exc:
         exc.where = f"{scene.id}, asset {key}"
         raise
 
 
-def _read(scene: Scene, name: str, href: str, place: Place, provider: Provider, patience: Patience) -> Layer:
+def _read(
+    scene: Scene, name: str, href: str, place: Place, provider: Provider, patience: Patience, forget: bool
+) -> Layer:
     import odc.stac
     import rasterio
     from rasterio.errors import RasterioError
@@ -136,7 +147,7 @@ def _read(scene: Scene, name: str, href: str, place: Place, provider: Provider, 
     path = f"/vsis3/{url.removeprefix('s3://')}" if url.startswith("s3://") else f"/vsicurl/{url}"
     logging.getLogger("odc.loader._rio").setLevel(logging.CRITICAL)  # it would print signed addresses
     driver = "JP2OpenJPEG" if href.lower().endswith((".jp2", ".j2k")) else "GTiff"  # no format that opens other files
-    options = gdal_options(provider)
+    options = gdal_options(provider, forget=forget)
     odc.stac.configure_rio(**options)  # it takes no S3 endpoint from the Env around it, and would ask Amazon
     try:
         with rasterio.Env(**options), rasterio.open(path, driver=driver) as image:
