@@ -72,6 +72,11 @@ def write_network(
     StudyError
         If the folder holds a study that is not a virtual network.
 
+    Notes
+    -----
+    Twelve sites of two years and 48 x 48 pixels take about 15 s of one core and 0.6 GB; a site at a time, so that more
+    of them need more time only. Each further year needs about 50 MB.
+
     Examples
     --------
     >>> import tempfile

@@ -1,6 +1,7 @@
 """How a network processes a virtual tower's record: friction-velocity filters, gap filling and partitioning.
 
-Nothing here knows the truth. A version of the record is made for each of several thresholds of friction velocity, one
+Nothing here knows the truth, but that the thresholds scatter around the friction velocity below which carbon is lost,
+as estimates of it would. A version of the record is made for each of several thresholds of friction velocity, one
 for each year (VUT) or one for all (CUT); its gaps are filled and it is partitioned by a model that is linear in what it
 estimates for each day from the days around: ``NEE = base r(T) - capacity g(light, VPD)``, with r of Lloyd and Taylor
 1994 (doi 10.2307/2389824) and g a saturating light response. Night-time partitioning takes the base from nights
@@ -133,9 +134,9 @@ def fill(nee: np.ndarray, drivers: Drivers) -> Version:
 def _quality(missing: np.ndarray) -> np.ndarray:
     """Quality 0-3 of half-hours, (n,), by the length of the gap that they lie in."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], missing, [False]])))
-    length = np.diff(np.concatenate([[0], edges, [missing.size]]))
-    length[::2] = 0  # stretches of measured half-hours stand first, and every other
-    days = np.repeat(length, np.diff(np.concatenate([[0], edges, [missing.size]]))) / HALF_HOURS
+    stretches = np.diff(np.concatenate([[0], edges, [missing.size]]))
+    measured = np.arange(stretches.size) % 2 == 0  # the first, of no length where the record begins with a gap
+    days = np.repeat(np.where(measured, 0.0, stretches / HALF_HOURS), stretches)
     return np.select([days == 0, days <= _WELL, days <= _FAIRLY], [0, 1, 2], 3)
 
 

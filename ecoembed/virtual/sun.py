@@ -61,7 +61,7 @@ def diffuse_share(shortwave: np.ndarray, above: Sun) -> np.ndarray:
     --------
     >>> noon = Sun(np.array([60.0, 60.0]), np.array([600.0, 600.0]), np.array([680.0, 680.0]))
     >>> diffuse_share(np.array([510.0, 68.0]), noon).round(2)
-    array([0.23, 0.99])
+    array([0.18, 0.99])
     """
     index = np.clip(shortwave / np.maximum(above.potential, 1.0), 0.0, 1.0)
     middle = 0.9511 - 0.1604 * index + 4.388 * index**2 - 16.638 * index**3 + 12.336 * index**4

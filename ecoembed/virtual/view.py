@@ -70,7 +70,7 @@ def scaled_distances() -> np.ndarray:
     Examples
     --------
     >>> scaled_distances()[[0, 7, 15]].round(2).tolist()
-    [0.55, 2.03, 46.59]
+    [0.56, 2.09, 47.79]
     """
     from scipy.special import gammainccinv
 

@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 from ecoembed.footprints import tower as stage
-from ecoembed.virtual.view import tower_view
+from ecoembed.virtual.view import scaled_distances, tower_view
 from ecoembed.virtual.world import World, make_world
 from tests.virtual.conftest import SEED
 
@@ -19,6 +19,16 @@ from tests.virtual.conftest import SEED
 def wide() -> World:
     """A forest on a cube of 960 m, which holds nearly all of the footprint."""
     return make_world(1, (2020, 2020), 96, SEED)
+
+
+def test_points_halve_equal_parts_of_the_footprint() -> None:
+    from scipy.integrate import quad
+
+    from ecoembed.footprints.kljun import D, scaled_footprint
+
+    distances = scaled_distances()
+    shares = [quad(lambda x: float(scaled_footprint(np.array(x))), D, far, limit=500)[0] for far in distances]
+    np.testing.assert_allclose(np.array(shares) / 1.00157, (np.arange(16) + 0.5) / 16, atol=1e-5)  # its whole integral
 
 
 def test_points_are_inside_for_their_share_and_weigh_one(wide: World) -> None:

@@ -134,3 +134,16 @@ def test_drought_years_are_dry_bright_and_warm(place: Place) -> None:
     assert dry["SW_IN_F"].mean() > usual["SW_IN_F"].mean()
     assert dry["VPD_F"].mean() > usual["VPD_F"].mean()
     assert np.corrcoef(dry["DROUGHT"], dry["P_F"])[0, 1] < 0
+
+
+def test_it_is_colder_higher_up_and_poleward(place: Place, days: pd.DatetimeIndex) -> None:
+    def mean(**where: float) -> pd.Series:
+        return weather.daily(_weather(replace(place, **where), days)).mean()
+
+    low, high = mean(elevation=0.0), mean(elevation=1500.0)
+    assert low["TA_F"] - high["TA_F"] == pytest.approx(9.75, abs=0.01)  # 6.5 K for each km
+    assert high["PA_F"] / low["PA_F"] == pytest.approx(0.835, abs=0.01)  # the standard atmosphere
+    assert high["SW_IN_F"] > 1.01 * low["SW_IN_F"]
+    south, north = mean(latitude=40.0), mean(latitude=60.0)
+    assert south["TA_F"] > north["TA_F"] + 5.0
+    assert south["SW_IN_F"] > 1.2 * north["SW_IN_F"]
