@@ -21,24 +21,28 @@ TRUTH = (0.03, 0.06, 0.05, 0.35, 0.22, 0.12)
 SIZE = 6
 
 
-def write_tif(path: Path, values: np.ndarray, nodata: int | None, left: float = fakes.LEFT) -> None:
+def write_tif(path: Path, values: np.ndarray, nodata: int | None, crs: str, top: float) -> None:
     profile = {"driver": "GTiff", "width": SIZE, "height": SIZE, "count": 1, "dtype": values.dtype, "nodata": nodata}
-    place = from_origin(left, fakes.TOP, 30, 30)
-    with rasterio.open(path, "w", crs=f"EPSG:{fakes.EPSG}", transform=place, **profile) as tif:
+    place = from_origin(fakes.LEFT, top, 30, 30)
+    with rasterio.open(path, "w", crs=crs, transform=place, **profile) as tif:
         tif.write(values, 1)
 
 
-def write_granules(folder: Path, nodata: int | None = -9999, fmask: int = 64) -> None:
+def write_granules(
+    folder: Path, nodata: int | None = -9999, fmask: int = 64, crs: str = f"EPSG:{fakes.EPSG}", top: float = fakes.TOP
+) -> None:
     names = {"L30": ("B02", "B03", "B04", "B05", "B06", "B07"), "S30": ("B02", "B03", "B04", "B8A", "B11", "B12")}
     for granule in GRANULES:
         for band, reflectance in zip(names[granule[4:7]], TRUTH, strict=True):
             values = np.full((SIZE, SIZE), round(reflectance * 1e4), dtype="int16")
             values[0, 0] = -9999
-            write_tif(folder / f"{granule}.{band}.tif", values, nodata)
+            write_tif(folder / f"{granule}.{band}.tif", values, nodata, crs, top)
         bits = np.full((SIZE, SIZE), fmask, dtype="uint8")
         bits[0, 0], bits[5, 5] = 255, 64 + 2
-        write_tif(folder / f"{granule}.Fmask.tif", bits, 255)
-    write_tif(folder / f"{GRANULES[1]}.B05.tif", np.full((SIZE, SIZE), 2000, dtype="int16"), nodata)  # red edge
+        write_tif(folder / f"{granule}.Fmask.tif", bits, 255, crs, top)
+    write_tif(
+        folder / f"{GRANULES[1]}.B05.tif", np.full((SIZE, SIZE), 2000, dtype="int16"), nodata, crs, top
+    )  # red edge
 
 
 @pytest.mark.parametrize("nodata", [-9999, None])
@@ -65,6 +69,37 @@ def test_snow_is_no_clear_view_and_water_is(tmp_path: Path) -> None:
     write_granules(tmp_path, fmask=16)
     with pytest.raises(VariableError, match="no date with enough valid pixels"):
         open_cube(tmp_path, "HLS", dilation=0)
+
+
+#: As HLS files state their CRS: the ellipsoid's name, and no datum.
+NAMELESS = (
+    'PROJCS["UTM Zone 32, {} Hemisphere",GEOGCS["Unknown datum based upon the WGS 84 ellipsoid",'
+    'DATUM["Not specified (based on WGS 84 spheroid)",SPHEROID["WGS 84",6378137,298.257223563]],PRIMEM["Greenwich",0],'
+    'UNIT["degree",0.0174532925199433]],PROJECTION["Transverse_Mercator"],PARAMETER["latitude_of_origin",0],'
+    'PARAMETER["central_meridian",9],PARAMETER["scale_factor",0.9996],PARAMETER["false_easting",500000],'
+    'PARAMETER["false_northing",{}],UNIT["metre",1]]'
+)
+
+
+@pytest.mark.parametrize(
+    ("crs", "top", "epsg", "expected"),
+    [
+        ("EPSG:32632", -1_200_000, 32732, 8_800_000),
+        (NAMELESS.format("Northern", 0), -1_200_000, 32732, 8_800_000),
+        (NAMELESS.format("Southern", 10_000_000), 8_800_000, 32732, 8_800_000),
+        (NAMELESS.format("Northern", 0), 5_400_000, 32632, 5_400_000),
+        ("EPSG:32732", 8_800_000, 32732, 8_800_000),
+    ],
+)
+def test_the_crs_is_that_of_sentinel_2_however_it_is_stated(
+    tmp_path: Path, crs: str, top: float, epsg: int, expected: float
+) -> None:
+    """South of the equator the zones of Landsat stay northern, with negative northings."""
+    write_granules(tmp_path, crs=crs, top=top)
+    cube = open_cube(tmp_path, "HLS")
+    assert cube.rio.crs.to_epsg() == epsg
+    np.testing.assert_allclose(cube["y"], expected - 5 - 10 * np.arange(18))
+    assert ("put on the southern" in cube.attrs["repairs"]) == (top < 0)
 
 
 def test_hls_is_never_read_as_sentinel_2(tmp_path: Path) -> None:

@@ -116,9 +116,10 @@ class SensorContract:
         assert cube["time"].dtype == "datetime64[ns]"
         np.testing.assert_array_equal(cube["time"], np.sort(truth["time"].values))
 
-    def test_a_file_from_south_to_north_is_the_same_cube(self, tmp_path: Path) -> None:
+    def test_a_file_from_south_to_north_is_the_same_cube_and_says_so(self, tmp_path: Path) -> None:
         (tmp_path / "flipped").mkdir()
         flipped = self.opened(tmp_path / "flipped", self.truth().sortby("y"))
+        assert json.loads(flipped.attrs["repairs"])["y ascending, flipped"] > 0
         np.testing.assert_array_equal(flipped, self.opened(tmp_path, self.truth()))
 
     def test_missing_values_are_missing_and_nothing_else_is(self, tmp_path: Path) -> None:
