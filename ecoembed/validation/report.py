@@ -120,20 +120,18 @@ def _question(scores: pd.DataFrame) -> tuple[str, set[str]]:
 def _encoders(benchmark: Result) -> str:
     """Of each set with embeddings, whether the trained encoder beats the random one; r2 in the two digits printed."""
     chosen = benchmark.scores.drop_duplicates("features").set_index("features")
-    sites = benchmark.site_scores.set_index(["features", "regressor", "site"])["r2"]
     told = []
     for name in (n for n in chosen.index if _EMBEDDINGS in n.split("+")):
         random = "+".join(f"{part}:random" if part == _EMBEDDINGS else part for part in name.split("+"))
         if random not in chosen.index:
             continue
-        (r2, control), (own, other) = zip(
-            *((round(chosen.loc[n, "r2"], 2), sites[n, chosen.loc[n, "regressor"]]) for n in (name, random)),
-            strict=True,
+        r2, control = (round(float(chosen.loc[n, "r2"]), 2) for n in (name, random))
+        own, other = (
+            _of(benchmark.site_scores, (n, chosen.loc[n, "regressor"])).set_index("site")["r2"] for n in (name, random)
         )
-        verdict = "beats" if r2 > control else "does not beat"
         told.append(
-            f" The trained encoder {verdict} the random one in {name} ({_number(r2)} against {_number(control)}; "
-            f"higher at {(own > other).sum()} of {len(own)} sites)."
+            f" The trained encoder {'beats' if r2 > control else 'does not beat'} the random one in {name} "
+            f"({_number(r2)} against {_number(control)}; higher at {(own > other).sum()} of {len(own)} sites)."
         )
     return "".join(told)
 

@@ -1,7 +1,7 @@
 """What must hold in a world whose truth is known: 24 towers of a virtual network, one year, 32 x 32 pixels.
 
-The thresholds were set from what the claims say and from real towers, before they were looked at here; `truth/` is
-read by these tests alone. Where the virtual world is drier or its towers less alike than real ones, all models do worse.
+The thresholds come from the claims, from real towers and from other seeds of the network, not from this one; `truth/`
+is read by these tests alone.
 """
 
 from __future__ import annotations
@@ -98,18 +98,18 @@ def heterogeneous(truth):
 
 def by_site(daily, sites, estimate):
     """RMSE and correlation with the tower's true GPP: (site, extraction), of `estimate(rows, NIRv)`."""
-    errors, correlations = {}, {}
+    names, errors, correlations = ("footprint", "disc", "cube"), {}, {}
     for site, rows in daily[daily["site"].isin(sites)].groupby("site"):
-        for name in ("footprint", "disc", "cube"):
-            values = estimate(rows, rows[name])
-            errors[site, name] = np.sqrt(((values - rows["gpp_tower"]) ** 2).mean())
-            correlations[site, name] = values.corr(rows["gpp_tower"])
-    return pd.Series(errors).unstack(), pd.Series(correlations).unstack()
+        values = {name: estimate(rows, rows[name]) for name in names}
+        errors[site] = {n: np.sqrt(((v - rows["gpp_tower"]) ** 2).mean()) for n, v in values.items()}
+        correlations[site] = {n: v.corr(rows["gpp_tower"]) for n, v in values.items()}
+    return pd.DataFrame(errors).T, pd.DataFrame(correlations).T
 
 
 def test_footprints_beat_disc_and_cube_in_what_is_seen(daily, heterogeneous):
-    """All but the place known (true GPP of the cube, carried to the tower by the ratio of NIRv): the error that is left
-    is that of looking at the wrong pixels. A footprint must take a quarter off the cube's, and a tenth off the disc's."""
+    """All but the place is known: the true GPP of the cube is carried to the tower by the ratio of NIRv, so that the
+    error left is that of looking at the wrong pixels. A footprint takes a quarter off it.
+    """
 
     def carried(rows, nirv):
         return rows["gpp_cube"] * nirv / rows["cube"]
@@ -161,7 +161,7 @@ def test_intervals_cover_at_unseen_sites(table):
     """24 sites are few: their mean coverage may miss the level by three of its standard errors."""
     for level in (0.8, 0.9):
         scores = compare(table, ["p_model", "p_model+meteo"], regressors=["ridge"], intervals=level).site_scores
-        for name, sites in scores.groupby("features"):
+        for _, sites in scores.groupby("features"):
             error = sites["coverage"].std() / np.sqrt(len(sites))
             assert sites["coverage"].mean() > level - 3 * error
             assert error < 0.06
