@@ -95,8 +95,9 @@ def load_series(path: str | Path, group: str) -> xr.Dataset:
 
 
 def is_store(path: str | Path) -> bool:
-    """True if `path` is the folder of a Zarr v3 store."""
-    return (Path(path) / "zarr.json").is_file()
+    """True if `path` is the folder of a Zarr v3 store of ours: of groups that hold arrays (a minicube's root does)."""
+    path = Path(path)
+    return (path / "zarr.json").is_file() and any(path.glob("*/*/zarr.json"))
 
 
 def _save(groups: Mapping[str, xr.Dataset], path: Path) -> None:

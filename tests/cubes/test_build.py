@@ -276,3 +276,15 @@ def test_three_hundred_files_of_one_date_take_less_than_ten_seconds(tmp_path: Pa
     assert cube.shape == (300, 10, 48, 48)
     assert json.loads(cube.attrs["offset"]) == {"applied here (baseline 5.10)": 300}
     assert took < 10
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.filterwarnings("ignore:Failed to open Zarr store")
+def test_a_minicube_in_zarr_is_not_taken_for_a_store_of_ours(tmp_path: Path, version: int) -> None:
+    layers = fakes.numbers(2, 8, S2_L2A.band_names) | {"SCL": np.full((2, 8, 8), 4, dtype="uint8")}
+    path = fakes.write_raster(tmp_path / "a.nc", layers, fakes.times(2), resolution=10)
+    with xr.open_dataset(path, mask_and_scale=False) as opened:
+        minicube = opened.load().rename(timestamp="time").drop_encoding()
+    minicube.to_zarr(tmp_path / "mini" / "a.zarr", zarr_format=version, consolidated=False)  # type: ignore[call-overload]
+    assert open_cube(tmp_path / "mini" / "a.zarr").equals(open_cube(path))
+    assert open_cube(tmp_path / "mini").equals(open_cube(path))

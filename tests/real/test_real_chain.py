@@ -19,7 +19,7 @@ from tests.study_helpers import answer, run_cli
 def store(real: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("chain") / "belgium.zarr"
     said = answer(run_cli("cube", next((real / "cubes").glob("belgium_*")), "--out", path, "--json"))
-    assert (said["S2_L2A"]["time"], said["S2_L2A"]["band"], said["S2_L2A"]["y"]) == (71, 10, 64)
+    assert (said["S2_L2A"]["time"], said["S2_L2A"]["band"], said["S2_L2A"]["y"]) == (65, 10, 64)
     assert (said["S1"]["time"], said["S1"]["units"]) == (159, "dB")
     return path
 
@@ -39,14 +39,14 @@ def test_pretrain_embed_extract(store, tmp_path):
     assert "unseen-place" not in card["scores"]
     (place,) = card["places"]
     assert place["latitude"] == pytest.approx(50.8160, abs=1e-3)
-    assert answer(run_cli("embed", store, "--weights", weights, "--out", z, "--json"))["time"] == 71
+    assert answer(run_cli("embed", store, "--weights", weights, "--out", z, "--json"))["time"] == 65
     sites = tmp_path / "sites.csv"
     sites.write_text(f"site_id,latitude,longitude\nBE-X,{place['latitude']:.6f},{place['longitude']:.6f}\n")
     where = ("--sites", sites, "--site", "BE-X", "--radius", 150, "--out", out)
     said = answer(run_cli("extract", z, "--group", "embeddings", *where, "--json"))
     assert said["footprint"]["inside"] == pytest.approx(1.0, abs=1e-6)
     table = pd.read_csv(out)
-    assert len(table) == 71
+    assert len(table) == 65
     clear = table[table["coverage"] > 0.9]
     assert len(clear) > 30
     assert clear.drop(columns=["time", "coverage"]).notna().all(axis=None)
