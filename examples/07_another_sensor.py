@@ -13,6 +13,7 @@ import rasterio
 import xarray as xr
 
 from ecoembed import open_cube
+from ecoembed.archives.satellite.metadata import carried, origin
 from ecoembed.archives.satellite.rasters import decode, open_raster
 from ecoembed.cubes.build import READERS
 from ecoembed.sensors import HLS, SENSORS, Band, Sensor
@@ -64,7 +65,8 @@ def open_red_edge(path):
     decoded = {ours: decode(raster[theirs], RED_EDGE, path.name) for theirs, ours in names.items()}
     data = {ours: raster[theirs].copy(data=decoded[ours][0]) for theirs, ours in names.items()}
     data |= {"Fmask": raster["Fmask"].astype("uint8")} if "Fmask" in raster else {}
-    return xr.Dataset(data, attrs={"scale": {ours: note for ours, (_, note) in decoded.items()}})
+    attrs = {**origin(raster), "scale": {ours: note for ours, (_, note) in decoded.items()}}
+    return xr.Dataset(data | carried(raster), attrs=attrs)  # orbit, repairs and the like are handed on
 
 
 # %% Masks, grid, mosaics, checks, provenance and the store are the same for every sensor.
