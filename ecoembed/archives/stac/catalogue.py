@@ -1,7 +1,7 @@
 """What a catalogue holds of a place and a period: all pages of the search, each item once.
 
 The pages are pystac-client's. It follows any ``next`` link, also one that leads in a circle; here a page that brings
-nothing new ends the search: with an error, unless the catalogue says that there is no more.
+nothing new ends the search: with an error, or with a warning if it was the last.
 
 Source: STAC API 1.0.0, item search (https://api.stacspec.org/v1.0.0/item-search).
 """
@@ -143,13 +143,22 @@ def _features(pages: Iterator[dict[str, Any]], provider: Provider) -> Iterator[d
 
 
 def _check_complete(page: dict[str, Any], had: int, provider: Provider) -> None:
-    """A page was repeated: that is an end only where the catalogue says that there is no more."""
+    """A page was repeated. Where the catalogue would go on, or says that there is more, the rest never comes."""
     total = page.get("numberMatched", (page.get("context") or {}).get("matched"))
-    if total != had:
-        raise ArchiveError(
-            "the catalogue repeats a page and never gives the rest",
-            where=provider.url,
-            found=f"{had} items",
-            expected=f"{total}, as it says itself" if total is not None else "the next page",
-            remedy=f"Run it again later, or ask for a period of at most {PAGE} images, which is one page",
+    if total == had:
+        return
+    if total is None and not any(link.get("rel") == "next" for link in page.get("links", [])):
+        warnings.warn(
+            f"{provider.url}: the catalogue ended with a page that it had given already; {had} items until then: "
+            "if some are missing, it gave that page twice in the place of theirs",
+            UserWarning,
+            stacklevel=5,
         )
+        return
+    raise ArchiveError(
+        "the catalogue repeats a page and never gives the rest",
+        where=provider.url,
+        found=f"{had} items",
+        expected=f"{total}, as it says itself" if total is not None else "the next page",
+        remedy=f"Run it again later, or ask for a period of at most {PAGE} images, which is one page",
+    )

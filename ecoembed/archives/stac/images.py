@@ -23,7 +23,7 @@ from ecoembed.archives.stac.angles import angles
 from ecoembed.archives.stac.place import RESOLUTION, Place
 from ecoembed.archives.stac.providers import Collection, Provider
 from ecoembed.archives.stac.scenes import Scene
-from ecoembed.archives.stac.transport import Patience, UnreachableError, bare, request
+from ecoembed.archives.stac.transport import PassingError, Patience, UnreachableError, bare, request
 from ecoembed.errors import ArchiveError, ProductError
 from ecoembed.sensors import get_sensor
 
@@ -173,7 +173,10 @@ def _read(
             how = "copied" if same else f"{method}, from {image.crs.to_string()}"
             return Layer(values, bare(href), how, abs(image.transform.a), nodata, _bytes(image, place))
     except (RasterioError, OSError) as exc:
-        raise gdal_error(exc) from None
+        failure = gdal_error(exc)
+        if forget or isinstance(failure, PassingError):
+            raise failure from None
+        raise PassingError(str(failure), wait=0.0) from None  # perhaps GDAL only remembers it: asked for once more
 
 
 def _only(scene: Scene, name: str, path: str, image: rasterio.DatasetReader) -> Any:
