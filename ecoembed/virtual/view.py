@@ -1,9 +1,10 @@
 """What a tower sees of its landscape, half-hour by half-hour: points of its footprint and the pixels they fall on.
 
 Every half-hour's footprint (Kljun et al. 2015, doi 10.5194/gmd-8-3695-2015) is cut into parts of equal weight,
-streamwise by the quantiles of its crosswind-integrated curve and crosswise by those of a normal density; the middle of
-each part stands for it. What lies beyond the cube is taken to be like what lies inside: the points inside share its
-weight. Where none is inside, the pixels of the edge nearest to the points stand in.
+streamwise by the quantiles of its crosswind-integrated curve and crosswise by those of a normal density, and a point
+stands for each part; where in its part it lies takes turns, or many half-hours would draw rings. What lies beyond the
+cube is taken to be like what lies inside: the points inside share its weight. Where none is inside, the pixels of the
+edge nearest to the points stand in.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from ecoembed.virtual.places import Place
 
 #: Parts of a footprint, streamwise and crosswise.
 STREAMWISE, CROSSWISE = 16, 5
+#: Places within a part that half-hours take in turn; a number that shares no factor with the half-hours of a day.
+_TURNS = 7
 #: Where the parameterisation does not hold, the world takes the nearest value at which it does: friction velocity in
 #: m s-1, boundary layer over the height of the sensor.
 _CALMEST, _SHALLOWEST = 0.1, 1.2
@@ -63,21 +66,26 @@ class View:
 
 
 def scaled_distances() -> np.ndarray:
-    """Scaled upwind distances that halve equal parts of the crosswind-integrated footprint, (STREAMWISE,).
+    """Scaled upwind distances of the points: equal parts of the crosswind-integrated footprint, (turns, STREAMWISE).
 
     The curve a u^b exp(-c / u) integrates to an incomplete gamma function of c / u.
 
     Examples
     --------
-    >>> scaled_distances()[[0, 7, 15]].round(2).tolist()
+    >>> scaled_distances()[3, [0, 7, 15]].round(2).tolist()
     [0.56, 2.09, 47.79]
     """
     from scipy.special import gammainccinv
 
     from ecoembed.footprints.kljun import B, C, D
 
-    share = (np.arange(STREAMWISE) + 0.5) / STREAMWISE
-    return np.asarray(D + C / gammainccinv(-B - 1.0, share))
+    return np.asarray(D + C / gammainccinv(-B - 1.0, _shares(STREAMWISE, 1)))
+
+
+def _shares(parts: int, stride: int) -> np.ndarray:
+    """Shares 0-1 at which the points lie, (turns, parts); `stride` sets the order in which the turns follow."""
+    turn = (np.arange(_TURNS)[:, None] * stride % _TURNS + 0.5) / _TURNS
+    return (np.arange(parts) + turn) / parts
 
 
 def tower_view(place: Place, land: Landscape, weather: pd.DataFrame) -> View:
@@ -86,7 +94,10 @@ def tower_view(place: Place, land: Landscape, weather: pd.DataFrame) -> View:
 
     inputs = _turbulence(place, weather)
     lengths = np.stack([*scales(inputs), np.radians(inputs["wind_dir"])])
-    pieces = [_points(place, land, *lengths[:, i : i + _PIECE]) for i in range(0, len(weather), _PIECE)]
+    turns = np.arange(len(weather)) % _TURNS
+    pieces = [
+        _points(place, land, turns[i : i + _PIECE], *lengths[:, i : i + _PIECE]) for i in range(0, len(weather), _PIECE)
+    ]
     pixel, inside = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
     counted = inside | ~inside.any(1, keepdims=True)
     weight = counted / counted.sum(1, keepdims=True, dtype=np.float32)
@@ -94,17 +105,22 @@ def tower_view(place: Place, land: Landscape, weather: pd.DataFrame) -> View:
 
 
 def _points(
-    place: Place, land: Landscape, streamwise: np.ndarray, crosswise: np.ndarray, angle: np.ndarray
+    place: Place,
+    land: Landscape,
+    turn: np.ndarray,
+    streamwise: np.ndarray,
+    crosswise: np.ndarray,
+    angle: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pixel of each point, the edge's for those beyond the cube, and which are inside it, (n, Q)."""
     from scipy.special import ndtri
 
     from ecoembed.footprints.kljun import scaled_dispersion
 
-    distance = scaled_distances()
-    upwind = (streamwise[:, None] * distance)[:, :, None]
-    across = (crosswise[:, None] * scaled_dispersion(distance))[:, :, None]
-    across = across * ndtri((np.arange(CROSSWISE) + 0.5) / CROSSWISE)
+    distances = scaled_distances()
+    upwind = (streamwise[:, None] * distances[turn])[:, :, None]
+    across = (crosswise[:, None] * scaled_dispersion(distances)[turn])[:, :, None]
+    across = across * ndtri(_shares(CROSSWISE, 3))[turn][:, None, :]
     sin, cos = np.sin(angle)[:, None, None], np.cos(angle)[:, None, None]
     east = place.easting - land.x[0] + _PIXEL / 2.0 + upwind * sin - across * cos
     south = land.y[0] + _PIXEL / 2.0 - place.northing - upwind * cos - across * sin

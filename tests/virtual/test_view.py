@@ -27,7 +27,8 @@ def test_points_halve_equal_parts_of_the_footprint() -> None:
     from ecoembed.footprints.kljun import D, scaled_footprint
 
     distances = scaled_distances()
-    shares = [quad(lambda x: float(scaled_footprint(np.array(x))), D, far, limit=500)[0] for far in distances]
+    assert (np.diff(distances.T.ravel()) > 0).all()  # turns fill the parts in order
+    shares = [quad(lambda x: float(scaled_footprint(np.array(x))), D, far, limit=500)[0] for far in distances[3]]
     np.testing.assert_allclose(np.array(shares) / 1.00157, (np.arange(16) + 0.5) / 16, atol=1e-5)  # its whole integral
 
 
@@ -52,7 +53,7 @@ def test_monthly_weights_are_those_of_the_footprint_stage(wide: World) -> None:
     expected = expected / expected.sum((1, 2), keepdims=True)
     assert expected.shape == wide.weights.shape
     overlap = np.minimum(expected, wide.weights).sum((1, 2))  # 1 where they are the same
-    assert overlap.min() > 0.8
+    assert overlap.min() > 0.9
     per_field = [
         [w[land.field == f].sum() for f in range(len(land.cover))] for w in (expected.mean(0), wide.weights.mean(0))
     ]
