@@ -32,6 +32,11 @@ def pattern(band: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return 200 + 37 * [*BANDS, "VV", "VH"].index(band) + ((x // 10) * 7 + (y // 10) * 131) % 4000
 
 
+def noise(band: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Ground that no file format can compress: sizes are then those of real products."""
+    return np.random.default_rng(1).integers(200, 4000, np.broadcast(x, y).shape)
+
+
 @dataclass(frozen=True)
 class Tile:
     """A window of an MGRS tile: `size` metres from the upper left corner at `left`, `top`."""
@@ -100,7 +105,7 @@ def raster(values: np.ndarray, tile: Tile, nodata: float | None, driver: str = "
     height, width = values.shape
     how: dict[str, Any] = {"driver": driver, "width": width, "height": height, "count": 1, "dtype": values.dtype}
     how |= {"crs": f"EPSG:{tile.epsg}", "transform": from_origin(tile.left, tile.top, *[tile.size / width] * 2)}
-    cog = {"nodata": nodata, "blocksize": 128, "overviews": "AUTO", "compress": "DEFLATE"}
+    cog = {"nodata": nodata, "blocksize": 512 if width > 256 else 128, "overviews": "AUTO", "compress": "DEFLATE"}
     lossless = {"QUALITY": "100", "REVERSIBLE": "YES", "BLOCKXSIZE": 64, "BLOCKYSIZE": 64}
     with warnings.catch_warnings(), MemoryFile(ext=".tif" if driver == "COG" else ".jp2") as memory:
         warnings.simplefilter("ignore")

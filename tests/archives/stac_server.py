@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import threading
 import time
 from collections import Counter
@@ -58,6 +59,7 @@ class StacServer:
     """Use as a context manager; ``url`` is the catalogue's address."""
 
     page: int = 2
+    counts: bool = False  # whether an answer says how many items there are in all, as Earth Search's do
     items: list[Json] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
@@ -68,8 +70,7 @@ class StacServer:
 
     def __enter__(self) -> StacServer:
         self._lock = threading.Lock()
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"catalogue": self}))
-        self._http.daemon_threads = True
+        self._http = _Http(("127.0.0.1", 0), type("Handler", (_Handler,), {"catalogue": self}))
         self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self._thread.start()
         return self
@@ -144,7 +145,8 @@ class StacServer:
                     for k, v in {**query, "token": f"next:{following}"}.items()
                 )
             links.append(link)
-        return {"type": "FeatureCollection", "features": found[start : start + size], "links": links}
+        total = {"numberMatched": len(found)} if self.counts else {}
+        return {"type": "FeatureCollection", "features": found[start : start + size], "links": links, **total}
 
 
 class RefusedError(Exception):
@@ -181,9 +183,19 @@ def _moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
+class _Http(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a client that has gone."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class _Handler(BaseHTTPRequestHandler):
     catalogue: StacServer
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else each answer waits 40 ms for the client's acknowledgement
 
     def log_message(self, format: str, *args: Any) -> None:
         pass

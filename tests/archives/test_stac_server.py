@@ -57,7 +57,8 @@ def test_what_real_catalogues_refuse_is_refused(server: StacServer, query: dict[
 
 @pytest.mark.parametrize("shape", [archives.planetary_computer, archives.earth_search, archives.copernicus])
 def test_files_are_read_by_range_and_hold_the_numbers(server: StacServer, shape: object) -> None:
-    scene = products.Scene(products.Tile("31UDS", 32631, 499980, 5525000, 5120), datetime(2019, 7, 4, 10, 56, 21))
+    large = products.Tile("31UDS", 32631, 499980, 5525000, 10_240)
+    scene = products.Scene(large, datetime(2019, 7, 4, 10, 56, 21), surface=products.noise)
     server.add(*shape(scene, server.url))  # type: ignore[operator]
     path = next(path for path in server.files if "B02" in path)
     with (
