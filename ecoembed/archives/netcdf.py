@@ -12,6 +12,7 @@ from ecoembed.files import atomic
 
 if TYPE_CHECKING:
     import h5py
+    import netCDF4
     import xarray as xr
 
 #: The HDF5 library in netCDF4's wheels is not thread-safe, and xarray's own lock leaves metadata uncovered: two files
@@ -32,6 +33,16 @@ def write(data: xr.Dataset, path: Path, encoding: dict[str, dict[str, Any]]) -> 
     """Write `data` as NetCDF, atomically; nobody reads or writes another in the meantime."""
     with atomic(path) as temporary, _HDF5:
         data.to_netcdf(temporary, engine="netcdf4", encoding=encoding)
+
+
+@contextmanager
+def opened_plain(path: Path) -> Iterator[netCDF4.Dataset]:
+    """The file without xarray, numbers as stored: ten times as fast for hundreds of small ones; under the same lock."""
+    import netCDF4
+
+    with _HDF5, netCDF4.Dataset(path) as data:
+        data.set_auto_maskandscale(False)
+        yield data
 
 
 @contextmanager

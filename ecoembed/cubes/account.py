@@ -6,12 +6,13 @@ import json
 import warnings
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
 from ecoembed.archives.satellite.metadata import ANGLES, ORIGIN
-from ecoembed.archives.satellite.rasters import Source, fingerprint
+from ecoembed.archives.satellite.rasters import Source, files_of, fingerprint
 from ecoembed.archives.satellite.sentinel1 import one_quantity
 from ecoembed.cubes import masks
 from ecoembed.cubes.layers import Layers
@@ -113,6 +114,7 @@ def attributes(
         {
             "file": path.name,
             "digest": fingerprint(path),
+            **({} if isinstance(path, Path) else {"files": [file.name for file in files_of(path)]}),
             **{key: raster.attrs[key] for key in decided if key in raster.attrs},
         }
         for path, raster in rasters.items()

@@ -7,7 +7,6 @@ and 20 m in one folder are two stacks, as are two tiles or two sites; a cube joi
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -19,34 +18,18 @@ import xarray as xr
 
 from ecoembed.archives.satellite.grids import refuse_large, repaired
 from ecoembed.archives.satellite.layers import Description, Grid, Layer, scan
+from ecoembed.archives.satellite.series import Files
 from ecoembed.archives.satellite.tiffs import opened
 from ecoembed.errors import ProductError, VariableError
 from ecoembed.sensors import sensors_in
 
 
 @dataclass(frozen=True)
-class Stack(os.PathLike[str]):
-    """Layers of one grid and one sensor, from the GeoTIFFs of a folder; as a path it is that folder."""
+class Stack(Files):
+    """Layers of one grid and one sensor, from the GeoTIFFs of a folder."""
 
     grid: Grid = field(repr=False)
     layers: tuple[Layer, ...] = field(repr=False)
-
-    def __fspath__(self) -> str:
-        return str(self.parent)
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        return tuple(dict.fromkeys(layer.path for layer in self.layers))
-
-    @property
-    def parent(self) -> Path:
-        return self.layers[0].path.parent
-
-    @property
-    def name(self) -> str:
-        """The file, or the first and how many there are beside."""
-        files = self.files
-        return files[0].name + (f" and {len(files) - 1} more" if len(files) > 1 else "")
 
     @property
     def bands(self) -> tuple[str, ...]:
@@ -71,7 +54,11 @@ def stacks(paths: Iterable[Path]) -> list[Stack]:
             kind = [(sensor.name, sensor.product(path.stem)) for sensor in sensors_in([layer.band], path.stem)]
             kind = kind or [("S2_L2A", None)]  # a cloud mask alone: of an optical sensor
             groups[(path.parent, grid, kind[0])].append(layer)
-    return [Stack(key[1], tuple(layers)) for key, layers in groups.items() if isinstance(key[1], Grid)]
+    return [
+        Stack(tuple(dict.fromkeys(layer.path for layer in layers)), key[1], tuple(layers))
+        for key, layers in groups.items()
+        if isinstance(key[1], Grid)
+    ]
 
 
 def open_stack(stack: Stack) -> tuple[xr.Dataset, str | None]:

@@ -19,7 +19,7 @@ evenly spaced over the UTM window; encoding); repository DeepExtremes/minicube-g
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,11 @@ ZARR = ("zarr.json", ".zgroup", ".zmetadata")
 _TIMES, _ROWS, _COLUMNS = ("timestamp", "time", "t"), ("y", "lat", "latitude"), ("x", "lon", "longitude")
 _BANDS = ("band", "bands", "variable")
 
-_PLACES = ("epsg", "EPSG", "crs", "CRS", "spatial_ref", "proj:epsg", "crs_wkt")
+#: Variables over time that are kept beside the bands.
+BESIDE = {name for spellings in SPELLINGS.values() for name in spellings} | {"s2_avail"}
+
+#: Attributes of a file that may name its CRS.
+PLACES = ("epsg", "EPSG", "crs", "CRS", "spatial_ref", "proj:epsg", "crs_wkt")
 
 
 def is_zarr(path: Path) -> bool:
@@ -79,7 +83,7 @@ def open_dataset(path: Path) -> tuple[xr.Dataset, Any]:
 def describe(path: Path) -> tuple[set[str], dict[str, Any]]:
     """Names of the bands and classifications of a file, as the package spells them, and its attributes."""
     with _opened(path) as stored:
-        return set(_named(_by_band(stored))), dict(stored.attrs)
+        return set(named(_by_band(stored).variables)), dict(stored.attrs)
 
 
 @contextmanager
@@ -126,11 +130,12 @@ def _by_band(stored: xr.Dataset) -> xr.Dataset:
     return stored
 
 
-def _named(stored: xr.Dataset) -> dict[str, Hashable]:
-    """Package's name -> the file's, of what a reader can use."""
-    masks = sorted((name for name in stored.variables if name in CLOUD_MASKS), key=lambda n: CLOUD_MASKS.index(str(n)))
+def named(variables: Iterable[Hashable]) -> dict[str, Hashable]:
+    """Package's name -> the file's, of the variables that a reader can use."""
+    names = list(variables)
+    masks = [mask for mask in CLOUD_MASKS if mask in names]
     found: dict[str, Hashable] = {"cloudmask": masks[0]} if masks else {}
-    for name in stored.data_vars:
+    for name in names:
         if name not in CLOUD_MASKS and (ours := find_variable(str(name))):
             found.setdefault(ours, name)
     return found
@@ -139,8 +144,8 @@ def _named(stored: xr.Dataset) -> dict[str, Hashable]:
 def _taken(stored: xr.Dataset, where: str) -> xr.Dataset:
     """What is needed, lazily, over (time, y, x) or time."""
     stored = _by_band(stored)
-    named = _named(stored)
-    axes = {axes for name in named.values() if (axes := _axes(stored[name].dims))}
+    used = named(stored.data_vars)
+    axes = {axes for name in used.values() if (axes := axes_of(stored[name].dims))}
     if len(axes) > 1:
         raise ProductError(
             "bands of several grids in one file",
@@ -153,15 +158,14 @@ def _taken(stored: xr.Dataset, where: str) -> xr.Dataset:
         raise ProductError(
             "not a raster over time",
             where=where,
-            found=dict(stored.sizes) if named else f"variables {', '.join(map(str, stored.data_vars))}",
+            found=dict(stored.sizes) if used else f"variables {', '.join(map(str, stored.data_vars))}",
             expected="bands over time (or timestamp, t), y (lat), x (lon), with coordinates",
         )
     time, y, x = next(iter(axes))
     if not np.issubdtype(stored[time].dtype, np.datetime64):
         raise ProductError("times that are no dates", where=where, found=stored[time].dtype, expected="CF time units")
-    beside = {name for spellings in SPELLINGS.values() for name in spellings} | {"s2_avail"}
-    keep = {ours: stored[name] for ours, name in named.items()}
-    keep |= {str(name): stored[name] for name in stored.data_vars if name in beside and time in stored[name].dims}
+    keep = {ours: stored[name] for ours, name in used.items()}
+    keep |= {str(name): stored[name] for name in stored.data_vars if name in BESIDE and time in stored[name].dims}
     raster = xr.Dataset({name: v.reset_coords(drop=True) for name, v in keep.items()}).rename(
         {old: new for old, new in ((time, "time"), (y, "y"), (x, "x")) if old != new}
     )
@@ -169,7 +173,7 @@ def _taken(stored: xr.Dataset, where: str) -> xr.Dataset:
     return raster.transpose("time", "y", "x", missing_dims="ignore").assign_attrs(plain)
 
 
-def _axes(dims: tuple[Hashable, ...]) -> tuple[Hashable, Hashable, Hashable] | None:
+def axes_of(dims: Sequence[Hashable]) -> tuple[Hashable, Hashable, Hashable] | None:
     """The axes of time, y and x among `dims`, in any order; None for what is no raster over time."""
     time = [d for d in dims if d in _TIMES or str(d).startswith("time")]
     rows = [d for d in dims if _base(d) in _ROWS]
@@ -192,7 +196,7 @@ def _declared_crs(stored: xr.Dataset, raster: xr.Dataset) -> Any:
             from pyproj import CRS
 
             return CRS.from_cf(attrs).to_wkt()
-    declared = next((stored.attrs[key] for key in _PLACES if key in stored.attrs), None)
+    declared = next((stored.attrs[key] for key in PLACES if key in stored.attrs), None)
     if declared is None and {"lat", "latitude"} & set(map(str, stored.dims)):
         return "EPSG:4326"
     return json.dumps(declared) if isinstance(declared, dict) else declared

@@ -19,20 +19,22 @@ import numpy as np
 import rioxarray  # noqa: F401  (registers .rio)
 import xarray as xr
 
-from ecoembed.archives.satellite import geotiff, minicubes, patches, tiffs
+from ecoembed.archives.satellite import geotiff, minicubes, patches, series, tiffs
 from ecoembed.archives.satellite.geotiff import Stack
 from ecoembed.archives.satellite.grids import finish, read_crs
 from ecoembed.archives.satellite.layers import refuse_unnamed
 from ecoembed.archives.satellite.names import QUALITIES
+from ecoembed.archives.satellite.series import Series
 from ecoembed.errors import ProductError, UnitError
 from ecoembed.files import digest
 from ecoembed.sensors import Sensor, sensors_in
 
-#: A file, the folder of a Zarr store, or the GeoTIFFs that belong together.
-Source: TypeAlias = Path | Stack
+#: A file, the folder of a Zarr store, or the GeoTIFFs or NetCDF files that belong together.
+Source: TypeAlias = Path | Stack | Series
 
 #: Endings of files that are looked for in a folder.
-SUFFIXES = (".nc", ".nc4", *tiffs.SUFFIXES, *patches.SUFFIXES)
+NETCDF = (".nc", ".nc4")
+SUFFIXES = (*NETCDF, *tiffs.SUFFIXES, *patches.SUFFIXES)
 
 #: What stands for "no data" in a classification, and is not clear in any.
 _UNCLASSIFIED = {"SCL": 0, "Fmask": 255, "cloudmask": 255}
@@ -43,7 +45,7 @@ def sources(paths: str | Path | Iterable[str | Path]) -> list[Source]:
 
     Of a folder, hidden files, sidecars, subfolders that are no Zarr store, and GeoTIFFs without date and band (a
     terrain model) are left out. GeoTIFFs of one folder, grid and sensor are one source, be they three or three
-    thousand.
+    thousand, and so are NetCDF files that differ in their dates only.
 
     Raises
     ------
@@ -58,15 +60,17 @@ def sources(paths: str | Path | Iterable[str | Path]) -> list[Source]:
     silent = sorted(geotiffs - used)
     if silent and (set(silent) & set(given) or len(found) == len(silent)):
         refuse_unnamed(silent[0])
-    return sorted([*(found - geotiffs), *stacks], key=lambda source: (source.name, str(source)))
+    grouped = series.group(path for path in found - geotiffs if path.suffix.lower() in NETCDF)
+    others = [path for path in found - geotiffs if path.suffix.lower() not in NETCDF]
+    return sorted([*others, *grouped, *stacks], key=lambda source: (source.name, str(source)))
 
 
-def open_raster(path: str | Path | Stack) -> xr.Dataset:
+def open_raster(path: str | Source) -> xr.Dataset:
     """Read a raster whole: numbers undecoded, time sorted, y descending, x ascending, CRS in metres.
 
     Parameters
     ----------
-    path : path or Stack
+    path : path or Source
         A file, the folder of a Zarr store, a folder that holds one raster, or one of `sources`.
 
     Returns
@@ -92,6 +96,8 @@ def open_raster(path: str | Path | Stack) -> xr.Dataset:
     declared: Any
     if isinstance(source, Stack):
         raster, declared = geotiff.open_stack(source)
+    elif isinstance(source, Series):
+        raster, declared = series.open_series(source)
     elif patches.is_described(source):
         raster, declared = patches.open_patches(source)
     else:
@@ -101,7 +107,7 @@ def open_raster(path: str | Path | Stack) -> xr.Dataset:
     return finish(raster, read_crs(declared, where), where)
 
 
-def sensors_of(path: str | Path | Stack) -> list[str]:
+def sensors_of(path: str | Source) -> list[str]:
     """Names of the sensors of which the file holds a band or the classification; reads no values.
 
     Raises
@@ -110,6 +116,8 @@ def sensors_of(path: str | Path | Stack) -> list[str]:
         Absent, truncated or damaged.
     """
     source = _source(path)
+    if isinstance(source, Series):
+        return sensors_of(source.files[0])
     attrs: dict[str, Any]
     if isinstance(source, Stack):
         names, attrs = set(source.bands), {"product": source.files[0].stem}
@@ -120,9 +128,14 @@ def sensors_of(path: str | Path | Stack) -> list[str]:
     return [sensor.name for sensor in sensors_in(names, *product_names(xr.Dataset(attrs=attrs), source.name))]
 
 
+def files_of(source: Source) -> list[Path]:
+    """The file, or files, that a source is made of."""
+    return [source] if isinstance(source, Path) else list(source.files)
+
+
 def fingerprint(source: Source) -> str:
     """Hash of the files that a source is made of, description included (first 16 hex digits of SHA-256)."""
-    files = list(source.files) if isinstance(source, Stack) else [source]
+    files = files_of(source)
     files += [toml for path in files if (toml := path.with_suffix(".toml")).is_file()]
     files += [toml for toml in {path.with_name("stack.toml") for path in files} if toml.is_file()]
     if len(files) == 1:
@@ -137,8 +150,8 @@ def _rasters(path: Path) -> list[Path]:
     return [file for file in seen if (minicubes.is_zarr(file) if file.is_dir() else file.suffix.lower() in SUFFIXES)]
 
 
-def _source(path: str | Path | Stack) -> Source:
-    if isinstance(path, Stack):
+def _source(path: str | Source) -> Source:
+    if isinstance(path, (Stack, Series)):
         return path
     found = sources(path)
     if len(found) != 1:
