@@ -29,7 +29,7 @@ def open_hls(path: str | Source) -> xr.Dataset:
 
     Parameters
     ----------
-    path : path
+    path : path or Source
         Any raster that :func:`~ecoembed.archives.satellite.rasters.open_raster` reads, with bands under the product's
         names (``B02``...) or ours (``BLUE``...), and ``Fmask``. Its name, or its attributes ``item``, ``product``,
         ``collection`` or ``title``, must tell L30 from S30 (``HLS.L30.T32UPU...``) unless the names are ours.
@@ -48,7 +48,7 @@ def open_hls(path: str | Source) -> xr.Dataset:
     UnitError
         The values contradict the declared scale.
     """
-    raster, where = open_raster(path), Path(path).name
+    raster, where = open_raster(path), (Path(path) if isinstance(path, str) else path).name
     product = HLS.product(*product_names(raster, where))
     raster = _with_our_names(raster, product, where)
     data: dict[str, xr.DataArray] = {}

@@ -48,7 +48,7 @@ def open_sentinel1(path: str | Source) -> xr.Dataset:
 
     Parameters
     ----------
-    path : path
+    path : path or Source
         Raster over (time, y, x) with ``VV`` and/or ``VH``, in dB, linear power or linear amplitude. Attributes that
         are understood, of the band or of the file: ``units``; of the file: ``product``, ``collection``, ``item``,
         ``orbit`` (text ``A044``: ascending, relative orbit 44; ``D``: descending), which may be a variable over time.
@@ -68,7 +68,7 @@ def open_sentinel1(path: str | Source) -> xr.Dataset:
     UnitError
         The values contradict the declared unit, are digital numbers that were never calibrated, or no backscatter.
     """
-    raster, where = open_raster(path), Path(path).name
+    raster, where = open_raster(path), (Path(path) if isinstance(path, str) else path).name
     quantity, known_unit = declared_product(raster, where)
     data: dict[str, xr.DataArray] = {}
     scales: dict[str, str] = {}

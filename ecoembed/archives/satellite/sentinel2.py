@@ -64,7 +64,7 @@ def open_sentinel2(path: str | Source) -> xr.Dataset:
     UnitError
         The values contradict the declared scale or offset.
     """
-    raster, where = open_raster(path), Path(path).name
+    raster, where = open_raster(path), (Path(path) if isinstance(path, str) else path).name
     present = bands_in(raster, S2_L2A, where)
     numbers, scales = {}, {}
     for name in present:
