@@ -15,6 +15,7 @@ from ecoembed.files import read_toml
 FEATURES = (
     "climatology",
     "nirv_x_radiation",
+    "p_model",
     "bands",
     "indices",
     "meteo",
