@@ -13,8 +13,8 @@ from ecoembed.archives.stac import manifest
 from ecoembed.archives.stac.images import open_scene
 from ecoembed.archives.stac.plan import WORKERS, Plan
 from ecoembed.archives.stac.scenes import Scene
-from ecoembed.archives.stac.transport import Patience, StoppedError, UnreachableError
-from ecoembed.errors import EcoembedError
+from ecoembed.archives.stac.transport import Patience, StoppedError, UnreachableError, bare
+from ecoembed.errors import ArchiveError, EcoembedError
 from ecoembed.files import digest
 
 #: So many scenes in a row that cannot be reached mean that the archive is down: nothing more is asked of it.
@@ -109,7 +109,11 @@ def _fetch_one(scene: Scene, plan: Plan, patience: Patience) -> dict[str, Any]:
     """Read and write one scene; its entry in the manifest."""
     if patience.stop.is_set():
         raise StoppedError
-    data, entry = open_scene(scene, plan.place, plan.provider, patience)
+    try:
+        data, entry = open_scene(scene, plan.place, plan.provider, patience)
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError) as exc:  # of strange contents
+        what = f"{type(exc).__name__}: {bare(str(exc))[:200]}"
+        raise ArchiveError("an item that cannot be used", where=scene.id, found=what) from exc
     path = plan.folder / scene.file
     packed = {"zlib": True, "complevel": 4, "shuffle": True}
     netcdf.write(data, path, {str(name): dict(packed) for name in data.data_vars})

@@ -140,6 +140,8 @@ def _read(
 ) -> Layer:
     import odc.stac
     import rasterio
+    from odc.geo.geobox import GeoBox
+    from odc.geo.xr import xr_reproject
     from rasterio.errors import RasterioError
 
     collection, quality = provider.collections[scene.sensor], get_sensor(scene.sensor).quality
@@ -155,21 +157,22 @@ def _read(
                 raise ArchiveError("the image has no CRS")
             same = _coincides(image, place)
             method = "nearest" if same or name == quality else "bilinear"
-            kind = "uint8" if name == quality else collection.dtype
-            nodata = 0.0 if name == quality else collection.nodata
-            if image.nodata is not None and np.isfinite(image.nodata):
-                nodata = float(image.nodata)
+            nodata = _nodata(image, 0.0 if name == quality else collection.nodata)
+            own = GeoBox.from_rio(image)
             loaded = odc.stac.load(
                 [_only(scene, name, path, image)],
                 bands=[name],
-                geobox=place.geobox(),
-                resampling=method,
-                dtype=kind,
+                geobox=place.geobox()
+                if same
+                else own.enclosing(place.geobox().extent.to_crs(image.crs.to_wkt())).pad(2),
+                dtype=image.dtypes[0],  # as delivered, whatever the catalogue says of it
                 nodata=nodata,
                 fail_on_error=True,
                 stac_cfg={"*": {"warnings": "ignore"}},
-            )
-            values = loaded[name].values[0]
+            )[name].isel(time=0)
+            if not same:  # while loading, odc-stac would mix in the fill value of a file that declares none
+                loaded = xr_reproject(loaded, place.geobox(), resampling=method, dst_nodata=nodata, src_nodata=nodata)
+            values = loaded.values
             how = "copied" if same else f"{method}, from {image.crs.to_string()}"
             return Layer(values, bare(href), how, abs(image.transform.a), nodata, _bytes(image, place))
     except (RasterioError, OSError) as exc:
@@ -193,6 +196,14 @@ def _only(scene: Scene, name: str, path: str, image: rasterio.DatasetReader) -> 
     item.stac_extensions = ["https://stac-extensions.github.io/projection/v2.0.0/schema.json"]
     item.add_asset(name, pystac.Asset(path, media_type="image/tiff; application=geotiff", roles=["data"]))
     return item
+
+
+def _nodata(image: rasterio.DatasetReader, usual: float) -> float:
+    """The file's own fill value, else the usual one if its numbers can be that."""
+    if image.nodata is not None:
+        return float(image.nodata)
+    kind = np.dtype(image.dtypes[0])
+    return usual if kind.kind == "f" or np.iinfo(kind).min <= usual <= np.iinfo(kind).max else 0.0
 
 
 def _coincides(image: rasterio.DatasetReader, place: Place) -> bool:
