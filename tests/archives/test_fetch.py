@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import signal
 import subprocess
@@ -14,6 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pyproj import Transformer
 from scipy import ndimage
 
@@ -202,7 +205,10 @@ def _beyond(where: object, name: str, epsg: int, size: float = 1280) -> products
     return products.Tile(name, epsg, *(float(np.floor(v / 20) * 20) for v in (x - size / 2, y + size / 2)), size)
 
 
-def test_a_tile_of_the_next_zone_is_brought_to_the_grid_and_says_so(server: StacServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["planetary-computer", "copernicus"])  # the latter's files declare no fill value
+def test_a_tile_of_the_next_zone_is_brought_to_the_grid_and_says_so(
+    server: StacServer, tmp_path: Path, name: str
+) -> None:
     seam = place(50.0, 5.98, 32631)
     tile = _beyond(seam, "32UKA", 32632)
     middle = tile.left + tile.size / 2
@@ -210,8 +216,8 @@ def test_a_tile_of_the_next_zone_is_brought_to_the_grid_and_says_so(server: Stac
         4, tile, baseline="05.10", surface=_plane(seam, 32632),
         valid=lambda x, y: x + 0 * y < middle + 80, cloudy=lambda x, y: x + 0 * y < middle - 60,
     )  # fmt: skip
-    server.add(*archives.planetary_computer(one, server.url))
-    _, fetched = run(seam, tmp_path, provider("planetary-computer", server))
+    server.add(*LAYOUTS[name](one, server.url))
+    _, fetched = run(seam, tmp_path, provider(name, server))
     assert not fetched.failed
     (path,) = tmp_path.glob("*.nc")
     raster = open_raster(path)
@@ -226,6 +232,24 @@ def test_a_tile_of_the_next_zone_is_brought_to_the_grid_and_says_so(server: Stac
         inside = ndimage.binary_erosion(there, iterations=2, border_value=1)  # at its edge a pixel leans to one side
         assert np.abs(values - truth)[inside].max() < 2.0, band  # half a pixel aside would be 2.5 to 8
         assert np.abs(values - truth)[there].max() < 12
+
+
+@settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(east=st.integers(-70, 70), north=st.integers(-70, 70), odd=st.booleans())
+def test_each_pixel_is_the_files_own_wherever_the_tile_lies(
+    tmp_path_factory: pytest.TempPathFactory, east: int, north: int, odd: bool
+) -> None:
+    """Also where the tile ends within the window, and where its corner is no multiple of 20 m off ours."""
+    tile = tile_of(FIELD, east=10 * east, north=10 * north)
+    tile = dataclasses.replace(tile, left=tile.left + 10 * odd)
+    one, folder = scene(4, tile), tmp_path_factory.mktemp("fetched")
+    with StacServer() as server:
+        server.add(*archives.planetary_computer(one, server.url))
+        run(FIELD, folder, provider("planetary-computer", server))
+    (path,) = folder.glob("*.nc")
+    raster = open_raster(path)
+    for band in ("B02", "SCL") if odd else ("B02", "B05", "SCL"):
+        assert np.array_equal(raster[band].values[0], delivered(one, band, FIELD)), band
 
 
 def test_across_the_antimeridian_both_sides_are_fetched(server: StacServer, tmp_path: Path) -> None:
