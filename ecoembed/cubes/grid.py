@@ -58,15 +58,6 @@ def positions(
     return rows, columns
 
 
-def onto(array: xr.DataArray, x: np.ndarray, y: np.ndarray, where: object = "raster") -> xr.DataArray:
-    """`array` on the 10 m pixels at centres `x`, `y`: each takes the value of the pixel that contains it (nearest).
-
-    Raises as :func:`positions`.
-    """
-    rows, columns = positions(array, x, y, where)
-    return array.isel(x=columns, y=rows).assign_coords(x=x, y=y)
-
-
 def _parts(size: float, where: object) -> int:
     parts = round(size / RESOLUTION)
     if parts < 1 or abs(parts * RESOLUTION - size) > TOLERANCE:

@@ -133,9 +133,11 @@ def _write(dataset: xr.Dataset, path: Path, group: str) -> None:
 
 
 def _encoding(variable: xr.DataArray) -> dict[str, Any]:
-    from zarr.codecs import BloscCodec
+    from zarr.codecs import BloscCodec, Crc32cCodec
 
-    encoding: dict[str, Any] = {"compressors": (BloscCodec(cname="zstd", clevel=5, shuffle="shuffle"),)}
+    # the checksum, because Blosc reads a truncated chunk as whatever lies behind it in memory
+    compressors = (BloscCodec(cname="zstd", clevel=5, shuffle="shuffle"), Crc32cCodec())
+    encoding: dict[str, Any] = {"compressors": compressors}
     if "spatial_ref" in variable.coords:
         encoding["grid_mapping"] = "spatial_ref"
     if variable.dims == ("time", "band", "y", "x"):

@@ -97,11 +97,15 @@ def test_damaged_stores(tmp_path: Path, cubes: dict[str, xr.DataArray]) -> None:
         with pytest.raises(FileError, match=r"no Zarr store.*ecoembed cube FOLDER --out STORE\.zarr"):
             load_cube(absent, "S1")
     chunk = next(file for file in (path / "S1" / "cube" / "c").rglob("*") if file.is_file())
-    fakes.truncate(chunk)
-    with pytest.raises(
-        FileError, match=rf"damaged .found contents that cannot.*Delete {re.escape(str(path))} and run again"
-    ):
-        load_cube(path, "S1")
+    whole = chunk.read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 1
+    for damaged in (whole[: len(whole) // 2], whole[:-1], bytes(flipped)):
+        chunk.write_bytes(damaged)
+        with pytest.raises(
+            FileError, match=rf"damaged .found contents that cannot.*Delete {re.escape(str(path))} and run again"
+        ):
+            load_cube(path, "S1")
     (path / "S2_L2A" / "cube" / "zarr.json").write_text("{")
     with pytest.raises(FileError, match="damaged"):
         load_cube(path, "S2_L2A")
