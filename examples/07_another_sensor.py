@@ -13,8 +13,9 @@ import rasterio
 import xarray as xr
 
 from ecoembed import open_cube
+from ecoembed.archives.satellite.decoding import decode
 from ecoembed.archives.satellite.metadata import carried, origin
-from ecoembed.archives.satellite.rasters import decode, open_raster
+from ecoembed.archives.satellite.rasters import open_raster
 from ecoembed.cubes.build import READERS
 from ecoembed.sensors import HLS, SENSORS, Band, Sensor
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ecoembed import open_cube
-from ecoembed.archives.satellite.rasters import at_overpass
+from ecoembed.archives.satellite.overpass import at_overpass
 from ecoembed.archives.satellite.sentinel1 import merge_slices, to_db, to_power
 from ecoembed.archives.satellite.sentinel2 import boa_offset, open_sentinel2
 from ecoembed.cubes import masks

@@ -120,7 +120,10 @@ def _common_dtype(band: str, stack: Stack, where: str) -> np.dtype[Any]:
             expected="one kind at all dates",
             remedy="Keep them in folders of their own, or convert them to one",
         )
-    return np.result_type(*dtypes)
+    common = np.result_type(*dtypes)
+    if common.kind not in "iuf":
+        raise ProductError(f"{band} is not of real numbers", where=where, found=common, expected="detected intensity")
+    return common
 
 
 def _common_attrs(band: str, stack: Stack, where: str) -> dict[str, Any]:

@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from ecoembed.archives.satellite.metadata import carried, origin
-from ecoembed.archives.satellite.rasters import Source, bands_in, decode, open_raster, product_names
+from ecoembed.archives.satellite.decoding import bands_in, decode
+from ecoembed.archives.satellite.metadata import carried, origin, product_names
+from ecoembed.archives.satellite.rasters import Source, open_raster
 from ecoembed.errors import ProductError
 from ecoembed.sensors import HLS
 
@@ -49,7 +50,7 @@ def open_hls(path: str | Source) -> xr.Dataset:
         The values contradict the declared scale.
     """
     raster, where = open_raster(path), (Path(path) if isinstance(path, str) else path).name
-    product = HLS.product(*product_names(raster, where))
+    product = HLS.product(*product_names(raster.attrs, where))
     raster = _with_our_names(raster, product, where)
     data: dict[str, xr.DataArray] = {}
     scales: dict[str, str] = {}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
@@ -58,6 +61,11 @@ def carried(raster: xr.Dataset) -> dict[str, xr.Variable]:
         cloud = np.where(np.isfinite(mask), mask, 1) != 0
         found["cloudmask"] = xr.Variable(raster["cloudmask"].dims, cloud.astype("uint8"))
     return found
+
+
+def product_names(attrs: Mapping[Any, object], where: str) -> list[str]:
+    """What a file and its attributes call the product: its own name, and its item's, collection's and so on."""
+    return [where, *(str(attrs[key]) for key in ("item", "product", "collection", "title") if key in attrs)]
 
 
 def origin(raster: xr.Dataset) -> dict[str, str]:

@@ -3,9 +3,7 @@
 What a file is, is told by its content: NetCDF and Zarr (:mod:`.minicubes`), GeoTIFF (:mod:`.geotiff`), HDF5 with a TOML
 of the same name (:mod:`.patches`). All come out alike: (time, y, x), one variable for each band, north up, in metres.
 
-Files are read undecoded, because what they declare is often wrong: a fill value that no integer can hold breaks a plain
-open, a scale may be declared, forgotten, or left behind on values that were scaled already. The scale is therefore
-decided from what is declared *and* from the values, and the decision is written down.
+Numbers stay as they are stored; :mod:`.decoding` says what they mean.
 """
 
 from __future__ import annotations
@@ -23,11 +21,12 @@ from ecoembed.archives.satellite import geotiff, minicubes, patches, series, tif
 from ecoembed.archives.satellite.geotiff import Stack
 from ecoembed.archives.satellite.grids import finish, read_crs
 from ecoembed.archives.satellite.layers import refuse_unnamed
+from ecoembed.archives.satellite.metadata import product_names
 from ecoembed.archives.satellite.names import QUALITIES
 from ecoembed.archives.satellite.series import Series
-from ecoembed.errors import ProductError, UnitError
+from ecoembed.errors import ProductError
 from ecoembed.files import digest
-from ecoembed.sensors import Sensor, sensors_in
+from ecoembed.sensors import sensors_in
 
 #: A file, the folder of a Zarr store, or the GeoTIFFs or NetCDF files that belong together.
 Source: TypeAlias = Path | Stack | Series
@@ -125,7 +124,7 @@ def sensors_of(path: str | Source) -> list[str]:
         names, attrs = patches.describe(source)
     else:
         names, attrs = minicubes.describe(source)
-    return [sensor.name for sensor in sensors_in(names, *product_names(xr.Dataset(attrs=attrs), source.name))]
+    return [sensor.name for sensor in sensors_in(names, *product_names(attrs, source.name))]
 
 
 def files_of(source: Source) -> list[Path]:
@@ -172,131 +171,3 @@ def _classes(stored: xr.DataArray, unclassified: int) -> xr.DataArray:
     classes = stored.copy(data=np.where(missing, unclassified, values).astype("uint8"))
     classes.attrs = {}
     return classes
-
-
-def product_names(raster: xr.Dataset, where: str) -> list[str]:
-    """What the file and its attributes call the product: its own name, and its item's, collection's and so on."""
-    return [
-        where,
-        *(str(raster.attrs[key]) for key in ("item", "product", "collection", "title") if key in raster.attrs),
-    ]
-
-
-def bands_in(raster: xr.Dataset, sensor: Sensor, where: str) -> list[str]:
-    """The bands of `sensor` that `raster` holds; none where it holds that sensor's classification only.
-
-    Raises
-    ------
-    ProductError
-        If it holds neither, or is another sensor's product; says which, if it is known.
-    """
-    held = sensors_in(raster.data_vars, *product_names(raster, where))
-    if sensor in held:
-        return [band for band in sensor.band_names if band in raster.data_vars]
-    others = [other.title for other in held]
-    raise ProductError(
-        f"no {sensor.title} in this file",
-        where=where,
-        found=others[0] if others else f"variables {', '.join(map(str, raster.data_vars))}",
-        expected=f"at least one of {', '.join(sensor.band_names)}",
-        remedy="Give the files of that sensor, or name the sensor of these",
-    )
-
-
-def decode(band: xr.DataArray, sensor: Sensor, where: str) -> tuple[np.ndarray, str]:
-    """Physical values (float32, missing = NaN) of one undecoded band, and how its scale was decided.
-
-    Values whose 99th percentile lies beyond three times the sensor's valid range can only be digital numbers.
-
-    Raises
-    ------
-    UnitError
-        If the values cannot be this sensor's under any reading.
-    """
-    raw = band.values
-    values = np.where(_missing(band, sensor), np.float32(np.nan), raw.astype("float32"))
-    declared, shift = _number(band, "scale_factor"), _number(band, "add_offset") or 0.0
-    limit = 3.0 * max(abs(bound) for bound in sensor.valid_range)
-    size = _magnitude(values)
-    if size > limit and declared in (None, 1.0):
-        scale, note = sensor.scale, f"scale {sensor.scale:g} not declared, inferred from values up to {size:.0f}"
-    elif size > limit or (declared not in (None, 1.0) and np.issubdtype(raw.dtype, np.integer)):
-        scale, note = declared or 1.0, f"scale {declared:g} as declared"
-    elif declared not in (None, 1.0):
-        scale, shift = 1.0, 0.0
-        note = f"scale {declared:g} declared but not applied: the values are physical already (up to {size:.3g})"
-    else:
-        scale, note = 1.0, "physical values, no scale"
-    values = values * np.float32(scale) + np.float32(shift)
-    size = _magnitude(values)
-    if size > limit:
-        raise UnitError(
-            f"values of {band.name} cannot be {sensor.title} in {sensor.unit}",
-            where=where,
-            found=f"99 % of magnitudes up to {size:g} after {note}",
-            expected=f"within {sensor.valid_range} {sensor.unit}, or digital numbers of {sensor.scale:g}",
-            remedy="Correct scale_factor in the file",
-        )
-    return values, note + (f", offset {shift:g} as declared" if shift else "")
-
-
-def at_overpass(raster: xr.Dataset, sensor: Sensor, longitude: float) -> xr.Dataset:
-    """`raster`, moved to the time of the overpass if its stamps are dates only: all of them at 00:00:00.
-
-    Archives that deliver dates (openEO) mean the day in UTC. Left at midnight, an acquisition would fall on the local
-    day before wherever local time lags UTC. It is therefore put at the sensor's nominal local solar time within that
-    day; of two passes (Sentinel-1) at that of its ``orbit``, and where that is unknown at the later, so that nothing is
-    dated before it was seen: passes of one day can then no longer be told apart. ``attrs["time"]`` says so.
-
-    Parameters
-    ----------
-    longitude : float
-        Of the place, in degrees: the same for all its files, which must agree in time.
-    """
-    times = raster["time"].values
-    days = times.astype("datetime64[D]")
-    if times.size == 0 or np.any(times != days):
-        return raster
-    hours = {"D": sensor.overpass_hours[:1], "A": sensor.overpass_hours[-1:]}
-    orbits = raster["orbit"].values if "orbit" in raster.variables else np.full(times.size, "")
-    passes = [hours.get(str(orbit)[:1], sensor.overpass_hours) for orbit in orbits]
-    minutes = np.array([max(round(60.0 * hour - 4.0 * longitude) % 1440 for hour in one) for one in passes])
-    taken = {
-        f"{minute // 60:02d}:{minute % 60:02d} UTC ({' or '.join(map(_clock, one))} local solar time)"
-        for minute, one in zip(minutes, passes, strict=True)
-    }
-    note = f"time of day not in the file; taken as {', '.join(sorted(taken))}"
-    moved = (days + minutes.astype("timedelta64[m]")).astype("datetime64[ns]")
-    return raster.assign_coords(time=moved).assign_attrs(time=note).sortby("time")
-
-
-def _clock(hour: float) -> str:
-    return f"{int(hour):02d}:{hour % 1 * 60:02.0f}"
-
-
-def centre_longitude(raster: xr.Dataset) -> float:
-    """Longitude of the middle of `raster`, in degrees east (WGS 84)."""
-    from pyproj import Transformer
-
-    x, y = (float(raster[axis].mean()) for axis in ("x", "y"))
-    return float(Transformer.from_crs(raster.rio.crs, "EPSG:4326", always_xy=True).transform(x, y)[0])
-
-
-def _missing(band: xr.DataArray, sensor: Sensor) -> np.ndarray:
-    """True where the band holds a fill value: the declared ones, else the sensor's for whole numbers."""
-    fills = [band.attrs[key] for key in ("_FillValue", "missing_value", "nodata") if key in band.attrs]
-    fills = [float(fill) for fill in fills if np.isfinite(fill)]
-    if not fills and (np.issubdtype(band.dtype, np.integer) or sensor.nodata < 0):  # -9999 is nothing else
-        fills = [float(sensor.nodata)]
-    missing = np.isin(band.values, fills)
-    return missing | ~np.isfinite(band.values) if np.issubdtype(band.dtype, np.floating) else missing
-
-
-def _number(band: xr.DataArray, key: str) -> float | None:
-    value = band.attrs.get(key)
-    return None if value is None else float(value)
-
-
-def _magnitude(values: np.ndarray) -> float:
-    valid = np.abs(values[np.isfinite(values)])
-    return float(np.quantile(valid, 0.99)) if valid.size else 0.0

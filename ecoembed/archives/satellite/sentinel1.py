@@ -19,8 +19,9 @@ import numpy as np
 import xarray as xr
 
 from ecoembed import units
-from ecoembed.archives.satellite.metadata import carried, origin, per_time, text
-from ecoembed.archives.satellite.rasters import Source, bands_in, decode, open_raster, product_names
+from ecoembed.archives.satellite.decoding import bands_in, decode
+from ecoembed.archives.satellite.metadata import carried, origin, per_time, product_names, text
+from ecoembed.archives.satellite.rasters import Source, open_raster
 from ecoembed.errors import ProductError, UnitError
 from ecoembed.sensors import S1
 
@@ -103,7 +104,7 @@ def declared_product(raster: xr.Dataset, where: str) -> tuple[str, str | None]:
     ProductError
         The names contradict each other, or say beta nought, which is not normalised to the ground.
     """
-    texts = " ".join([*product_names(raster, where), str(raster.attrs.get("quantity", ""))])
+    texts = " ".join([*product_names(raster.attrs, where), str(raster.attrs.get("quantity", ""))])
     quantities = {f"{name.lower()}0" for name in _QUANTITY.findall(texts)}
     unit = None
     if _RTC.search(texts):

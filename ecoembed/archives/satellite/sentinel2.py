@@ -22,8 +22,9 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from ecoembed.archives.satellite.decoding import bands_in, decode
 from ecoembed.archives.satellite.metadata import carried, origin, per_time, text
-from ecoembed.archives.satellite.rasters import Source, bands_in, decode, open_raster
+from ecoembed.archives.satellite.rasters import Source, open_raster
 from ecoembed.errors import UnitError
 from ecoembed.sensors import S2_L2A
 
