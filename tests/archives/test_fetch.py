@@ -234,7 +234,7 @@ def test_a_tile_of_the_next_zone_is_brought_to_the_grid_and_says_so(
         assert np.abs(values - truth)[there].max() < 12
 
 
-@settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(east=st.integers(-70, 70), north=st.integers(-70, 70), odd=st.booleans())
 def test_each_pixel_is_the_files_own_wherever_the_tile_lies(
     tmp_path_factory: pytest.TempPathFactory, east: int, north: int, odd: bool
@@ -297,13 +297,13 @@ def test_where_there_is_nothing_the_error_says_what_was_asked(
 
 def test_a_plan_reads_nothing_and_estimates_what_will_be_read(server: StacServer, tmp_path: Path) -> None:
     large = tile_of(FIELD, size=10_240)  # with inner tiles of 512 pixels, as the real files have
-    for day in (4, 9, 14):
+    for day in (4, 9):
         server.add(*archives.planetary_computer(scene(day, large, surface=products.noise), server.url))
     plan = plan_fetch(FIELD, tmp_path, *YEAR, provider=provider("planetary-computer", server), sensors=("S2_L2A",))
     assert server.asked("sentinel2-l2") == 0
-    assert (len(plan.items), len(plan.missing)) == (3, 3)
+    assert (len(plan.items), len(plan.missing)) == (2, 2)
     assert FIELD.site in plan.summary()
-    assert "3" in plan.summary()
+    assert "2 to fetch" in plan.summary()
     server.forget()
     fetched = fetch(plan)
     assert 0.25 < server.sent / plan.bytes < 4

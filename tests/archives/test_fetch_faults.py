@@ -21,7 +21,7 @@ from tests.archives import stac_archives as archives
 from tests.archives.stac_places import FIELD, YEAR, provider, reflectance, run, scene, tile_of
 from tests.archives.stac_server import StacServer
 
-DAYS = (4, 9, 14)
+DAYS = (4, 9)
 SECOND = "20190709"
 
 
@@ -34,7 +34,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def server() -> Iterator[StacServer]:
-    with StacServer() as server:
+    with StacServer(page=1) as server:
         for day in DAYS:
             server.add(*archives.planetary_computer(scene(day, tile_of(FIELD)), server.url))
         yield server
@@ -75,7 +75,7 @@ def test_a_broken_file_costs_its_item_only(
     item = _item(server)["id"]
     assert list(fetched.failed) == [item]
     assert named in fetched.failed[item]
-    assert _written(tmp_path) == {"20190704", "20190714"}
+    assert _written(tmp_path) == {"20190704"}
     assert _only_whole_files(tmp_path)
     held = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.nc")}
 
@@ -83,8 +83,8 @@ def test_a_broken_file_costs_its_item_only(
     server.forget()
     again = fetch(_plan(server, tmp_path))
     assert not again.failed
-    assert (len(again.written), len(again.already)) == (1, 2)
-    assert server.asked("20190704T") == server.asked("20190714T") == 0
+    assert (len(again.written), len(again.already)) == (1, 1)
+    assert server.asked("20190704T") == 0
     assert all(path.stat().st_mtime_ns == at for path, at in held.items())
     truth = reflectance(scene(9, tile_of(FIELD)), "B05", FIELD)
     assert np.abs(open_cube(tmp_path).sel(band="B05").values[1] - truth).max() < 1e-6
@@ -135,7 +135,7 @@ def test_an_image_without_its_metadata_file_says_what_was_done_without(server: S
     raster = open_raster(path)
     assert sum(json.loads(raster.attrs["repairs"]).values()) == 1
     assert float(np.ravel(raster.attrs["sunZenithAngles"])[0]) == pytest.approx(29.6)  # the item's own
-    assert open_cube(tmp_path).sizes["time"] == 3
+    assert open_cube(tmp_path).sizes["time"] == len(DAYS)
 
 
 def test_an_item_without_an_asset_is_told(server: StacServer, tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_an_item_without_an_asset_is_told(server: StacServer, tmp_path: Path) ->
     plan = _plan(server, tmp_path)
     fetched = fetch(plan)
     assert "B8A" in fetched.failed[item["id"]]
-    assert _written(tmp_path) == {"20190704", "20190714"}
+    assert _written(tmp_path) == {"20190704"}
 
 
 @pytest.mark.parametrize("fault", [{"status": 503}, {"status": 429, "retry_after": "1"}, {"status": 502}])
@@ -195,10 +195,10 @@ def test_pages_that_repeat_end_the_search(server: StacServer, tmp_path: Path, fa
 
 
 def test_a_last_page_that_repeats_gives_nothing_twice(server: StacServer, tmp_path: Path) -> None:
-    server.fault("/search", "repeat")  # and nobody says that a third item is owed
+    server.fault("/search", "repeat")  # and nobody says that a second item is owed
     with pytest.warns(UserWarning, match=server.url):
         plan = _plan(server, tmp_path)
-    assert len({item.id for item in plan.items}) == len(plan.items) == 2
+    assert len({item.id for item in plan.items}) == len(plan.items) == 1
 
 
 @pytest.mark.parametrize("match", ["/search", "_B02_10m.tif"])
@@ -207,7 +207,7 @@ def test_a_slow_answer_is_given_up_and_asked_for_again(server: StacServer, tmp_p
     start = time.monotonic()
     fetched = fetch(_plan(server, tmp_path))
     assert not fetched.failed
-    assert _written(tmp_path) == {"20190704", "20190709", "20190714"}
+    assert _written(tmp_path) == {"20190704", "20190709"}
     assert time.monotonic() - start < 3.0  # it was not waited for
 
 
@@ -226,7 +226,7 @@ def test_only_addresses_of_the_net_are_opened(server: StacServer, tmp_path: Path
     item["assets"]["B06"]["href"] = href
     fetched = fetch(_plan(server, tmp_path), retries=0)
     assert "B06" in fetched.failed[item["id"]]
-    assert _written(tmp_path) == {"20190704", "20190714"}
+    assert _written(tmp_path) == {"20190704"}
 
 
 def test_a_local_file_is_never_read_for_a_catalogue(server: StacServer, tmp_path: Path) -> None:
@@ -249,9 +249,9 @@ def test_names_of_items_cannot_leave_the_folder(server: StacServer, tmp_path: Pa
     fetched = fetch(_plan(server, folder))
     assert {path.parent for path in tmp_path.rglob("*") if path.is_file()} == {folder}
     if not fetched.failed:
-        assert open_cube(folder).sizes["time"] == 3
+        assert open_cube(folder).sizes["time"] == len(DAYS)
         again = fetch(_plan(server, folder))
-        assert (len(again.written), len(again.already)) == (0, 3)
+        assert (len(again.written), len(again.already)) == (0, len(DAYS))
 
 
 def test_a_damaged_manifest_is_told_and_a_lost_one_made_anew(server: StacServer, tmp_path: Path) -> None:
@@ -264,7 +264,7 @@ def test_a_damaged_manifest_is_told_and_a_lost_one_made_anew(server: StacServer,
     manifest.unlink()
     server.forget()
     again = fetch(_plan(server, tmp_path))
-    assert (len(again.written), len(again.already)) == (0, 3)
+    assert (len(again.written), len(again.already)) == (0, len(DAYS))
     assert server.asked("sentinel2-l2") == 0
     anew = json.loads(manifest.read_text())
     for entry in (*whole["files"].values(), *anew["files"].values()):
@@ -278,7 +278,7 @@ def test_a_damaged_file_is_fetched_again(server: StacServer, tmp_path: Path) -> 
     path.write_bytes(path.read_bytes()[:5000])
     again = fetch(_plan(server, tmp_path))
     assert len(again.written) == 1
-    assert open_cube(tmp_path).sizes["time"] == 3
+    assert open_cube(tmp_path).sizes["time"] == len(DAYS)
 
 
 def test_without_the_keys_of_an_archive_it_is_not_asked(
@@ -308,8 +308,8 @@ def test_an_interrupted_fetch_keeps_what_it_has(server: StacServer, tmp_path: Pa
 
 
 def test_several_workers_write_what_one_does(server: StacServer, tmp_path: Path) -> None:
-    one, many = (run(FIELD, tmp_path / str(n), provider("planetary-computer", server), workers=n)[1] for n in (1, 3))
+    one, many = (run(FIELD, tmp_path / str(n), provider("planetary-computer", server), workers=n)[1] for n in (1, 2))
     assert sorted(path.name for path in map(Path, one.written)) == sorted(path.name for path in map(Path, many.written))
-    noted = [json.loads((tmp_path / n / "fetch.json").read_text()) for n in ("1", "3")]
+    noted = [json.loads((tmp_path / n / "fetch.json").read_text()) for n in ("1", "2")]
     assert json.dumps(noted[0], sort_keys=True).count('"item"') == json.dumps(noted[1], sort_keys=True).count('"item"')
-    assert np.array_equal(open_cube(tmp_path / "1").values, open_cube(tmp_path / "3").values)
+    assert np.array_equal(open_cube(tmp_path / "1").values, open_cube(tmp_path / "2").values)
