@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import threading
 import time
 from datetime import UTC, date, datetime, timedelta
@@ -335,6 +336,12 @@ def test_a_grid_that_is_none_is_refused() -> None:
 def test_a_period_that_ends_before_it_begins_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="ends before"):
         plan_fetch(FIELD, tmp_path, date(2020, 2, 1), date(2020, 1, 1))
+
+
+def test_without_the_extra_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "pystac_client", None)
+    with pytest.raises(ConfigError, match=r"ecoembed\[cloud\]"):
+        plan_fetch(FIELD, tmp_path, *YEAR)
 
 
 def test_a_request_ends_in_time_though_bytes_keep_coming(monkeypatch: pytest.MonkeyPatch) -> None:

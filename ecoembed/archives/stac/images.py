@@ -148,7 +148,9 @@ def _read(
     url = address(href, provider, patience)
     path = f"/vsis3/{url.removeprefix('s3://')}" if url.startswith("s3://") else f"/vsicurl/{url}"
     logging.getLogger("odc.loader._rio").setLevel(logging.CRITICAL)  # it would print signed addresses
-    driver = "JP2OpenJPEG" if href.lower().endswith((".jp2", ".j2k")) else "GTiff"  # no format that opens other files
+    driver = (
+        "JP2OpenJPEG" if bare(href).lower().endswith((".jp2", ".j2k")) else "GTiff"
+    )  # no format that opens other files
     options = gdal_options(provider, forget=forget)
     odc.stac.configure_rio(**options)  # it takes no S3 endpoint from the Env around it, and would ask Amazon
     try:

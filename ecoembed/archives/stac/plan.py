@@ -108,13 +108,14 @@ def plan_fetch(
     Raises
     ------
     ConfigError
-        Unknown provider or sensor; a sensor that the provider does not have; absent credentials; end before start; a
+        The extra ``cloud`` is not installed; unknown provider or sensor; a sensor that the provider does not have; absent credentials; end before start; a
         folder that holds another provider's images.
     ArchiveError
         The catalogue does not answer, or has nothing of this place and period.
     GridError
         The folder holds images of another window.
     """
+    _check_installed()
     archive = provider if isinstance(provider, Provider) else get_provider(provider)
     folder, patience = Path(folder), Patience(retries)
     if start > end:
@@ -155,6 +156,16 @@ def _search(
         )
     kept, doubled = needed(found, place)
     return kept, skipped + doubled
+
+
+def _check_installed() -> None:
+    try:
+        import odc.stac  # noqa: F401
+        import planetary_computer  # noqa: F401
+        import pystac_client  # noqa: F401
+    except ImportError as exc:
+        remedy = "pip install 'ecoembed[cloud]'"
+        raise ConfigError("what fetching needs is not installed", found=exc.name, remedy=remedy) from None
 
 
 def _check_credentials(provider: Provider) -> None:
