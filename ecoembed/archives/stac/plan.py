@@ -108,8 +108,8 @@ def plan_fetch(
     Raises
     ------
     ConfigError
-        The extra ``cloud`` is not installed; unknown provider or sensor; a sensor that the provider does not have; absent credentials; end before start; a
-        folder that holds another provider's images.
+        The extra ``cloud`` is not installed; unknown provider or sensor; a sensor that the provider does not have;
+        absent credentials; end before start; a folder that holds another provider's images.
     ArchiveError
         The catalogue does not answer, or has nothing of this place and period.
     GridError
