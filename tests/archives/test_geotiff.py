@@ -286,6 +286,37 @@ def test_a_grid_that_is_not_of_metres_on_the_ground_is_put_on_utm_and_told(tmp_p
     assert raster.sizes["x"] >= 0.8 * size * (0.64 if epsg == 4326 else 1.0)
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    longitude=st.floats(-180, 180),
+    latitude=st.floats(-75, 75),
+    size=st.integers(24, 48),
+    pixel=st.sampled_from([9e-5, 1.8e-4]),
+)
+@pytest.mark.filterwarnings("ignore:.*by nearest neighbour")
+def test_a_grid_in_degrees_is_moved_by_less_than_a_pixel_anywhere(
+    longitude: float, latitude: float, size: int, pixel: float
+) -> None:
+    from pyproj import Transformer
+
+    steps = (np.arange(size) - size / 2) * pixel
+    x, y = longitude + steps / np.cos(np.radians(latitude)), latitude - steps
+    rows, columns = np.indices((size, size))
+    data = {name: (("time", "y", "x"), values[None]) for name, values in (("B02", columns), ("B03", rows))}
+    raster = xr.Dataset(data, {"time": TIMES[:1].astype("datetime64[ns]"), "y": y, "x": x})
+    moved = grids.finish(raster, grids.read_crs(4326, "place"), "place")
+    side = 10.0 if pixel < 1e-4 else 20.0
+    assert set(np.diff(moved["x"])) == {side}
+    assert set(np.diff(moved["y"])) == {-side}
+    east, north = Transformer.from_crs(4326, moved.rio.crs, always_xy=True).transform(
+        x[moved["B02"].values[0]], y[moved["B03"].values[0]]
+    )
+    shift = np.hypot(east - moved["x"].values, north - moved["y"].values[:, None])
+    (reason,) = json.loads(moved.attrs["repairs"])
+    assert shift.max() <= float(reason.rsplit("up to ", 1)[1].split()[0]) + 0.05 < 0.8 * side
+    assert min(moved.sizes["x"], moved.sizes["y"]) >= size - 8
+
+
 def test_names_that_tell_half_ask_for_a_description(tmp_path: Path) -> None:
     layers = [values[0] for values in LAYERS.values()]
     with pytest.raises(ProductError, match=r"bands without a date.*Write place.toml"):
@@ -348,7 +379,10 @@ def test_a_file_that_declares_a_huge_size_is_refused_before_memory_is_taken(tmp_
     with pytest.raises(GridError, match=r"too large for a place.*6\.7 GiB.*Cut it"):
         open_raster(path)
     assert time.monotonic() - began < 2
-    assert grids.MAX_BYTES == 4 << 30
+    layers = [values[0] for values in LAYERS.values()]
+    block = {"tiled": True, "blockxsize": 16_384, "blockysize": 16_384, "SPARSE_OK": True, "interleave": "pixel"}
+    with pytest.raises(GridError, match=r"one block: the raster is too large.*5\.5 GiB"):
+        open_raster(write_tiff(tmp_path / "blocks" / "20190704.tif", [0 * layer for layer in layers], NAMES, **block))
 
 
 def test_numbers_of_two_kinds_are_refused(tmp_path: Path) -> None:

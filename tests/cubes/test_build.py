@@ -285,6 +285,6 @@ def test_a_minicube_in_zarr_is_not_taken_for_a_store_of_ours(tmp_path: Path, ver
     path = fakes.write_raster(tmp_path / "a.nc", layers, fakes.times(2), resolution=10)
     with xr.open_dataset(path, mask_and_scale=False) as opened:
         minicube = opened.load().rename(timestamp="time").drop_encoding()
-    minicube.to_zarr(tmp_path / "mini" / "a.zarr", zarr_format=version, consolidated=False)  # type: ignore[call-overload]
+    minicube.to_zarr(tmp_path / "mini" / "a.zarr", zarr_format=version, consolidated=False)
     assert open_cube(tmp_path / "mini" / "a.zarr").equals(open_cube(path))
     assert open_cube(tmp_path / "mini").equals(open_cube(path))

@@ -22,6 +22,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from ecoembed.archives.satellite.grids import refuse_large
 from ecoembed.archives.satellite.metadata import SPELLINGS
 from ecoembed.archives.satellite.names import (
     find_band,
@@ -99,6 +100,10 @@ def scan(path: Path, described: dict[Path, Description]) -> tuple[Grid, list[Lay
         if not named:
             return _grid(source, path), []
         grid = _grid(source, path)
+        together = source.count if source.profile.get("interleave") == "pixel" else 1
+        refuse_large(
+            (*source.block_shapes[0], together), np.dtype(source.dtypes[0]).itemsize, f"{path.name}, one block"
+        )
         facts = _told(path, description, source.tags())
         layers = []
         for index, band, time in named:
