@@ -20,9 +20,7 @@ from tests.archives import fakes
 SIZE = 8
 
 
-def write(
-    folder: Path, name: str = "a", dates: int = 2, first: str = "2019-03-01T10:30:21", **layers: np.ndarray
-) -> Path:
+def write(folder: Path, name: str = "a", dates: int = 2, first: str = "2019-03-01T10:30:21", **layers: Any) -> Path:
     """One file with all bands at 10 m; `layers` replace or add variables (dates, y, x)."""
     full = fakes.numbers(dates, SIZE, S2_L2A.band_names)
     full["SCL"] = np.full((dates, SIZE, SIZE), 4, dtype="uint8")
