@@ -115,6 +115,8 @@ def fetch(
         )
     for name, reason in failures.items():
         print(f"FAILED {name}: {reason}", file=sys.stderr)
+    if failures and not plan:
+        print("Run it again: only what failed is asked for", file=sys.stderr)
     answer({"sites": value, "failures": failures}, as_json, *lines)
     return 1 if failures else 0
 

@@ -87,7 +87,7 @@ def test_a_learned_mask_that_is_absent_is_an_error(tmp_path: Path) -> None:
     path = write(tmp_path)
     for mask in ("learned", "both"):
         with pytest.raises(VariableError, match=rf"learned cloud mask \(cloudmask\) absent \(found {path.name}"):
-            open_cube(tmp_path, mask=mask)  # type: ignore[arg-type]
+            open_cube(tmp_path, mask=mask)
     write(tmp_path, "b", first="2020-03-01T10:30:21", cloudmask=np.float32(0))
     with pytest.raises(VariableError, match=r"cloudmask and B02|B02 and cloudmask"):
         open_cube(tmp_path, mask="learned")
@@ -165,6 +165,6 @@ def test_a_year_without_a_view_is_told(tmp_path: Path) -> None:
 
 def test_an_offset_left_in_the_values_is_told(tmp_path: Path) -> None:
     bright = {band: np.full((2, SIZE, SIZE), 1400, dtype="uint16") for band in S2_L2A.band_names}
-    write(tmp_path, **bright)
+    write(tmp_path, **bright)  # type: ignore[arg-type]
     with pytest.warns(UserWarning, match=r"2 of 2 clear dates.*may still be in the values"):
         open_cube(tmp_path)
