@@ -21,6 +21,7 @@ FEATURES = (
     "meteo",
     "embeddings",
     "embeddings:random",
+    "p_model+meteo",
     "bands+meteo",
     "indices+meteo",
     "embeddings+meteo",
@@ -83,6 +84,7 @@ class BenchmarkSection(_Section):
     features: tuple[str, ...] = FEATURES
     regressors: tuple[str, ...] = ("ridge", "lightgbm")
     protocol: str = "leave-site-out"
+    intervals: float | None = Field(default=None, gt=0, lt=1)
 
 
 class StudyConfig(_Section):

@@ -168,8 +168,10 @@ class Study:
 
     def _benchmark(self, sites: list[str], outside: dict[str, str]) -> tuple[Benchmark, dict[str, str]]:
         """The benchmark over these sites, whose record says what is `outside`; and why some of them have no day."""
+        from ecoembed.embeddings.encode import load_encoder
         from ecoembed.validation.run import benchmark
 
+        trained_on = load_encoder(self.config.encoder(self.folder)).card.places
         table = self.features(sites)
         without_rows = table.attrs["sites_without_rows"]
         table.attrs["sites_without_rows"] = outside | without_rows
@@ -180,6 +182,8 @@ class Study:
             regressors=list(self.config.benchmark.regressors),
             protocol=self.config.benchmark.protocol,
             seed=self.config.study.seed,
+            pretraining={place.id: (place.latitude, place.longitude) for place in trained_on},
+            intervals=self.config.benchmark.intervals,
         )
         return result, without_rows
 

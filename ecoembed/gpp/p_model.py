@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,10 @@ DRIVERS = ("SW_IN", "TA", "VPD")
 #: Colder air, which pyrealm refuses, is taken as this cold, degC: below -13 the quantum yield is zero anyway.
 _COLDEST = -25.0
 
-#: Mole fraction of CO2 in dry air at Mauna Loa, ppm, mean of each year from the first.
-_FIRST_YEAR = 1990
+#: Mole fraction of CO2 in dry air at Mauna Loa, ppm, means of these years.
+_YEARS = (1960, 1970, 1980, *range(1990, 2026))
 _CO2 = (
+    316.91, 325.68, 338.76,
     354.45, 355.70, 356.54, 357.21, 358.96, 360.97, 362.74, 363.88, 366.84, 368.54,
     369.71, 371.32, 373.45, 375.98, 377.70, 379.98, 382.09, 384.02, 385.83, 387.64,
     390.10, 391.85, 394.06, 396.74, 398.81, 401.01, 404.41, 406.76, 408.72, 411.65,
@@ -27,8 +29,17 @@ _CO2 = (
 )  # fmt: skip
 
 
+def import_pmodel() -> ModuleType:
+    """`pyrealm.pmodel`, whose import would give every warning of the session pyrealm's name."""
+    ours = warnings.formatwarning
+    from pyrealm import pmodel
+
+    warnings.formatwarning = ours
+    return pmodel
+
+
 def carbon_dioxide(year: Any) -> np.ndarray:
-    """CO2 in the air of each `year`, ppm; before 1990 that of 1990, after 2025 that of 2025.
+    """CO2 in the air of each `year`, ppm; before 1960 that of 1960, after 2025 that of 2025.
 
     A year more or less changes it by 0.6 %, and GPP of the P-model by about 0.3 %.
 
@@ -41,7 +52,7 @@ def carbon_dioxide(year: Any) -> np.ndarray:
     >>> carbon_dioxide([1990, 2020, 2040]).tolist()
     [354.45, 414.21, 427.35]
     """
-    return np.interp(np.asarray(year, dtype=float), _FIRST_YEAR + np.arange(len(_CO2)), _CO2)
+    return np.interp(np.asarray(year, dtype=float), _YEARS, _CO2)
 
 
 def fapar_from_ndvi(ndvi: Any) -> np.ndarray:
@@ -93,17 +104,15 @@ def p_model_gpp(ndvi: Any, sw_in: Any, ta: Any, vpd: Any, elevation: Any, year: 
     >>> p_model_gpp([0.7, 0.1], sw_in=200.0, ta=18.0, vpd=8.0, elevation=100.0, year=2020).round(1).tolist()
     [9.6, 0.0]
     """
-    ours = warnings.formatwarning
+    pmodel = import_pmodel()  # first: any import of pyrealm renames warnings
     from pyrealm.constants import CoreConst
     from pyrealm.core.pressure import calc_patm
-    from pyrealm.pmodel import PModel, PModelEnvironment
 
-    warnings.formatwarning = ours  # the import gives every warning of the session pyrealm's name
     given = (ndvi, sw_in, ta, vpd, elevation, year)
     ndvi, sw_in, ta, vpd, elevation, year = np.broadcast_arrays(*(np.asarray(v, dtype=float) for v in given))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pyrealm warns whenever it is run
-        environment = PModelEnvironment(
+        environment = pmodel.PModelEnvironment(
             tc=np.maximum(ta, _COLDEST),
             vpd=units.convert(np.maximum(vpd, 0.0), units.PRESSURE_DEFICIT, "Pa"),
             co2=carbon_dioxide(year),
@@ -111,6 +120,6 @@ def p_model_gpp(ndvi: Any, sw_in: Any, ta: Any, vpd: Any, elevation: Any, year: 
             fapar=fapar_from_ndvi(ndvi),
             ppfd=np.maximum(sw_in, 0.0) * CoreConst().swdown_to_ppfd_factor,
         )
-        gpp = PModel(environment).gpp
+        gpp = pmodel.PModel(environment).gpp
     without_solution = np.isnan(gpp) & np.isfinite([ndvi, sw_in, ta, vpd, elevation, year]).all(axis=0)
     return np.asarray(units.convert(np.where(without_solution, 0.0, gpp), "ugC m-2 s-1", units.DAILY_CARBON_FLUX))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from ecoembed.gpp.p_model import carbon_dioxide
 from ecoembed.virtual.places import Place
 from ecoembed.virtual.processing import (
     VERSIONS,
@@ -17,7 +18,7 @@ from ecoembed.virtual.processing import (
     daily_random_error,
     reference,
 )
-from ecoembed.virtual.production import DAILY, co2
+from ecoembed.virtual.production import DAILY
 from ecoembed.virtual.tower import Record, is_night, random_error
 from ecoembed.virtual.weather import HALF_HOURS
 
@@ -64,7 +65,7 @@ def daily_table(
     powered = 1.0 - _days(record.outage.astype(float))
     for name in ("TA_F", "SW_IN_F", "VPD_F", "PA_F", "P_F", "WS_F"):
         columns[name], columns[f"{name}_QC"] = daily[name].to_numpy(), powered
-    columns["SW_IN_POT"], columns["CO2_F_MDS"] = daily["SW_IN_POT"].to_numpy(), co2(np.asarray(index.year))
+    columns["SW_IN_POT"], columns["CO2_F_MDS"] = daily["SW_IN_POT"].to_numpy(), carbon_dioxide(index.year)
     for kind, versions in rows.items():
         columns |= _carbon(place, kind, versions, is_night(weather))
     return pd.DataFrame(columns).fillna(MISSING)

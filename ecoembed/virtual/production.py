@@ -25,6 +25,7 @@ import warnings
 import numpy as np
 import pandas as pd
 
+from ecoembed.gpp.p_model import carbon_dioxide, import_pmodel
 from ecoembed.virtual import soil
 from ecoembed.virtual.farming import is_maize
 from ecoembed.virtual.landscape import Landscape
@@ -44,21 +45,6 @@ _EXTINCTION, _HALF_ABSORBED, _CHLOROPHYLL = 0.5, 76.0, 1e4 / 893.0
 _RECOVERY = 12.0
 #: Respiration at 15 degC in gC m-2 d-1: of old soil, for each unit of recent GPP, and of a ground full of litter.
 _BASE, _RECENT, _LITTER = 0.9, 0.75, 0.5
-#: Mean CO2 of the air in ppm by year (NOAA Global Monitoring Laboratory, marine surface annual means; before 1980 Mauna
-#: Loa); 2.5 ppm a year after the last.
-_CO2 = {1950: 311.3, 1960: 316.9, 1970: 325.7, 1980: 338.9, 1990: 354.1, 2000: 368.9, 2010: 388.8, 2020: 412.4}
-
-
-def co2(years: np.ndarray) -> np.ndarray:
-    """CO2 of the air in ppm in each of `years`.
-
-    Examples
-    --------
-    >>> co2(np.array([2015, 2020, 2024])).round(1).tolist()
-    [400.6, 412.4, 422.4]
-    """
-    known, last = np.array(list(_CO2), dtype=float), max(_CO2)
-    return np.interp(years, known, list(_CO2.values())) + 2.5 * np.maximum(np.asarray(years) - last, 0)
 
 
 def response(weather: pd.DataFrame) -> np.ndarray:
@@ -69,22 +55,21 @@ def response(weather: pd.DataFrame) -> np.ndarray:
     weather : DataFrame
         Of :func:`ecoembed.virtual.weather.halfhours`.
     """
-    from pyrealm.pmodel import AcclimationModel, PModelEnvironment, SubdailyPModel
-
+    pmodel = import_pmodel()
     index, light = pd.DatetimeIndex(weather.index), PHOTONS * weather["SW_IN_F"].to_numpy()
     with warnings.catch_warnings():  # of a default that changed since pyrealm 1, and of humid nights
         warnings.simplefilter("ignore")
-        environment = PModelEnvironment(
+        environment = pmodel.PModelEnvironment(
             tc=np.maximum(weather["TA_F"].to_numpy(), -24.0),
             vpd=100.0 * weather["VPD_F"].to_numpy(),
-            co2=co2(np.asarray(index.year)),
+            co2=carbon_dioxide(index.year),
             patm=1000.0 * weather["PA_F"].to_numpy(),
             fapar=np.ones(len(index)),
             ppfd=light,
         )
-        memory = AcclimationModel(index.to_numpy())
+        memory = pmodel.AcclimationModel(index.to_numpy())
         memory.set_window(window_center=np.timedelta64(12, "h"), half_width=np.timedelta64(1, "h"))
-        fitted = [SubdailyPModel(environment, memory, method_optchi=how).gpp for how in ("prentice14", "c4")]
+        fitted = [pmodel.SubdailyPModel(environment, memory, method_optchi=how).gpp for how in ("prentice14", "c4")]
     # before the first noon nothing has acclimated, and cold C4 leaves have no quantum yield: neither fixes anything
     fixed = np.maximum(np.nan_to_num(np.stack(fitted)), 0.0) / _CARBON
     return np.asarray(fixed * (1.0 + _DIFFUSE * (weather["DIFFUSE"].to_numpy() - _USUAL)))
@@ -92,10 +77,8 @@ def response(weather: pd.DataFrame) -> np.ndarray:
 
 def limits(growth: Growth, daily: pd.DataFrame, land: Landscape) -> np.ndarray:
     """Share of the P-model's carbon that each field fixes, (days, F): dry soil, frost, nutrients and cultivar."""
-    from pyrealm.pmodel import calc_soilmstress_mengoli
-
     covers = [COVERS[name] for name in land.cover]
-    dry = calc_soilmstress_mengoli(growth.water, np.full(growth.water.shape, soil.aridity(daily)))
+    dry = import_pmodel().calc_soilmstress_mengoli(growth.water, np.full(growth.water.shape, soil.aridity(daily)))
     acclimated = running(daily["TA_F"].to_numpy(), _RECOVERY)
     hardened = np.ones(growth.water.shape)
     for f, cover in enumerate(covers):
