@@ -13,7 +13,9 @@ from ecoembed.sensors import S1
 _DAY = np.timedelta64(1, "D")
 
 
-def pair(s2: xr.DataArray, s1: xr.DataArray, *, causal: bool = False) -> tuple[np.ndarray, np.ndarray]:
+def pair(
+    s2: xr.DataArray, s1: xr.DataArray, *, causal: bool = False, max_gap_days: float = S1.max_gap_days
+) -> tuple[np.ndarray, np.ndarray]:
     """The acquisition of `s1` nearest in time to each date of `s2`; if `causal`, the last one not after it.
 
     Parameters
@@ -22,12 +24,14 @@ def pair(s2: xr.DataArray, s1: xr.DataArray, *, causal: bool = False) -> tuple[n
         Cubes on one grid.
     causal : bool
         Never pair with a later acquisition. Looking one way only, it may reach back twice as far.
+    max_gap_days : float
+        Nothing farther than this is paired.
 
     Returns
     -------
     index : np.ndarray of int64, shape (dates of s2,)
-        Into ``s1.time``; -1 where the nearest is farther than ``S1.max_gap_days`` (twice that if `causal`). Of two at
-        the same distance, the earlier.
+        Into ``s1.time``; -1 where the nearest is farther than `max_gap_days` (twice that if `causal`). Of two at the
+        same distance, the earlier.
     gap : np.ndarray of float32, shape (dates of s2,)
         Time of `s1` minus time of `s2`, in days; NaN where there is no pair.
 
@@ -47,7 +51,7 @@ def pair(s2: xr.DataArray, s1: xr.DataArray, *, causal: bool = False) -> tuple[n
         take_earlier = np.abs(earlier) <= (np.inf if causal else np.abs(later))
         gap = np.where(take_earlier, earlier, later)
         index = np.where(take_earlier, before, after)
-        far = ~(np.abs(gap) <= S1.max_gap_days * (2 if causal else 1))
+        far = ~(np.abs(gap) <= max_gap_days * (2 if causal else 1))
         gap, index = np.where(far, np.nan, gap), np.where(far, -1, index)
     return index.astype("int64"), gap.astype("float32")
 

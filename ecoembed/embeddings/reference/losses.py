@@ -116,7 +116,7 @@ def weighted_angle(predicted: Tensor, observed: Tensor, valid: Tensor, weight: T
 
 
 def structural_similarity(predicted: Tensor, observed: Tensor) -> Tensor:
-    """Mean structural similarity of all frames and bands: Gaussian window of 7 x 7, sigma 1.5, zeros beyond the edge."""
+    """Mean structural similarity of all frames: Gaussian window of 7 x 7, sigma 1.5, zeros beyond the edge."""
     x, y = predicted.flatten(0, 2)[:, None], observed.flatten(0, 2)[:, None]
     bell = torch.exp(-0.5 * ((torch.arange(7) - 3) / 1.5) ** 2)
     window = torch.outer(bell, bell).to(x)[None, None] / bell.sum() ** 2

@@ -4,13 +4,13 @@ A frame of 15 x 15 pixels becomes a token of 256 numbers; a transformer mixes th
 are left of them. Every stage's shape, activation and residual follows the paper and its public code, so that weights
 trained there can be used here.
 
-Sources: Peters et al. (2025), arXiv 2511.11706, and its public code; Woo et al. (2018), doi 10.1007/978-3-030-01234-2_1,
-for the attention over channels and pixels.
+Sources: Peters et al. (2025), arXiv 2511.11706, and its public code; Woo et al. (2018), arXiv 1807.06521, for the
+attention over channels and pixels.
 """
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from ecoembed.embeddings.batches import FRAMES
 from ecoembed.embeddings.card import CODES
+from ecoembed.errors import check_name
 from ecoembed.sensors import SENSORS
 
 #: What a frame's token attends to: the other frames of its sample, or (as in the public code) the same frame of the
@@ -187,13 +188,22 @@ class ReferenceModel(nn.Module):
     axis : {"time", "batch"}
         What the encoders attend over. The public code attends over the batch, so that there an embedding depends on
         which samples share its batch; with batches of one, each frame attends to itself alone.
+
+    Raises
+    ------
+    ConfigError
+        If the axis is another.
     """
 
     def __init__(self, axis: Axis = "time") -> None:
         super().__init__()
+        check_name(axis, get_args(Axis), "axis of attention")
         self.axis = axis
         self.sensors = nn.ModuleDict(
-            {name: SensorAutoencoder(len(SENSORS[name].bands), code, TOKENS[name], axis) for name, code in CODES.items()}
+            {
+                name: SensorAutoencoder(len(SENSORS[name].bands), code, TOKENS[name], axis)
+                for name, code in CODES.items()
+            }
         )
         self.fusion = Fusion()
 
@@ -222,3 +232,27 @@ class ReferenceModel(nn.Module):
     def reconstruct(self, z: Tensor, days: dict[str, Tensor]) -> dict[str, Tensor]:
         """Each sensor's frames (n, 11, band, 15, 15), rebuilt from z (n, 7)."""
         return {name: self.sensor(name).decode(self.fusion.back[name](z), days[name]) for name in CODES}
+
+
+def random_reference(seed: int, axis: Axis = "time") -> ReferenceModel:
+    """The architecture with random weights, from a generator of this call.
+
+    Weights uniform in +-1/sqrt(fan-in), biases 0, embeddings normal.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    with torch.device("meta"):
+        model = ReferenceModel(axis)
+    model.to_empty(device="cpu")
+    with torch.no_grad():
+        for module in model.modules():
+            for name, parameter in module.named_parameters(recurse=False):
+                if isinstance(module, nn.Embedding):
+                    parameter.normal_(generator=generator)
+                elif isinstance(module, nn.LayerNorm):
+                    parameter.fill_(float(name == "weight"))
+                elif name.endswith("bias"):
+                    parameter.zero_()
+                else:
+                    bound = parameter[0].numel() ** -0.5
+                    parameter.uniform_(-bound, bound, generator=generator)
+    return model.eval()
