@@ -12,15 +12,10 @@ import pandas as pd
 
 from ecoembed.gpp.p_model import carbon_dioxide
 from ecoembed.virtual.places import Place
-from ecoembed.virtual.processing import (
-    VERSIONS,
-    Version,
-    daily_random_error,
-    reference,
-)
+from ecoembed.virtual.processing import VERSIONS, Version, blind_days, daily_random_error, reference
 from ecoembed.virtual.production import DAILY
 from ecoembed.virtual.tower import Record, is_night, random_error
-from ecoembed.virtual.weather import HALF_HOURS
+from ecoembed.virtual.weather import HALF_HOURS, daily_means
 
 MISSING = -9999.0
 PERCENTILES = ("05", "16", "25", "50", "75", "84", "95")
@@ -30,21 +25,20 @@ _FLUXES = {"NEE": "nee", "RECO_NT": "reco_nt", "GPP_NT": "gpp_nt", "RECO_DT": "r
 _HIDDEN = ["CLOUD", "DIFFUSE", "DROUGHT"]
 
 
-def _days(values: np.ndarray) -> np.ndarray:
-    """Daily means of half-hours: (n,) to (n / 48,)."""
-    return np.asarray(values.reshape(-1, HALF_HOURS).mean(1))
-
-
 def half_hourly_table(
     place: Place, record: Record, rows: dict[str, list[Version]], weather: pd.DataFrame
 ) -> pd.DataFrame:
-    """Columns of the half-hourly file: weather and the reference version; what an outage takes is missing."""
+    """Columns of the half-hourly file: weather and the reference version; what an outage takes is missing.
+
+    Partitioned fluxes are missing on the days on which they are in the daily file.
+    """
     table = weather.drop(columns=_HIDDEN)
     best = reference(rows["VUT"])
     table["NEE_VUT_REF"], table["NEE_VUT_REF_QC"] = best.nee, best.quality
     table["NEE_VUT_REF_RANDUNC"] = random_error(place, best.model)
+    blind = np.repeat(blind_days(best), HALF_HOURS)
     for flux in ("RECO_NT", "GPP_NT", "RECO_DT", "GPP_DT"):
-        table[f"{flux}_VUT_REF"] = getattr(best, _FLUXES[flux])
+        table[f"{flux}_VUT_REF"] = np.where(blind, MISSING, getattr(best, _FLUXES[flux]))
     table.loc[record.outage, ["WD", "USTAR", "H_F_MDS"]] = MISSING
     index = pd.DatetimeIndex(table.index)
     stamps = {"TIMESTAMP_START": index, "TIMESTAMP_END": index + pd.Timedelta("30min")}
@@ -62,7 +56,7 @@ def daily_table(
     """
     index = pd.DatetimeIndex(daily.index)
     columns: dict[str, np.ndarray] = {"TIMESTAMP": np.asarray(index.strftime("%Y%m%d").astype("int64"))}
-    powered = 1.0 - _days(record.outage.astype(float))
+    powered = 1.0 - daily_means(record.outage.astype(float))
     for name in ("TA_F", "SW_IN_F", "VPD_F", "PA_F", "P_F", "WS_F"):
         columns[name], columns[f"{name}_QC"] = daily[name].to_numpy(), powered
     columns["SW_IN_POT"], columns["CO2_F_MDS"] = daily["SW_IN_POT"].to_numpy(), carbon_dioxide(index.year)
@@ -75,12 +69,12 @@ def _carbon(place: Place, kind: str, rows: list[Version], night: np.ndarray) -> 
     """Carbon fluxes of one kind of threshold in gC m-2 d-1, with their quality and uncertainty."""
     columns: dict[str, np.ndarray] = {}
     chosen = {"REF": reference(rows), "USTAR50": rows[VERSIONS // 2]}
-    good = np.stack([_days((row.quality <= 1).astype(float)) for row in rows])
-    blind = {name: _days((row.quality == 0).astype(float)) == 0 for name, row in chosen.items()}
+    good = np.stack([daily_means((row.quality <= 1).astype(float)) for row in rows])
+    blind = {name: blind_days(row) for name, row in chosen.items()}
     for flux, field in _FLUXES.items():
-        every = np.stack([_days(getattr(row, field)) for row in rows]) * DAILY
+        every = np.stack([daily_means(getattr(row, field)) for row in rows]) * DAILY
         spread = dict(zip(PERCENTILES, np.percentile(every, [int(p) for p in PERCENTILES], axis=0), strict=True))
-        named = {name: _days(getattr(row, field)) * DAILY for name, row in chosen.items()}
+        named = {name: daily_means(getattr(row, field)) * DAILY for name, row in chosen.items()}
         for name, values in {**named, **spread, "MEAN": every.mean(0)}.items():
             gone = (flux != "NEE") & blind.get(name, blind["USTAR50"])
             columns[f"{flux}_{kind}_{name}"] = np.where(gone, np.nan, values)
@@ -89,7 +83,7 @@ def _carbon(place: Place, kind: str, rows: list[Version], night: np.ndarray) -> 
     low, high = columns[f"NEE_{kind}_16"], columns[f"NEE_{kind}_84"]
     for name, row in chosen.items():
         random = daily_random_error(place, row, night) * DAILY
-        columns[f"NEE_{kind}_{name}_QC"] = _days((row.quality <= 1).astype(float))
+        columns[f"NEE_{kind}_{name}_QC"] = daily_means((row.quality <= 1).astype(float))
         columns[f"NEE_{kind}_{name}_RANDUNC"] = random
         columns[f"NEE_{kind}_{name}_JOINTUNC"] = np.hypot(random, (high - low) / 2.0)
     return columns

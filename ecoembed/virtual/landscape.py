@@ -70,8 +70,11 @@ def smooth_noise(shape: tuple[int, ...], scale: float, rng: np.random.Generator)
     rows, columns = shape[-2:]
     frequency = np.hypot(np.fft.fftfreq(rows)[:, None], np.fft.rfftfreq(columns)[None, :])
     spectrum = np.exp(-0.5 * (2.0 * np.pi * frequency * scale) ** 2)
-    noise = np.fft.irfft2(np.fft.rfft2(rng.standard_normal(shape)) * spectrum, s=(rows, columns))
-    return np.asarray(noise / noise.std(axis=None), dtype=np.float32)
+    noise = rng.standard_normal(shape)
+    for field in noise.reshape(-1, rows, columns):  # views, one by one: a third of the memory
+        field[:] = np.fft.irfft2(np.fft.rfft2(field) * spectrum, s=(rows, columns))
+    noise /= noise.std(axis=None)
+    return noise.astype(np.float32)
 
 
 def _polygons(x: np.ndarray, y: np.ndarray, tower: tuple[float, float], rng: np.random.Generator) -> np.ndarray:

@@ -47,7 +47,7 @@ def write_network(
     Parameters
     ----------
     folder : path
-        Study folder; made where absent. A virtual network in it is overwritten.
+        Study folder; made where absent. The inputs of a virtual network in it are replaced.
     sites : int
         Number of towers. Site k is the same in a network of any size.
     years : (int, int)
@@ -74,8 +74,8 @@ def write_network(
 
     Notes
     -----
-    Twelve sites of two years and 48 x 48 pixels take about 15 s of one core and 0.6 GB; a site at a time, so that more
-    of them need more time only. Each further year needs about 50 MB.
+    Twelve sites of two years and 48 x 48 pixels take about 15 s of one core and 0.5 GB; a site at a time, so that more
+    of them need more time only. Each further year needs about 60 MB (ten years of 100 x 100 pixels: 2.5 GB).
 
     Examples
     --------
@@ -87,6 +87,7 @@ def write_network(
     folder = Path(folder)
     _require(sites, years, size, seed, prefix)
     _require_own(folder)
+    _clear(folder)
     rows = []
     for number in track(range(1, sites + 1), "virtual flux network"):
         world = make_world(number, years, size, seed, prefix)
@@ -103,16 +104,21 @@ def write_network(
 
 
 def _require(sites: int, years: tuple[int, int], size: int, seed: int, prefix: str) -> None:
+    span = isinstance(years, tuple | list) and len(years) == 2 and all(map(_whole, years))
     checks = (
-        (sites >= 1, "sites", sites, "at least 1"),
-        (len(years) == 2 and 1950 <= years[0] <= years[-1] <= 2100, "years", years, "(first, last) within 1950-2100"),
-        (size >= 16 and size % 2 == 0, "size", size, "an even number of 10 m pixels, at least 16"),
-        (seed >= 0, "seed", seed, "0 or more"),
-        (re.fullmatch(r"[A-Z]{1,3}", prefix) is not None, "prefix", prefix, "one to three capital letters"),
+        (_whole(sites) and sites >= 1, "sites", sites, "a whole number, at least 1"),
+        (span and 1950 <= years[0] <= years[1] <= 2100, "years", years, "(first, last) within 1950-2100"),
+        (_whole(size) and size >= 16 and size % 2 == 0, "size", size, "an even number of 10 m pixels, at least 16"),
+        (_whole(seed) and seed >= 0, "seed", seed, "a whole number, 0 or more"),
+        (bool(re.fullmatch(r"[A-Z]{1,3}", str(prefix))), "prefix", prefix, "one to three capital letters"),
     )
     for passed, name, found, expected in checks:
         if not passed:
             raise ConfigError(f"impossible {name}", where="write_network", found=found, expected=expected)
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def _require_own(folder: Path) -> None:
@@ -127,6 +133,18 @@ def _require_own(folder: Path) -> None:
         raise StudyError(
             "the folder holds something that is not a virtual network", where=folder, remedy="Choose another folder"
         )
+
+
+def _clear(folder: Path) -> None:
+    """Remove the inputs of an older network: the table first, so that no killed run leaves it beside other towers'.
+
+    Only what is named after virtual sites: other files are somebody's.
+    """
+    for name in ("study.toml", "sites.csv"):
+        (folder / name).unlink(missing_ok=True)
+    for pattern in ("flux/FLX_XX-*.zip", "satellite/XX-*/*.nc", "truth/XX-*.nc"):
+        for path in folder.glob(pattern):
+            path.unlink()
 
 
 def _site_row(place: Place, seed: int) -> dict[str, object]:

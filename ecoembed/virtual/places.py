@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+
+from ecoembed.cubes.grid import site_grid
 
 #: Seed streams of one place. A process that is widened draws from its own stream and leaves the others as they were.
 STREAMS = ("place", "weather", "landscape", "tower", "sky", "radar")
@@ -39,10 +42,6 @@ class Place:
         m.
     utc_offset : float
         h, of local standard time.
-    epsg : int
-        UTM zone of the tower.
-    easting, northing : float
-        m in that zone, of the tower.
     wind_from : float
         Centre of the prevailing wind sector, degrees from north.
     """
@@ -55,10 +54,28 @@ class Place:
     canopy_height: float
     measurement_height: float
     utc_offset: float
-    epsg: int
-    easting: float
-    northing: float
     wind_from: float
+
+    @cached_property
+    def epsg(self) -> int:
+        """UTM zone of the tower."""
+        return site_grid(self.latitude, self.longitude, 2)[0]
+
+    @cached_property
+    def _position(self) -> tuple[float, float]:
+        from pyproj import Transformer
+
+        return Transformer.from_crs(4326, self.epsg, always_xy=True).transform(self.longitude, self.latitude)
+
+    @property
+    def easting(self) -> float:
+        """m in that zone."""
+        return self._position[0]
+
+    @property
+    def northing(self) -> float:
+        """m in that zone."""
+        return self._position[1]
 
     @property
     def displacement_height(self) -> float:
@@ -86,8 +103,6 @@ def streams(seed: int, number: int) -> dict[str, np.random.Generator]:
 
 def draw_place(number: int, rng: np.random.Generator, prefix: str = "V") -> Place:
     """The place of this `number` (from 1): every fifth lies in the south."""
-    from pyproj import Transformer
-
     igbp = _SEQUENCE[(number - 1) % len(_SEQUENCE)]
     latitudes, canopy, above = _SETTING[igbp]
     south = number % 5 == 0
@@ -95,8 +110,6 @@ def draw_place(number: int, rng: np.random.Generator, prefix: str = "V") -> Plac
     longitude = rng.uniform(116.0, 150.0) if south else rng.uniform(-8.0, 38.0)
     elevation = rng.uniform(20.0, 700.0)
     height = rng.uniform(*canopy)
-    epsg = (32700 if south else 32600) + int((longitude + 180.0) // 6.0) + 1
-    easting, northing = Transformer.from_crs(4326, epsg, always_xy=True).transform(longitude, latitude)
     return Place(
         site_id=f"XX-{prefix}{number:02d}",
         igbp=igbp,
@@ -106,9 +119,6 @@ def draw_place(number: int, rng: np.random.Generator, prefix: str = "V") -> Plac
         canopy_height=float(height),
         measurement_height=float(height + rng.uniform(*above)),
         utc_offset=float(round(longitude / 15.0)),
-        epsg=epsg,
-        easting=float(easting),
-        northing=float(northing),
         wind_from=float(rng.uniform(0.0, 360.0)),
     )
 
@@ -125,8 +135,6 @@ def grid(place: Place, size: int, resolution: float = 10.0) -> tuple[np.ndarray,
     >>> len(x), bool(abs(x.mean() - place.easting) <= 10), float(x[1] - x[0]), float(y[1] - y[0])
     (48, True, 10.0, -10.0)
     """
-    half, count = size * 10.0 / 2.0, int(size * 10.0 / resolution)
-    west = 20.0 * round((place.easting - half) / 20.0)
-    south = 20.0 * round((place.northing - half) / 20.0)
-    steps = (np.arange(count) + 0.5) * resolution
-    return west + steps, (south + steps)[::-1].copy()
+    _, x, y = site_grid(place.latitude, place.longitude, size)
+    pixels = round(resolution / 10.0)
+    return x.reshape(-1, pixels).mean(1), y.reshape(-1, pixels).mean(1)

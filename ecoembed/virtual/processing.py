@@ -18,7 +18,7 @@ import pandas as pd
 
 from ecoembed.virtual.places import Place
 from ecoembed.virtual.tower import Record, is_night, random_error
-from ecoembed.virtual.weather import HALF_HOURS
+from ecoembed.virtual.weather import HALF_HOURS, daily_means
 
 #: Versions by threshold (the middle one is USTAR50), and the logarithmic spread of the estimated threshold and of one
 #: year's around it.
@@ -38,11 +38,15 @@ _DRYING = (0.0, 0.015, 0.04)
 
 @dataclass(frozen=True)
 class Version:
-    """One version of a record, each (n,): umol m-2 s-1; `quality` 0 measured, 1-3 filled, ever worse."""
+    """One version of a record, each (n,): umol m-2 s-1; `quality` 0 measured, 1-3 filled, ever worse.
+
+    `model` is what fills its gaps; `held` the same model as the other days alone give it.
+    """
 
     nee: np.ndarray
     quality: np.ndarray
     model: np.ndarray
+    held: np.ndarray
     reco_nt: np.ndarray
     gpp_nt: np.ndarray
     reco_dt: np.ndarray
@@ -105,15 +109,19 @@ def choose_drivers(nee: np.ndarray, weather: pd.DataFrame) -> Drivers:
 
 
 def _misfit(nee: np.ndarray, drivers: Drivers) -> float:
-    base, capacity = _estimate(nee, drivers)
-    return float(np.nanmean((nee - base[:, None] * drivers.warmth + capacity[:, None] * drivers.light) ** 2))
+    return float(np.nanmean((nee - _modelled(*_estimate(nee, drivers), drivers)) ** 2))
+
+
+def _modelled(base: np.ndarray, capacity: np.ndarray, drivers: Drivers) -> np.ndarray:
+    """Net exchange, (days, 48)."""
+    return np.asarray(base[:, None] * drivers.warmth - capacity[:, None] * drivers.light)
 
 
 def fill(nee: np.ndarray, drivers: Drivers) -> Version:
     """Fill the gaps (NaN) of a record and partition it."""
     nee = nee.reshape(drivers.night.shape)
-    base, capacity = _estimate(nee, drivers)
-    model = base[:, None] * drivers.warmth - capacity[:, None] * drivers.light
+    own = _products(nee, drivers)
+    model, held = (_modelled(*_solve(_around(own, itself)), drivers) for itself in (True, False))
     missing = np.isnan(nee)
     filled = np.where(missing, model, nee)
     at_night, _ = _estimate(np.where(drivers.night, nee, np.nan), drivers)
@@ -123,6 +131,7 @@ def fill(nee: np.ndarray, drivers: Drivers) -> Version:
         filled,
         _quality(missing.ravel()),
         model,
+        held,
         night,
         night - filled,
         by_day[:, None] * drivers.warmth,
@@ -146,13 +155,25 @@ def _estimate(nee: np.ndarray, drivers: Drivers, prior: np.ndarray | None = None
     Least squares over the measured half-hours of the window; with a `prior` the base is drawn to it with the weight of
     a tenth of them, because days alone hardly tell base and capacity apart.
     """
+    sums = _around(_products(nee, drivers))
+    if prior is not None:
+        rr = sums[:, 0].copy()
+        sums[:, 3] += 0.1 * rr * prior
+        sums[:, 0] = 1.1 * rr
+    return _solve(sums)
+
+
+def _products(nee: np.ndarray, drivers: Drivers) -> np.ndarray:
+    """Each day's part of the normal equations, and how many half-hours of night and of day it has, (days, 7)."""
     valid = ~np.isnan(nee)
     y, r, g = np.where(valid, nee, 0.0), np.where(valid, drivers.warmth, 0.0), np.where(valid, drivers.light, 0.0)
     terms = (r * r, r * g, g * g, r * y, g * y, valid & drivers.night, valid & ~drivers.night)
-    daily = np.stack([term.sum(1) for term in terms], axis=1, dtype=float)
-    rr, rg, gg, ry, gy = _around(daily)[:, :5].T
-    if prior is not None:
-        ry, rr = ry + 0.1 * rr * prior, 1.1 * rr
+    return np.stack([term.sum(1) for term in terms], axis=1, dtype=float)
+
+
+def _solve(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Base and capacity, (days,), that solve the normal equations; neither is below 0."""
+    rr, rg, gg, ry, gy = sums[:, :5].T
     gg, rr = gg + 1e-6, rr + 1e-6  # polar nights have no light, and a record may have no night
     determinant = rr * gg - rg**2
     firm = determinant > 1e-3 * rr * gg
@@ -162,17 +183,22 @@ def _estimate(nee: np.ndarray, drivers: Drivers, prior: np.ndarray | None = None
     return np.maximum(base, 0.0), np.maximum(capacity, 0.0)
 
 
-def _around(daily: np.ndarray) -> np.ndarray:
-    """Sums over the narrowest window that holds enough, (days, terms).
+def _around(daily: np.ndarray, itself: bool = True) -> np.ndarray:
+    """Sums over the narrowest window around each day that holds enough, the day `itself` or its neighbours only.
 
-    The last two terms count; enough is so many of each of those that the record has at all.
+    Parameters
+    ----------
+    daily : ndarray, shape (days, terms)
+        The last two terms count; enough is so many of each of those that the record has at all.
+    itself : bool
     """
+    left_out = 0.0 if itself else daily
     days = np.arange(len(daily))
     total = np.concatenate([np.zeros((1, daily.shape[1])), np.cumsum(daily, axis=0)])
-    sums = np.tile(total[-1], (len(daily), 1))
+    sums = total[-1] - left_out + np.zeros(daily.shape)
     wanted = np.where(total[-1, -2:] > 0, _ENOUGH, 0)
     for half in reversed(_WINDOWS):
-        here = total[np.minimum(days + half + 1, len(daily))] - total[np.maximum(days - half, 0)]
+        here = total[np.minimum(days + half + 1, len(daily))] - total[np.maximum(days - half, 0)] - left_out
         sums = np.where((here[:, -2:] >= wanted).all(1)[:, None], here, sums)
     return sums
 
@@ -181,7 +207,8 @@ def daily_random_error(place: Place, version: Version, night: np.ndarray) -> np.
     """Standard deviation in umol m-2 s-1 of the random error of daily net exchange, (days,); NaN without measurement.
 
     Measured half-hours err independently, by what their modelled flux makes of it. Those filled in a day's light, and
-    those in its dark, err together: by what the mean residuals of measured ones hold beyond their own random error.
+    those in its dark, err together: by what the mean residuals of measured ones hold beyond their own random error,
+    from a model that has not seen the day (its own half-hours draw it towards them).
 
     Parameters
     ----------
@@ -194,13 +221,18 @@ def daily_random_error(place: Place, version: Version, night: np.ndarray) -> np.
     variance = np.zeros(len(night) // HALF_HOURS)
     for part in (night, ~night):
         used, filled = (_daily_sums(part & of) for of in (measured, ~measured))
-        residual = _daily_sums(np.where(part & measured, version.nee - version.model, 0.0))
+        residual = _daily_sums(np.where(part & measured, version.nee - version.held, 0.0))
         own = _daily_sums(np.where(part & measured, error**2, 0.0))
         enough = used >= _ENOUGH
         beyond = (residual[enough] ** 2 - own[enough]) / used[enough] ** 2
         missed = max(float(beyond.mean()), 0.0) if enough.any() else 0.0
         variance += (own + filled**2 * missed) / HALF_HOURS**2
-    return np.where(_daily_sums(measured) > 0, np.sqrt(variance), np.nan)
+    return np.where(blind_days(version), np.nan, np.sqrt(variance))
+
+
+def blind_days(version: Version) -> np.ndarray:
+    """Days without one measured half-hour, (days,)."""
+    return np.asarray(_daily_sums(version.quality == 0) == 0)
 
 
 def _daily_sums(values: np.ndarray) -> np.ndarray:
@@ -209,5 +241,5 @@ def _daily_sums(values: np.ndarray) -> np.ndarray:
 
 def reference(rows: list[Version]) -> Version:
     """The version that agrees best with all others, as ONEFlux chooses its REF (by model efficiency, daily)."""
-    daily = np.stack([row.nee.reshape(-1, HALF_HOURS).mean(1) for row in rows])
+    daily = np.stack([daily_means(row.nee) for row in rows])
     return rows[int(((daily[:, None] - daily[None]) ** 2).sum((1, 2)).argmin())]

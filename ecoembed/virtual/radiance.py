@@ -132,14 +132,17 @@ def canopy_reflectance(
     standing = leaf_area[passes.state] * (1.0 - buried)[:, land.field]
     nodes = canopy.table().leaf_area
     node, weight = canopy.interval(nodes, standing)
-    darkest = (np.arange(shape[0])[:, None, None] * shape[1] + land.field) * len(_SOILS) * len(nodes) + node
     bright = (np.broadcast_to(brightness, land.field.shape) - _SOILS[0]) / (_SOILS[1] - _SOILS[0])
-    seen = np.zeros((*darkest.shape, len(BANDS)), np.float32)
-    for soil, of_soil in enumerate((1.0 - bright, bright)):
-        for up, of_node in enumerate((1.0 - weight, weight)):
-            share = (of_soil * of_node).astype(np.float32)
-            seen += share[..., None] * at.take(darkest + soil * len(nodes) + up, axis=0)
-    return np.ascontiguousarray(np.moveaxis(seen, -1, 1))
+    seen = np.empty((shape[0], len(BANDS), *land.field.shape), np.float32)
+    for t in range(shape[0]):  # pass by pass: a fraction of the memory
+        darkest = (t * shape[1] + land.field) * len(_SOILS) * len(nodes) + node[t]
+        mixed = np.zeros((*darkest.shape, len(BANDS)), np.float32)
+        for soil, of_soil in enumerate((1.0 - bright, bright)):
+            for up, of_node in enumerate((1.0 - weight[t], weight[t])):
+                share = (of_soil * of_node).astype(np.float32)
+                mixed += share[..., None] * at.take(darkest + soil * len(nodes) + up, axis=0)
+        seen[t] = np.moveaxis(mixed, -1, 0)
+    return seen
 
 
 def observe(

@@ -31,10 +31,13 @@ def opacity(cover: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarra
     """
     shape = (len(cover), size, size)
     blobs, edges = smooth_noise(shape, 5.0, rng), smooth_noise(shape, 1.8, rng)
-    field = 0.75 * rng.standard_normal((len(cover), 1, 1)) + 0.64 * blobs + 0.16 * edges
+    whole = 0.75 * rng.standard_normal(len(cover))
     odds = np.log(np.clip(cover, 0.01, 0.99) / (1.0 - np.clip(cover, 0.01, 0.99)))
-    excess = field + (odds / 1.7 - 0.2)[:, None, None]  # logit / 1.7 is close to the Gaussian quantile
-    return np.asarray(np.clip(excess / 0.8, 0.0, 1.0), dtype=np.float32)
+    level = odds / 1.7 - 0.2  # logit / 1.7 is close to the Gaussian quantile
+    for t, blob in enumerate(blobs):
+        excess = whole[t] + 0.64 * blob + 0.16 * edges[t] + level[t]
+        blob[:] = np.clip(excess / 0.8, 0.0, 1.0)
+    return blobs
 
 
 def cast(

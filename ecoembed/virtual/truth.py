@@ -12,7 +12,7 @@ from ecoembed.archives.netcdf import write
 from ecoembed.virtual.production import DAILY
 from ecoembed.virtual.tower import Record
 from ecoembed.virtual.vegetation import COVERS
-from ecoembed.virtual.weather import HALF_HOURS
+from ecoembed.virtual.weather import HALF_HOURS, daily_means
 from ecoembed.virtual.world import World
 
 #: The disc that a study without footprints takes, m.
@@ -31,19 +31,16 @@ def truth(world: World, record: Record, cloud: xr.DataArray, comment: str) -> xr
     def flux(values: np.ndarray, name: str) -> tuple[str, np.ndarray, dict[str, str]]:
         return "time", values, {"units": "gC m-2 d-1", "long_name": name}
 
-    def days(values: np.ndarray) -> np.ndarray:
-        return np.asarray(values.reshape(-1, HALF_HOURS).mean(1))
-
-    inside = days(world.view.inside * daytime) / np.maximum(days(daytime), 1.0 / HALF_HOURS)
+    inside = daily_means(world.view.inside * daytime) / np.maximum(daily_means(daytime), 1.0 / HALF_HOURS)
     return xr.Dataset(
         {
             "cover": (("y", "x"), cover, meaning),
             "field": (("y", "x"), land.field.astype(np.int16)),
             "weights": (("month", "y", "x"), world.weights.astype(np.float32), {"units": "1"}),
             "gpp_month": (("month", "y", "x"), monthly.astype(np.float32), {"units": "gC m-2 d-1"}),
-            "gpp_tower": flux(days(world.tower_gpp) * DAILY, "GPP in the footprint, half-hour by half-hour"),
-            "reco_tower": flux(days(world.tower_reco) * DAILY, "respiration in the footprint"),
-            "nee_unbiased": flux(days(record.unbiased) * DAILY, "net exchange with the tower's systematic errors"),
+            "gpp_tower": flux(daily_means(world.tower_gpp) * DAILY, "GPP in the footprint, half-hour by half-hour"),
+            "reco_tower": flux(daily_means(world.tower_reco) * DAILY, "respiration in the footprint"),
+            "nee_unbiased": flux(daily_means(record.unbiased) * DAILY, "net exchange, the tower's bias in it"),
             "gpp_cube": flux(world.gpp.mean((1, 2)), "mean GPP of the cube"),
             "gpp_disc": flux(world.gpp[:, world.disc(DISC_RADIUS)].mean(1), f"GPP within {DISC_RADIUS:g} m"),
             "inside": ("time", inside, {"units": "1", "long_name": "share of the daylight footprint inside the cube"}),

@@ -173,6 +173,11 @@ def halfhours(place: Place, days: pd.DatetimeIndex, rng: np.random.Generator) ->
     )
 
 
+def daily_means(values: np.ndarray) -> np.ndarray:
+    """Means of the days of half-hours: shape ``(n,)`` to ``(n / 48,)``."""
+    return np.asarray(values.reshape(-1, HALF_HOURS).mean(1))
+
+
 def daily(halfhourly: pd.DataFrame) -> pd.DataFrame:
     """Daily means of half-hourly weather (P_F: sums, mm d-1), plus TA_MIN, the coldest half-hour's temperature."""
     blocks = {name: column.to_numpy().reshape(-1, HALF_HOURS) for name, column in halfhourly.items()}

@@ -136,6 +136,64 @@ def test_the_tower_sees_its_footprint_of_the_true_gpp(network: Path, site: str) 
     assert float(xr.corr(flux, truth["gpp_tower"])) ** 2 > 0.8  # evergreens of the south hardly have a season
 
 
+@pytest.mark.parametrize("target", ["GPP_NT_VUT_REF", "GPP_DT_VUT_REF", "NEE_VUT_REF"])
+def test_half_hours_alone_make_the_same_days(network: Path, tmp_path: Path, target: str) -> None:
+    for path in sorted((network / "flux").glob("*.zip")):
+        with zipfile.ZipFile(path) as archive:
+            member = next(name for name in archive.namelist() if "_HH_" in name)
+            archive.extract(member, tmp_path)
+        daily, made = open_flux(path, target=target), open_flux(tmp_path / member, target=target)
+        np.testing.assert_array_equal(made["time"], daily["time"])
+        np.testing.assert_allclose(made[target], daily[target], atol=2e-4)  # files hold four decimals
+        np.testing.assert_allclose(made["quality"], daily["quality"], atol=1e-4)
+        for name, tolerance in {"TA": 2e-4, "VPD": 2e-4, "P": 3e-3}.items():
+            np.testing.assert_allclose(made[name], daily[name], atol=tolerance)
+        # half-hours: as if filled ones erred alone; days: filled ones err together
+        ratio = float((daily["random_uncertainty"] / made["random_uncertainty"]).median())
+        assert 0.7 < ratio < 1.6
+
+
+def test_columns_are_those_of_real_files(network: Path, real: Path) -> None:
+    # the real daily file is of one year and has no CUT: no constant threshold is found from one year
+    known = {
+        "DD": pd.read_csv(next((real / "flux").glob("FLX_US-Wi7_*DD*.csv")), nrows=1).columns,
+        "HH": pd.read_csv(next((real / "flux").glob("FLX_CH-Cha_*HH*.csv")), nrows=1).columns,
+    }
+    with zipfile.ZipFile(next((network / "flux").glob("*XX-V02*.zip"))) as archive:
+        for name in archive.namelist():
+            with archive.open(name) as member:
+                columns = pd.read_csv(member, nrows=1).columns.str.replace("_CUT_", "_VUT_")
+            assert set(columns) <= set(known["DD" if "_DD_" in name else "HH"]), name
+
+
+def test_no_truth_outside_its_folder(network: Path) -> None:
+    truth = _truth(network, "XX-V02")
+    table = set(pd.read_csv(network / "sites.csv").columns)
+    assert not table & {str(name) for name in truth.data_vars}
+    for path in (network / "satellite").rglob("*.nc"):
+        with xr.open_dataset(path) as raster:
+            held = {str(name) for name in raster.variables} | set(raster.attrs)
+        assert not held & {str(name) for name in truth.data_vars}, path.name
+        bands = {name for name in held if name[0] == "B" or name in ("SCL", "VV", "VH")}
+        assert len(bands) in (2, 4, 9)
+
+
+def test_clouds_hide_the_ground_and_darken_the_tower_alike(network: Path) -> None:
+    for site, row in read_sites(network / "sites.csv").iterrows():
+        truth = _truth(network, str(site))
+        clear = 1.0 - truth["cloud"].mean(("y", "x")).to_series()
+        halfhours = open_halfhours(next((network / "flux").glob(f"*{site}*.zip")))["SW_IN"].to_series()
+        local = (clear.index + pd.Timedelta(hours=row["utc_offset"])).floor("30min")
+        clock = pd.Series(halfhours.to_numpy(), index=halfhours.index)
+        brightest = clock.groupby(clock.index.strftime("%H:%M")).rolling(41, center=True, min_periods=1).max()
+        share = (clock / brightest.droplevel(0).sort_index())[local]  # of a clear sky, nearly
+        assert np.corrcoef(share, clear)[0, 1] > 0.4, site
+        assert 0.2 < (clear > 0.8).mean() < 0.6, site
+        cube = open_cube(sorted((network / "satellite" / str(site)).glob("S2_*.nc")), sensor="S2_L2A")
+        used = np.isfinite(cube.sel(band="B04")).mean(("y", "x"))
+        assert 0.1 < float((used > 0.8).sum()) / len(clear) < 0.6, site
+
+
 def test_every_target_of_the_network_s_files_is_read(network: Path) -> None:
     path = next((network / "flux").glob("*XX-V02*.zip"))
     with zipfile.ZipFile(path) as archive:
@@ -176,10 +234,46 @@ def test_the_footprint_matters(network: Path) -> None:
 
 
 def test_impossible_parameters_leave_the_folder_as_it_was(tmp_path: Path) -> None:
-    for wrong in ({"sites": 0}, {"size": 33}, {"size": 8}, {"years": (2021, 2020)}, {"seed": -1}, {"prefix": "v1"}):
+    wrongs = (
+        *({"sites": value} for value in (0, 1.5, "2", True, None)),
+        *({"size": value} for value in (33, 8, 32.0, "32")),
+        *({"years": value} for value in ((2021, 2020), 2020, (2020,), ("2019", "2020"), (2019.0, 2020), "19", (1, 2))),
+        *({"seed": value} for value in (-1, 0.5, None)),
+        *({"prefix": value} for value in ("v1", "", "ABCD", "V\n", None)),
+    )
+    for wrong in wrongs:
         with pytest.raises(errors.ConfigError, match=next(iter(wrong))):
             write_network(tmp_path / "new", **wrong)
     assert not (tmp_path / "new").exists()
+
+
+def test_an_older_network_leaves_nothing_behind_and_nobody_else_s_file_is_touched(tmp_path: Path) -> None:
+    both, one = tmp_path / "both", tmp_path / "one"
+    write_network(both, sites=2, years=(2019, 2019), size=16)
+    mine = both / "flux" / "FLX_BE-Bra_FLUXNET2015_FULLSET_2019-2020_1-4.zip"
+    mine.write_bytes(b"mine")
+    new = {"sites": 1, "years": (2020, 2020), "size": 18, "seed": 1}
+    write_network(both, **new)
+    assert mine.read_bytes() == b"mine"
+    mine.unlink()
+    assert _files(both) == _files(write_network(one, **new))
+
+
+def test_a_killed_rewrite_leaves_no_table_of_the_old_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_network(tmp_path, sites=2, years=(2019, 2019), size=16)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ecoembed.virtual.network.write_satellites", killed)
+        with pytest.raises(KeyboardInterrupt):
+            write_network(tmp_path, sites=2, years=(2019, 2019), size=16, seed=1)
+    assert not (tmp_path / "study.toml").exists()
+    assert not (tmp_path / "sites.csv").exists()
+    assert not list(tmp_path.rglob("*.part*"))
+    again = _files(write_network(tmp_path, sites=1, years=(2019, 2019), size=16, seed=1))
+    assert again == _files(write_network(tmp_path / "fresh", sites=1, years=(2019, 2019), size=16, seed=1))
 
 
 @pytest.mark.parametrize(

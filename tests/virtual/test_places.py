@@ -29,7 +29,7 @@ def test_coordinates_zone_and_offset_agree(number: int, seed: int) -> None:
     )
     assert abs(longitude - place.longitude) < 1e-6
     assert abs(latitude - place.latitude) < 1e-6
-    assert abs(place.easting - 500_000.0) < 340_000.0  # inside its own UTM zone
+    assert abs(place.easting - 500_000.0) < 380_000.0  # its own zone; 32V is the widest
     assert abs(place.utc_offset - place.longitude / 15.0) <= 0.5
     assert place.measurement_height - place.displacement_height > place.roughness_length
 

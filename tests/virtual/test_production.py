@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from ecoembed.archives.sites.reader import read_sites
 from ecoembed.virtual import production, weather
 from ecoembed.virtual.farming import is_maize
 from ecoembed.virtual.world import World, make_world
 from tests.virtual.conftest import SEED, YEARS
 
-#: Type -> range in which the annual GPP of most of its towers lies, gC m-2 (FLUXNET2015, Pastorello et al. 2020, and
-#: Baldocchi et al. 2018, doi 10.1016/j.agrformet.2017.05.015), widened by a fifth because single sites are drawn.
-PUBLISHED = {
-    "DBF": (700, 2400),
-    "ENF": (500, 2300),
-    "MF": (700, 2400),
-    "EBF": (700, 2500),
-    "GRA": (300, 2100),
-    "CRO": (250, 2000),
-    "SAV": (250, 1700),
-    "WET": (200, 1700),
+#: Type -> annual GPP (mean of NT and DT) of 5 % and of 95 % of the site-years of FLUXNET2015 (doi
+#: 10.1038/s41597-020-0534-3) beyond 25 degrees of latitude, gC m-2; SAV with WSA. 870 years of 120 towers, of which a
+#: test below makes these numbers again.
+MEASURED = {
+    "CRO": (443, 2003),
+    "DBF": (992, 1938),
+    "EBF": (1052, 3505),
+    "ENF": (613, 2339),
+    "GRA": (145, 2512),
+    "MF": (964, 2205),
+    "SAV": (441, 1175),
+    "WET": (217, 1941),
 }
+#: Respiration over GPP of the same years: the lowest and highest of the types' 5 % and 95 %.
+RELEASED = (0.25, 1.41)
 
 
 def _daily_gpp(world: World, **changed: np.ndarray) -> np.ndarray:
@@ -41,20 +46,57 @@ def types() -> dict[str, World]:
     return {world.place.igbp: world for world in worlds}
 
 
-@pytest.mark.parametrize("igbp", PUBLISHED)
+@pytest.mark.parametrize("igbp", MEASURED)
 def test_annual_gpp_is_of_the_size_that_towers_of_its_type_report(types: dict[str, World], igbp: str) -> None:
-    low, high = PUBLISHED[igbp]
+    low, high = MEASURED[igbp]
     world = types[igbp]
     annual = world.tower_gpp.mean() * production.DAILY * 365
-    assert low < annual < high
-    released = world.tower_reco.mean() * production.DAILY * 365
-    assert 0.45 < released / annual < 1.6  # Baldocchi et al. 2018: 0.82 on average; fallow fields release more
+    assert 0.6 * low < annual < 1.2 * high  # one year of one site may lie beyond 90 % of them
+    assert RELEASED[0] < world.tower_reco.mean() / world.tower_gpp.mean() < 1.1 * RELEASED[1]
     assert 10.0 < world.tower_gpp.max() < 60.0
     assert (world.tower_gpp[world.halfhours["SW_IN_F"].to_numpy() == 0] == 0).all()
     assert (world.tower_reco >= 0).all()
 
 
-@pytest.mark.parametrize("igbp", PUBLISHED)
+@pytest.mark.slow
+def test_annual_gpp_of_many_sites_is_spread_as_that_of_towers() -> None:
+    worlds = [make_world(number, YEARS, 16, seed) for seed in range(8) for number in range(1, 9)]
+    annual = pd.DataFrame(
+        {
+            "igbp": [world.place.igbp for world in worlds],
+            "gpp": [world.tower_gpp.mean() * production.DAILY * 365 for world in worlds],
+            "released": [world.tower_reco.mean() / world.tower_gpp.mean() for world in worlds],
+        }
+    )
+    low, high = (annual["igbp"].map({name: limits[i] for name, limits in MEASURED.items()}) for i in (0, 1))
+    assert annual["gpp"].between(low, high).mean() > 0.75  # 90 % of the towers' years
+    for igbp, median in annual.groupby("igbp")["gpp"].median().items():
+        assert MEASURED[str(igbp)][0] < median < MEASURED[str(igbp)][1]
+    assert annual["released"].between(*RELEASED).mean() > 0.9
+    assert 0.7 < annual["released"].median() < 1.0  # Baldocchi et al. 2018, doi 10.1016/j.agrformet.2017.05.015: 0.82
+
+
+@pytest.mark.slow
+def test_the_measured_ranges_are_those_of_fluxnet2015(real: Path) -> None:
+    table = pd.read_parquet(real / "tables" / "fluxnet2015_daily_150sites.parquet")
+    igbp = read_sites(real / "sites" / "FLX_AA-Flx_BIF_LATEST.xlsx")["igbp"].replace({"WSA": "SAV"})
+    table = table[table["LAT"].abs() > 25.0].assign(GPP=table[["GPP_NT", "GPP_DT"]].mean(axis=1))
+    table = table.assign(igbp=table["SITE_ID"].map(igbp), year=pd.to_datetime(table["DATE"]).dt.year)
+    table = table.assign(RECO=table["NEE"] + table["GPP"])
+    years = table.groupby(["igbp", "SITE_ID", "year"])[["GPP", "RECO"]].agg(["mean", "count"])
+    years = years[(years["GPP", "count"] >= 330) & (years["RECO", "count"] >= 330)]
+    annual = (365 * years["GPP", "mean"]).groupby("igbp")
+    for name, expected in MEASURED.items():
+        found = annual.quantile(0.05)[name], annual.quantile(0.95)[name]
+        np.testing.assert_allclose(found, expected, atol=0.5, err_msg=name)
+    grown = years[years["GPP", "mean"] > 0.5].loc[list(MEASURED)]
+    ratio = (grown["RECO", "mean"] / grown["GPP", "mean"]).groupby("igbp")
+    np.testing.assert_allclose((ratio.quantile(0.05).min(), ratio.quantile(0.95).max()), RELEASED, atol=0.005)
+    assert len(years.loc[list(MEASURED)]) == 870
+    assert years.loc[list(MEASURED)].index.get_level_values("SITE_ID").nunique() == 120
+
+
+@pytest.mark.parametrize("igbp", MEASURED)
 def test_gpp_has_the_season_of_its_hemisphere(types: dict[str, World], igbp: str) -> None:
     world = types[igbp]
     warm = weather.summerness(world.place, pd.DatetimeIndex(world.daily.index))
