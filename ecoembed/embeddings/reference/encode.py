@@ -99,6 +99,7 @@ class ReferenceEncoder:
             raise VariableError("the reference encoder needs Sentinel-1", where=where, remedy=remedy)
         check_cube(s1, "S1")
         index, gap = pair(s2, s1, max_gap_days=np.inf)
+        batches.frames_of(s1)  # refuses another unit, which smoothing would hide
         smoothed = s1 if "smoothing" in s1.attrs else centred_mean(s1)
         optical, radar = (Patches(batches.frames_of(cube), cube.attrs["sensor"]) for cube in (s2, smoothed))
         observed = optical.observed

@@ -237,7 +237,7 @@ class ReferenceModel(nn.Module):
 def random_reference(seed: int, axis: Axis = "time") -> ReferenceModel:
     """The architecture with random weights, from a generator of this call.
 
-    Weights uniform in +-1/sqrt(fan-in), biases 0, embeddings normal.
+    Weights uniform in +-sqrt(6/fan-in), so that values keep their size through the layers; biases 0, embeddings normal.
     """
     generator = torch.Generator().manual_seed(seed)
     with torch.device("meta"):
@@ -253,6 +253,6 @@ def random_reference(seed: int, axis: Axis = "time") -> ReferenceModel:
                 elif name.endswith("bias"):
                     parameter.zero_()
                 else:
-                    bound = parameter[0].numel() ** -0.5
+                    bound = (6 / parameter[0].numel()) ** 0.5
                     parameter.uniform_(-bound, bound, generator=generator)
     return model.eval()
