@@ -82,7 +82,7 @@ def read_toml(path: Path, model: type[M]) -> M:
         raise FileError("no such file", where=path, remedy="Check the path")
     try:
         return model.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise ConfigError(f"not valid TOML: {exc}", where=path) from None
     except ValidationError as exc:
         error = min(exc.errors(), key=lambda error: error["type"] != "extra_forbidden")  # the cause of others, perhaps

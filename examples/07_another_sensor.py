@@ -14,7 +14,7 @@ import xarray as xr
 
 from ecoembed import open_cube
 from ecoembed.archives.satellite.decoding import decode
-from ecoembed.archives.satellite.metadata import carried, origin
+from ecoembed.archives.satellite.metadata import carried, origin, repaired
 from ecoembed.archives.satellite.rasters import open_raster
 from ecoembed.cubes.build import READERS
 from ecoembed.sensors import HLS, SENSORS, Band, Sensor
@@ -63,10 +63,10 @@ RED_EDGE = Sensor(
 def open_red_edge(path):
     raster = open_raster(path)
     names = {theirs: ours for theirs, ours in zip(red_edge, RED_EDGE.band_names, strict=True) if theirs in raster}
-    decoded = {ours: decode(raster[theirs], RED_EDGE, path.name) for theirs, ours in names.items()}
-    data = {ours: raster[theirs].copy(data=decoded[ours][0]) for theirs, ours in names.items()}
+    decoded = decode(raster.rename(names)[[*names.values()]], RED_EDGE, path.name)
+    data = {ours: raster[theirs].copy(data=decoded.values[ours]) for theirs, ours in names.items()}
     data |= {"Fmask": raster["Fmask"].astype("uint8")} if "Fmask" in raster else {}
-    attrs = {**origin(raster), "scale": {ours: note for ours, (_, note) in decoded.items()}}
+    attrs = {**origin(repaired(raster, decoded.repairs)), "scale": decoded.scale}
     return xr.Dataset(data | carried(raster), attrs=attrs)  # orbit, repairs and the like are handed on
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from ecoembed.archives.satellite.metadata import ANGLES, ORIGIN
+from ecoembed.archives.satellite.metadata import ANGLES, ORIGIN, repairs_in
 from ecoembed.archives.satellite.rasters import Source, files_of, fingerprint
 from ecoembed.archives.satellite.sentinel1 import one_quantity
 from ecoembed.cubes import masks
@@ -101,7 +101,7 @@ def repairs_of(rasters: Mapping[Source, xr.Dataset]) -> Counter[str]:
     """What the readers repaired, summed over all files: reason -> how often."""
     total: Counter[str] = Counter()
     for raster in rasters.values():
-        total.update(json.loads(raster.attrs.get("repairs", "{}")))
+        total.update(repairs_in(raster.attrs))
     return total
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from ecoembed import schema
 from ecoembed.archives.satellite.hls import open_hls
 from ecoembed.archives.satellite.metadata import ANGLES
 from ecoembed.archives.satellite.overpass import at_overpass, centre_longitude
-from ecoembed.archives.satellite.rasters import Source, sensors_of, sources
+from ecoembed.archives.satellite.rasters import SUFFIXES, Source, sensors_of, sources
 from ecoembed.archives.satellite.sentinel1 import merge_slices, open_sentinel1
 from ecoembed.archives.satellite.sentinel2 import open_sentinel2
 from ecoembed.cubes import account, grid, masks, nbar
@@ -168,7 +169,14 @@ def _read(given: Sequence[Path], sensor: Sensor) -> dict[Source, xr.Dataset]:
     ordered = sources(given)
     if not ordered:
         where = ", ".join(map(str, given)) or None
-        raise FileError("no raster file and no Zarr store", where=where, expected=f"files of {sensor.title}")
+        inside = sorted({file.parent.name for path in given for file in path.glob("*/*") if file.suffix in SUFFIXES})
+        raise FileError(
+            "no raster file and no Zarr store",
+            where=where,
+            found=f"rasters in the subfolders {', '.join(inside[:3])}..." if inside else None,
+            expected=f"files of {sensor.title}",
+            remedy="Give them as a list (folder.glob('*/*.tif')), or put them into one folder" if inside else None,
+        )
     sensors = {path: sensors_of(path) for path in ordered}
     if not any(sensor.name in names for names in sensors.values()):
         found = "; ".join(f"{path.name}: {', '.join(names) or 'no known sensor'}" for path, names in sensors.items())
@@ -220,12 +228,13 @@ def _assemble(
         cube = _stack(layers, bands)
     crs = next(iter(rasters.values())).rio.crs
     cube = cube.assign_attrs(sensor=sensor.name, units=sensor.unit).rio.write_crs(crs)
-    repairs = account.repairs_of(rasters)
+    repairs = account.repairs_of(rasters) + Counter(layers.repairs)
     if sensor.quality is not None:
         clear = masks.clear_pixels(choices.mask, cube, layers.values, sensor, choices.dilation)
         cube.values[np.broadcast_to(~clear[:, None], cube.shape)] = np.nan
     if sensor.unit == REFLECTANCE:
-        repairs[f"reflectance above {masks.MAX_REFLECTANCE}, made missing"] += masks.drop_impossible(cube.values, where)
+        beyond = f"reflectance below {masks.MIN_REFLECTANCE} or above {masks.MAX_REFLECTANCE}, made missing"
+        repairs[beyond] += masks.drop_impossible(cube.values, where)
         account.doubt_offset(cube, layers.metadata["offset"], where)
     resampled = _resample(cube, layers, bands, sensor) if choices.resampling == "bilinear" else "nearest"
     made = account.attributes(rasters, repairs, notes)

@@ -14,6 +14,9 @@ from ecoembed.errors import GridError
 #: Pixel size of every cube, in m.
 RESOLUTION = 10.0
 
+#: The coarsest pixels that are divided into those, in m: a footprint of some hundred metres must hold several.
+COARSEST = 100.0
+
 #: Two pixel edges coincide if they differ by less than this, in m.
 TOLERANCE = 0.01
 
@@ -60,9 +63,13 @@ def positions(
 
 def _parts(size: float, where: object) -> int:
     parts = round(size / RESOLUTION)
-    if parts < 1 or abs(parts * RESOLUTION - size) > TOLERANCE:
+    if not 1 <= parts <= COARSEST / RESOLUTION or abs(parts * RESOLUTION - size) > TOLERANCE:
         raise GridError(
-            "pixels do not divide into 10 m ones", where=where, found=f"{size:g} m", expected="10 m, 20 m, 60 m..."
+            "pixels do not divide into 10 m ones, or are too coarse for a tower",
+            where=where,
+            found=f"{size:g} m",
+            expected=f"10 m, 20 m, 30 m... up to {COARSEST:g} m",
+            remedy="Give the product at its own resolution",
         )
     return parts
 

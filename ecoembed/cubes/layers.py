@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
+from ecoembed.archives.satellite.grids import refuse_large
 from ecoembed.archives.satellite.metadata import ANGLES
 from ecoembed.archives.satellite.rasters import Source
 from ecoembed.archives.satellite.sentinel2 import baseline_number
@@ -36,6 +37,8 @@ class Layers:
         Of each variable: size of the pixels as delivered, left and upper edge, in m.
     x, y : ndarray
         Centres of the 10 m pixels.
+    repairs : dict of str to int
+        What was left out -> how many images.
     """
 
     time: np.ndarray
@@ -44,6 +47,7 @@ class Layers:
     pixels: dict[str, tuple[float, float, float]]
     x: np.ndarray
     y: np.ndarray
+    repairs: dict[str, int]
 
 
 def gather(rasters: Mapping[Source, xr.Dataset], names: list[str], where: str) -> Layers:
@@ -58,12 +62,17 @@ def gather(rasters: Mapping[Source, xr.Dataset], names: list[str], where: str) -
     """
     finest = min(rasters.values(), key=lambda raster: (grid.pixel_size(raster, where), raster.sizes["x"]))
     x, y = grid.fine_axes(finest, where)
+    dates = max(sum(raster.sizes["time"] for raster in rasters.values() if name in raster) for name in names)
+    refuse_large((dates, len(names), len(y), len(x)), 4, where)
     windows: dict[tuple[float, ...], _Window] = {}
     times: dict[str, np.ndarray] = {}
     values: dict[str, np.ndarray] = {}
     pixels: dict[str, tuple[float, float, float]] = {}
+    again = 0
     for name in names:
-        held = {path: raster for path, raster in rasters.items() if name in raster}
+        given = {path: raster for path, raster in rasters.items() if name in raster}
+        held = _finest(given, where)
+        again += sum(raster.sizes["time"] for path, raster in given.items() if path not in held)
         stamps = np.concatenate([raster["time"].values for raster in held.values()])
         order = np.lexsort((np.concatenate([_baselines(raster, path.name) for path, raster in held.items()]), stamps))
         pieces = []
@@ -76,7 +85,17 @@ def gather(rasters: Mapping[Source, xr.Dataset], names: list[str], where: str) -
         pixels[name] = (size, float(first["x"].values[0]) - size / 2, float(first["y"].values[0]) + size / 2)
     _refuse_other_times(times, where)
     time = times[names[0]]
-    return Layers(time, values, {name: _known(rasters, name, names[0], time) for name in METADATA}, pixels, x, y)
+    metadata = {name: _known(rasters, name, names[0], time) for name in METADATA}
+    return Layers(time, values, metadata, pixels, x, y, {"images delivered in coarser pixels, too, left out": again})
+
+
+def _finest(held: dict[Source, xr.Dataset], where: str) -> dict[Source, xr.Dataset]:
+    """`held` without what is there in finer pixels, too: Sentinel-2's folder of 20 m holds bands of 10 m again."""
+    sizes = {path: grid.pixel_size(raster, where) for path, raster in held.items()}
+    fine = {path: raster for path, raster in held.items() if sizes[path] == min(sizes.values())}
+    times = np.concatenate([raster["time"].values for raster in fine.values()])
+    again = (np.isin(raster["time"].values, times).all() for path, raster in held.items() if path not in fine)
+    return fine if all(again) else held
 
 
 def _window(

@@ -19,7 +19,9 @@ MASKS = ("scl", "learned", "both")
 #: Dates with a smaller share of valid pixels are dropped (as by Peters et al. 2025, arXiv 2511.11706).
 MIN_VALID = 0.03
 
-#: No ground reflects more; what does is a glint, a saturated detector or a cloud that was missed.
+#: No ground reflects less, whatever the atmosphere's correction took away (HLS keeps -0.2 as its least), or more; what
+#: does is an undeclared fill value, a glint, a saturated detector or a cloud that was missed.
+MIN_REFLECTANCE = -0.2
 MAX_REFLECTANCE = 1.6
 
 #: More of it than this share is no repair any more, but a wrong scale.
@@ -130,20 +132,20 @@ def _own(mask: Callable[[xr.DataArray], xr.DataArray | np.ndarray], cube: xr.Dat
 
 
 def drop_impossible(values: np.ndarray, where: object) -> int:
-    """Make reflectance (any shape) above ``MAX_REFLECTANCE`` missing, in place; how many values that were.
+    """Make reflectance (any shape) that no ground has missing, in place; how many values that were.
 
     Raises
     ------
     UnitError
         If that is more than one in twenty.
     """
-    beyond = values > MAX_REFLECTANCE
+    beyond = (values > MAX_REFLECTANCE) | (values < MIN_REFLECTANCE)
     count, valid = int(beyond.sum()), int(np.isfinite(values).sum())
     if count > _MAX_SHARE * valid:
         raise UnitError(
-            f"reflectance above {MAX_REFLECTANCE}",
+            f"reflectance below {MIN_REFLECTANCE} or above {MAX_REFLECTANCE}",
             where=where,
-            found=f"{count} of {valid} clear values, up to {np.nanmax(values):.3g}",
+            found=f"{count} of {valid} clear values, from {np.nanmin(values):.3g} to {np.nanmax(values):.3g}",
             expected="0 to 1 for nearly all",
             remedy="Check scale_factor in the files, and the cloud mask",
         )

@@ -120,6 +120,7 @@ def test_declared_add_offset_counts_as_the_offset(tmp_path: Path) -> None:
 
 def test_offset_that_the_values_contradict_is_refused(tmp_path: Path) -> None:
     dark = {band: np.full((N, SIZE, SIZE), 300, dtype="uint16") for band in fakes.FINE}
+    dark["B08"] += 600
     with pytest.raises(UnitError, match=r"offset of baseline 04\.00.*boa_offset_applied = 1"):
         open_sentinel2(fine(tmp_path, dark, attrs={"processing_baseline": "05.09"}))
     with pytest.raises(UnitError, match="processing baseline not understood"):

@@ -111,7 +111,7 @@ def test_pixels_without_power_are_missing_and_counted(tmp_path: Path) -> None:
     power[0, 0, :2] = 0.0
     read = open_sentinel1(written(tmp_path / "a.nc", power))
     assert int(read["VV"].isnull().sum()) == 2
-    assert json.loads(read.attrs["repairs"]) == {"no power, so no dB: missing": 4}  # of both bands
+    assert json.loads(read.attrs["repairs"]) == {"exactly zero, which is no backscatter: missing": 4}  # of both bands
 
 
 def test_gamma_and_sigma_nought_never_share_a_cube(tmp_path: Path) -> None:

@@ -137,11 +137,11 @@ def test_reflectance_that_no_ground_has_is_counted_or_refused(tmp_path: Path) ->
     numbers[0, 0, :2] = 16_001
     write(tmp_path, B11=numbers)
     cube = open_cube(tmp_path)
-    assert json.loads(cube.attrs["repairs"]) == {"reflectance above 1.6, made missing": 2}
+    assert json.loads(cube.attrs["repairs"]) == {"reflectance below -0.2 or above 1.6, made missing": 2}
     assert np.argwhere(cube.isnull().values).tolist() == [[0, 8, 0, 0], [0, 8, 0, 1]]
     numbers[:] = 17_000
     write(tmp_path, B11=numbers)
-    with pytest.raises(UnitError, match=r"reflectance above 1\.6 \(found 128 of 1280 clear values, up to 1\.7"):
+    with pytest.raises(UnitError, match=r"or above 1\.6 \(found 128 of 1280 clear values, from 0.* to 1\.7"):
         open_cube(tmp_path)
 
 

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from ecoembed.archives.satellite.grids import refuse_large, repaired
+from ecoembed.archives.satellite.grids import refuse_large
 from ecoembed.archives.satellite.layers import Description, Grid, Layer, scan
+from ecoembed.archives.satellite.metadata import repaired
 from ecoembed.archives.satellite.series import Files
 from ecoembed.archives.satellite.tiffs import opened
 from ecoembed.errors import ProductError, VariableError
@@ -93,7 +94,7 @@ def open_stack(stack: Stack) -> tuple[xr.Dataset, str | None]:
         },
         attrs={"product": stack.files[0].stem},
     )
-    return (repaired(raster, "layers delivered twice, equal, one left out", dropped) if dropped else raster), grid.crs
+    return repaired(raster, {"layers delivered twice, equal, one left out": dropped}), grid.crs
 
 
 def _refuse_gaps(stack: Stack, scenes: Sequence[tuple[np.datetime64, str]], where: str) -> None:

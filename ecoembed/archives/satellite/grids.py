@@ -8,7 +8,6 @@ keeps every value and class as it is but moves it by up to about half a pixel. T
 
 from __future__ import annotations
 
-import json
 import math
 import warnings
 from dataclasses import dataclass
@@ -21,7 +20,8 @@ import xarray as xr
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
-from ecoembed.errors import GridError
+from ecoembed.archives.satellite.metadata import repaired
+from ecoembed.errors import GridError, VariableError
 
 if TYPE_CHECKING:
     from pyproj import Transformer
@@ -88,23 +88,47 @@ def finish(raster: xr.Dataset, crs: CRS, where: str) -> xr.Dataset:
     Raises
     ------
     GridError
-        Coordinates that cannot be of that CRS; a CRS in another unit; uneven pixels in degrees.
+        Coordinates that cannot be of that CRS; a CRS in another unit; uneven pixels in degrees; a single pixel.
+    VariableError
+        No date, or one that is missing.
     """
+    _refuse_no_dates(raster["time"].values, where)
     raster = raster.sortby("time")
+    if crs.is_geographic:  # across the antimeridian the degrees go on beyond 180
+        raster = raster.assign_coords(x=np.unwrap(raster["x"].values.astype("float64"), period=360.0))
     for axis, wrong, descending in (("y", "y ascending", True), ("x", "x descending", False)):
         steps = np.diff(raster[axis].values.astype("float64"))
-        if not (np.all(steps > 0) or np.all(steps < 0)):
-            raise GridError(
-                f"coordinates along {axis} are not in order", where=where, expected="each larger than the last"
-            )
-        if steps.size and (steps[0] < 0) != descending:
-            raster = repaired(raster.isel({axis: slice(None, None, -1)}), f"{wrong}, flipped")
+        _refuse_disorder(raster[axis].values, steps, axis, where)
+        if (steps[0] < 0) != descending:
+            raster = repaired(raster.isel({axis: slice(None, None, -1)}), {f"{wrong}, flipped": 1})
     raster, crs = _usual_zone(raster, crs)
     _check_coordinates(raster, crs, where)
     raster = raster.drop_vars("spatial_ref", errors="ignore")
     if crs.is_geographic or not _true_to_ground(raster, crs):
         return _to_utm(raster, crs, where)
-    return raster.rio.write_crs(crs)
+    return raster.rio.write_crs(crs, grid_mapping_name="spatial_ref")
+
+
+def _refuse_no_dates(times: np.ndarray, where: str) -> None:
+    if times.size == 0 or np.isnat(times).any():
+        raise VariableError(
+            "acquisitions without a date" if times.size else "no acquisition",
+            where=where,
+            found=f"{np.isnat(times).sum()} of {times.size} dates missing",
+            expected="a date for each image",
+            remedy="Take the file away, or the images without a date out of it",
+        )
+
+
+def _refuse_disorder(centres: np.ndarray, steps: np.ndarray, axis: str, where: str) -> None:
+    if steps.size == 0 or not np.isfinite(centres).all() or not (np.all(steps > 0) or np.all(steps < 0)):
+        raise GridError(
+            f"{axis} tells no grid",
+            where=where,
+            found="coordinates that are not in order" if np.isfinite(centres).all() and steps.size else centres[:3],
+            expected="two pixels or more, each coordinate larger (or smaller) than the last",
+            remedy=f"Correct the coordinates {axis} in the file, or cut it out with more pixels",
+        )
 
 
 def _usual_zone(raster: xr.Dataset, crs: CRS) -> tuple[xr.Dataset, CRS]:
@@ -120,13 +144,8 @@ def _usual_zone(raster: xr.Dataset, crs: CRS) -> tuple[xr.Dataset, CRS]:
     if code is None or not 32600 < code <= 32660 or not -_FALSE_NORTHING <= float(raster["y"].mean()) < 0:
         return raster, crs
     southern = raster.assign_coords(y=raster["y"].values.astype("float64") + _FALSE_NORTHING)
-    return repaired(southern, "northern UTM zone south of the equator, put on the southern"), CRS.from_epsg(code + 100)
-
-
-def repaired(raster: xr.Dataset, reason: str, count: int = 1) -> xr.Dataset:
-    """`raster`, with one more entry in its ``repairs`` (JSON: reason -> count)."""
-    repairs = json.loads(raster.attrs.get("repairs", "{}"))
-    return raster.assign_attrs(repairs=json.dumps(repairs | {reason: repairs.get(reason, 0) + count}))
+    reason = "northern UTM zone south of the equator, put on the southern"
+    return repaired(southern, {reason: 1}), CRS.from_epsg(code + 100)
 
 
 def _check_coordinates(raster: xr.Dataset, crs: CRS, where: str) -> None:
@@ -206,7 +225,9 @@ def _to_utm(raster: xr.Dataset, crs: CRS, where: str) -> xr.Dataset:
     if min(new_x.size, new_y.size) < 2:
         raise GridError("too few pixels for a grid in metres", where=where, found=f"{y.n} x {x.n} in {crs}")
     wanted = np.meshgrid(new_x, new_y)
-    there = onto.transform(wanted[0], wanted[1], direction="INVERSE")
+    there = list(onto.transform(wanted[0], wanted[1], direction="INVERSE"))
+    if crs.is_geographic:  # the same turn around the Earth as the raster's own
+        there[0] += 360.0 * np.round((x.middle - there[0]) / 360.0)
     columns, rows = x.index(there[0]), y.index(there[1])
     taken = onto.transform(x.first + columns * x.step, y.first + rows * y.step)
     shift = np.hypot(taken[0] - wanted[0], taken[1] - wanted[1]).max()
@@ -217,7 +238,7 @@ def _to_utm(raster: xr.Dataset, crs: CRS, where: str) -> xr.Dataset:
     moved = xr.Dataset(data, coords={"time": raster["time"], "y": new_y, "x": new_x}, attrs=raster.attrs)
     reason = f"grid in {crs} put on {size:g} m pixels of EPSG:{epsg} by nearest neighbour, moved by up to {shift:.1f} m"
     warnings.warn(f"{where}: {reason}; export it in that UTM zone to avoid this", UserWarning, stacklevel=2)
-    return repaired(moved.rio.write_crs(CRS.from_epsg(epsg)), reason)
+    return repaired(moved.rio.write_crs(CRS.from_epsg(epsg), grid_mapping_name="spatial_ref"), {reason: 1})
 
 
 @dataclass(frozen=True)

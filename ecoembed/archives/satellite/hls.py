@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 
 from ecoembed.archives.satellite.decoding import bands_in, decode
-from ecoembed.archives.satellite.metadata import carried, origin, product_names
+from ecoembed.archives.satellite.metadata import carried, origin, product_names, repaired
 from ecoembed.archives.satellite.rasters import Source, open_raster
 from ecoembed.errors import ProductError
 from ecoembed.sensors import HLS
@@ -52,17 +52,17 @@ def open_hls(path: str | Source) -> xr.Dataset:
     raster, where = open_raster(path), (Path(path) if isinstance(path, str) else path).name
     product = HLS.product(*product_names(raster.attrs, where))
     raster = _with_our_names(raster, product, where)
+    decoded = decode(raster[bands_in(raster, HLS, where)], HLS, where)
     data: dict[str, xr.DataArray] = {}
-    scales: dict[str, str] = {}
-    for name in bands_in(raster, HLS, where):
-        values, scales[name] = decode(raster[name], HLS, where)
+    for name, values in decoded.values.items():
         data[name] = raster[name].copy(data=values)
         data[name].attrs = {"units": HLS.unit}
     if "Fmask" in raster:
         bits = np.nan_to_num(raster["Fmask"].values, nan=FMASK_FILL).astype("uint8")
         data["Fmask"] = raster["Fmask"].copy(data=bits)
         data["Fmask"].attrs = {}
-    attrs = {**origin(raster), "scale": scales} | ({"product": product} if product else {})
+    attrs = {**origin(repaired(raster, decoded.repairs)), "scale": decoded.scale}
+    attrs |= {"product": product} if product else {}
     return xr.Dataset(data | carried(raster), attrs=attrs).rio.write_crs(raster.rio.crs)
 
 

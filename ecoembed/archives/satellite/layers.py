@@ -124,8 +124,8 @@ def _named(source: Any, path: Path, description: Description | None) -> list[tup
         texts = [text or "" for text in source.descriptions]
         bands = [find_band(text) for text in texts]
         times = [find_time(text) for text in texts]
-        if source.count == 1 and bands == [None]:
-            bands = [find_band(path.stem)]
+        if set(bands) == {None} and (source.count == 1 or all(times)):  # the file's band, its layers' dates
+            bands = [find_band(path.stem)] * source.count
         if source.count > 1 and not any(texts) and find_time(path.stem) and not find_band(path.stem):
             refuse_unnamed(path)
     once = find_time(path.stem)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -73,6 +75,21 @@ def origin(raster: xr.Dataset) -> dict[str, str]:
     place = raster.attrs.get("site", raster.attrs.get("location_id"))
     site = {} if place is None else {"site": str(place)}
     return site | {name: str(raster.attrs[name]) for name in ORIGIN if name in raster.attrs}
+
+
+def repairs_in(attrs: Mapping[Any, Any]) -> Counter[str]:
+    """What a raster's ``repairs`` (JSON: reason -> count) tells; a stranger's attribute of that name tells nothing."""
+    try:
+        told = json.loads(str(attrs.get("repairs", "{}")))
+        return Counter({str(reason): int(count) for reason, count in told.items() if count})
+    except (AttributeError, TypeError, ValueError, RecursionError):
+        return Counter()
+
+
+def repaired(raster: xr.Dataset, repairs: Mapping[str, int]) -> xr.Dataset:
+    """`raster`, with more in its ``repairs``: reason -> count."""
+    total = repairs_in(raster.attrs) + Counter(repairs)
+    return raster.assign_attrs(repairs=json.dumps(total)) if total else raster
 
 
 def _plain(value: object) -> str:

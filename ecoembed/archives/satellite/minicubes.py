@@ -28,8 +28,8 @@ import numpy as np
 import xarray as xr
 
 from ecoembed.archives import netcdf
-from ecoembed.archives.satellite.grids import refuse_large, repaired
-from ecoembed.archives.satellite.metadata import SPELLINGS
+from ecoembed.archives.satellite.grids import refuse_large
+from ecoembed.archives.satellite.metadata import SPELLINGS, repaired
 from ecoembed.archives.satellite.names import CLOUD_MASKS, find_band, find_variable
 from ecoembed.errors import FileError, ProductError
 
@@ -76,7 +76,7 @@ def open_dataset(path: Path) -> tuple[xr.Dataset, Any]:
     if "s2_avail" in raster:
         seen = np.nan_to_num(raster["s2_avail"].values.astype("float64")) > 0
         raster = raster.isel(time=np.flatnonzero(seen))
-        raster = repaired(raster, "days without an acquisition, left out", int((~seen).sum()))
+        raster = repaired(raster, {"days without an acquisition, left out": int((~seen).sum())})
     return raster, declared
 
 
@@ -94,7 +94,7 @@ def _opened(path: Path) -> Iterator[xr.Dataset]:
     try:
         if path.is_dir():
             _refuse_pickles(path)
-            with xr.open_zarr(path, chunks=None, mask_and_scale=False) as raster:
+            with xr.open_zarr(path, chunks=None, consolidated=False, mask_and_scale=False) as raster:
                 yield raster
         else:
             with netcdf.opened(path, engine="netcdf4", mask_and_scale=False) as raster:

@@ -32,7 +32,10 @@ _BAND = re.compile(
     re.IGNORECASE,
 )
 _PREFIX = re.compile(r"^(?:s[12]|sentinel[-_]?[12])_", re.IGNORECASE)
-_CLOCK = r"(?:T?(?P<H>[01]\d|2[0-3])[:-]?(?P<M>[0-5]\d)[:-]?(?P<S>[0-5]\d))?(?!\d)"
+_CLOCK = (
+    r"(?:T?(?P<H>[01]\d|2[0-3])[:-]?(?P<M>[0-5]\d)[:-]?(?P<S>[0-5]\d|60)"
+    r"(?:\.\d+)?(?P<zone>[+-]\d\d:[0-5]\d|\+\d{4})?)?(?!\d)"
+)
 _DAY = re.compile(rf"(?<!\d)(?P<Y>(?:19|20)\d\d)(?P<sep>[-_.]?)(?P<m>\d\d)(?P=sep)(?P<d>\d\d){_CLOCK}")
 _DAY_OF_YEAR = re.compile(rf"(?<!\d)(?P<Y>(?:19|20)\d\d)(?P<j>\d\d\d){_CLOCK.replace('T?', 'T')}")
 _BASELINE = re.compile(r"(?<![A-Za-z0-9])N(\d\d)(\d\d)(?![A-Za-z0-9])")
@@ -84,23 +87,27 @@ def _spell(match: re.Match[str]) -> str:
 def find_time(text: str) -> np.datetime64 | None:
     """The first date in `text`, with its time of day (UTC) where it has one; None if there is none.
 
+    A time zone behind the time of day is taken into account; a leap second is the second before.
+
     Examples
     --------
     >>> str(find_time("S2_20190704T105621_20190705T000000_B2")), str(find_time("x_2019-07-04"))
     ('2019-07-04T10:56:21', '2019-07-04T00:00:00')
-    >>> str(find_time("a.2019185.b")), find_time("32631_B2")
-    ('2019-07-04T00:00:00', None)
+    >>> str(find_time("a.2019185.b")), find_time("32631_B2"), str(find_time("2019-07-04T12:56:21.024+02:00"))
+    ('2019-07-04T00:00:00', None, '2019-07-04T10:56:21')
     """
     for pattern in (_DAY, _DAY_OF_YEAR):
         for match in pattern.finditer(text):
             parts = match.groupdict()
             day = f"{parts['Y']}{parts['j']}" if "j" in parts else f"{parts['Y']}{parts['m']}{parts['d']}"
-            clock = "".join(parts[key] or "00" for key in "HMS")
+            clock = "".join(parts[key] or "00" for key in "HM") + (parts["S"] or "00").replace("60", "59")
+            zone = re.fullmatch(r"([+-])(\d\d):?(\d\d)", parts["zone"] or "+0000")
+            ahead = int(f"{zone[1]}1") * (int(zone[2]) * 60 + int(zone[3])) if zone else 0
             try:
                 moment = datetime.strptime(day + clock, "%Y%j%H%M%S" if "j" in parts else "%Y%m%d%H%M%S")
             except ValueError:  # a number that only looks like a date: it has no month 13
                 continue
-            return np.datetime64(moment, "s")
+            return np.datetime64(moment, "s") - np.timedelta64(ahead, "m")
     return None
 
 

@@ -16,7 +16,8 @@ import numpy as np
 import xarray as xr
 
 from ecoembed.archives import netcdf
-from ecoembed.archives.satellite.grids import read_crs, refuse_large, repaired
+from ecoembed.archives.satellite.grids import read_crs, refuse_large
+from ecoembed.archives.satellite.metadata import repaired
 from ecoembed.archives.satellite.names import QUALITIES, find_time, find_variable
 from ecoembed.archives.satellite.patchfile import Description, GridDescription, read_description
 from ecoembed.errors import ConfigError, FileError, ProductError, VariableError
@@ -86,13 +87,13 @@ def open_patches(path: Path) -> tuple[xr.Dataset, int]:
         name: (("time", "y", "x"), values, {} if name in unscaled else dict(attrs)) for name, values in arrays.items()
     }
     for name, value in facts.items():
-        if np.ndim(value) == 1:
+        if np.ndim(value):
             _refuse_other_size(np.shape(value), (n,), f"{path.name}, {name}")
         data[name] = ("time", np.broadcast_to(np.asarray(value), (n,)))
     y, x, reason = _axes(description.grid, height, width)
     place = {"site": description.site} if description.site else {}
     raster = xr.Dataset(data, {"time": times, "y": y, "x": x}, {"product": description.product, **place})
-    return (repaired(raster, reason) if reason else raster), description.grid.epsg
+    return (repaired(raster, {reason: 1}) if reason else raster), description.grid.epsg
 
 
 def _arrays(file: Any, description: Description, where: str) -> dict[str, np.ndarray]:

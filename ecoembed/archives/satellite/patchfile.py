@@ -69,7 +69,7 @@ class GridDescription(_Strict):
     """Where the pixels lie."""
 
     epsg: int = Field(description="EPSG number of a CRS in metres, such as 32632 for UTM zone 32 north")
-    pixel: float = Field(gt=0, le=1000, description="side of a pixel, m")
+    pixel: float = Field(gt=0, le=100, description="side of a pixel, m")
     x: float | None = None
     y: float | None = None
     latitude: float | None = Field(default=None, ge=-90, le=90)
@@ -109,6 +109,9 @@ class Description(_Strict):
             raise ValueError("dataset, bands and an axis band go together")
         if self.dataset is None and not self.datasets:
             raise ValueError("dataset with bands, or [datasets], is needed")
+        named = [find_variable(name) or name for name in (*(self.bands or ()), *self.datasets)]
+        if len(set(named)) != len(named):
+            raise ValueError("each band is named once, in bands or in [datasets]")
         if len(set(self.axes)) != len(self.axes) or not {"y", "x"} <= set(self.axes):
             raise ValueError("axes are named once each, and y and x are among them")
         if ("patch" in self.axes) != (self.patch is not None):

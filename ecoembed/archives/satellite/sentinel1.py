@@ -10,8 +10,8 @@ guide (names: ``RTC30_G_gpuned``, the letters after G being g or s for the quant
 
 from __future__ import annotations
 
-import json
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,7 +20,7 @@ import xarray as xr
 
 from ecoembed import units
 from ecoembed.archives.satellite.decoding import bands_in, decode
-from ecoembed.archives.satellite.metadata import carried, origin, per_time, product_names, text
+from ecoembed.archives.satellite.metadata import carried, origin, per_time, product_names, repaired, text
 from ecoembed.archives.satellite.rasters import Source, open_raster
 from ecoembed.errors import ProductError, UnitError
 from ecoembed.sensors import S1
@@ -39,6 +39,9 @@ _RTC = re.compile(r"sentinel-?1-rtc|OPERA_L2_RTC-S1", re.IGNORECASE)
 _HYP3 = re.compile(r"_RTC\d\d_G_([gs])([pad])")
 _QUANTITIES, _SCALES = {"g": "gamma0", "s": "sigma0"}, {"p": POWER, "a": AMPLITUDE, "d": units.BACKSCATTER}
 _QUANTITY = re.compile(r"(gamma|sigma|beta)[ _-]?(?:0|nought|naught|zero)", re.IGNORECASE)
+
+#: Backscatter of land in VH is lower, in dB, nearly everywhere; amplitude taken for power is half of its dB.
+_HIGHEST_VH = -10.0
 
 #: A longer step between two slices begins another pass: slices are seconds apart, the next pass most of an hour away.
 MAX_STEP = np.timedelta64(10, "m")
@@ -72,27 +75,27 @@ def open_sentinel1(path: str | Source) -> xr.Dataset:
     raster, where = open_raster(path), (Path(path) if isinstance(path, str) else path).name
     quantity, known_unit = declared_product(raster, where)
     data: dict[str, xr.DataArray] = {}
-    scales: dict[str, str] = {}
     found: dict[str, str] = {}
     seen: set[str] = set()
     zeros = 0
-    for name in bands_in(raster, S1, where):
+    decoded = decode(raster[bands_in(raster, S1, where)], S1, where)
+    for name, values in decoded.values.items():
         declared = raster[name].attrs.get("units", raster.attrs.get("units", known_unit))
-        values, scales[name] = decode(raster[name], S1, where)
         unit, found[name] = backscatter_unit(values, declared, f"{where}, {name}")
         if np.isfinite(values).any():
             _refuse_numbers(raster[name], values, f"{where}, {name}")
+            _refuse_two_units(values, unit, raster["time"].values, f"{where}, {name}")
             seen.add(unit)
-        zeros += 0 if unit == units.BACKSCATTER else int((values == 0).sum())
-        data[name] = raster[name].copy(data=_in_db(values, unit))
+        zeros += int((values == 0).sum())
+        data[name] = raster[name].copy(data=_in_db(np.where(values == 0, np.float32(np.nan), values), unit))
         data[name].attrs = {"units": S1.unit}
+        if name == "VH" and "look alike" in found[name]:
+            _doubt_power(data[name].values, where)
     if len(seen) > 1:
         raise UnitError("bands in different units", where=where, found=found, remedy="Declare units on each band")
     _check_orbits(raster, where)
-    about = origin(raster)
-    if zeros:
-        about["repairs"] = json.dumps(json.loads(about.get("repairs", "{}")) | {"no power, so no dB: missing": zeros})
-    attrs = {**about, "scale": scales, "unit": found, "quantity": quantity}
+    raster = repaired(raster, decoded.repairs | {"exactly zero, which is no backscatter: missing": zeros})
+    attrs = {**origin(raster), "scale": decoded.scale, "unit": found, "quantity": quantity}
     return xr.Dataset(data | carried(raster), attrs=attrs).rio.write_crs(raster.rio.crs)
 
 
@@ -196,11 +199,46 @@ def backscatter_unit(values: np.ndarray, declared: object, where: str) -> tuple[
 
 def _refuse_numbers(band: xr.DataArray, values: np.ndarray, where: str) -> None:
     """Positive numbers without a declared scale are amplitudes as they leave the processor; in dB most are negative."""
+    if np.nanquantile(np.abs(values), 0.99) < 1.0 and np.nanmedian(values) < 0:
+        raise UnitError(
+            "not backscatter in dB, and no linear power",
+            where=where,
+            found=f"values from {np.nanmin(values):.3g} to {np.nanmax(values):.3g}",
+            expected="-30 to 5 dB",
+            remedy="Correct scale_factor in the file, or declare it",
+        )
     if float(band.attrs.get("scale_factor", 1.0)) != 1.0 or not np.nanmedian(values) > 0:
         return
     highest = band.values.flat[np.nanargmax(values)]
     if np.issubdtype(band.dtype, np.integer) or not np.isclose(highest, np.nanmax(values)):
         raise _uncalibrated(where, f"positive numbers up to {highest:g}, no scale_factor")
+
+
+def _doubt_power(db: np.ndarray, where: str) -> None:
+    """Warn where what was taken for linear power, since nothing is declared, is stronger than land sends back."""
+    middle = float(np.nanmedian(db)) if np.isfinite(db).any() else -np.inf
+    if middle > _HIGHEST_VH:
+        warnings.warn(
+            f"{where}: VH of {middle:.1f} dB (median), if the values are linear power, is much for land: they may be "
+            'amplitude; set the attribute units ("1" or "amplitude") in the file',
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def _refuse_two_units(values: np.ndarray, unit: str, times: np.ndarray, where: str) -> None:
+    """Raise where most is in dB but some dates are not: every value positive, as in linear power."""
+    if unit != units.BACKSCATTER:
+        return
+    lowest = np.fmin.reduce(values.reshape(len(values), -1), axis=1)
+    if np.any(lowest > 0):
+        raise UnitError(
+            "dB at some dates and linear power at others",
+            where=where,
+            found=f"values from {lowest[lowest > 0][0]:.3g} at {str(times[lowest > 0][0])[:19]}, negative at others",
+            expected="one unit at all dates",
+            remedy="Keep them in files of their own, each with its attribute units",
+        )
 
 
 def _uncalibrated(where: str, found: str) -> UnitError:

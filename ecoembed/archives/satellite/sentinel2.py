@@ -14,16 +14,14 @@ earth-search issue 41).
 
 from __future__ import annotations
 
-import json
 import re
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
 from ecoembed.archives.satellite.decoding import bands_in, decode
-from ecoembed.archives.satellite.metadata import carried, origin, per_time, text
+from ecoembed.archives.satellite.metadata import carried, origin, per_time, repaired, text
 from ecoembed.archives.satellite.rasters import Source, open_raster
 from ecoembed.errors import UnitError
 from ecoembed.sensors import S2_L2A
@@ -67,19 +65,21 @@ def open_sentinel2(path: str | Source) -> xr.Dataset:
     """
     raster, where = open_raster(path), (Path(path) if isinstance(path, str) else path).name
     present = bands_in(raster, S2_L2A, where)
-    numbers, scales = {}, {}
-    for name in present:
-        numbers[name], scales[name] = decode(raster[name], S2_L2A, where)
+    decoded = decode(raster[present], S2_L2A, where)
+    numbers = decoded.values
     data, dims = carried(raster), ("time", "y", "x")
     if "SCL" in raster:
         data["SCL"] = xr.Variable(dims, np.nan_to_num(raster["SCL"].values, nan=0).astype("uint8"))
     declared = any(float(raster[name].attrs.get("add_offset", 0.0)) != 0.0 for name in present)
-    shift, reasons = _declared(raster) if declared else _decided(raster, numbers, data.get("SCL"), where)
+    decide = _declared if declared else _decided
+    shift, reasons = decide(raster, numbers, data.get("SCL"), where)
     for name, values in numbers.items():
         data[name] = xr.Variable(dims, values + shift[:, None, None], {"units": S2_L2A.unit})
     data |= _settled(reasons)
-    attrs: dict[str, object] = origin(raster) | {"scale": scales, "offset": "; ".join(sorted(set(reasons)))}
-    return xr.Dataset(data, raster.coords, attrs | _repaired(attrs, reasons))
+    denied = sum("which denies it" in reason for reason in reasons)
+    raster = repaired(raster, decoded.repairs | {"offset found applied though the archive denies it": denied})
+    attrs = {**origin(raster), "scale": decoded.scale, "offset": "; ".join(sorted(set(reasons)))}
+    return xr.Dataset(data, raster.coords, attrs)
 
 
 def boa_offset(baseline: float | None, applied: bool | None, provider: str | None = None) -> tuple[float, str]:
@@ -129,7 +129,14 @@ def _provider(raster: xr.Dataset) -> str | None:
     return "earth-search-c1" if "c1" in f"{name} {collection}".replace("-", " ").split() else "earth-search"
 
 
-def _declared(raster: xr.Dataset) -> tuple[np.ndarray, list[str]]:
+def _declared(
+    raster: xr.Dataset, numbers: dict[str, np.ndarray], scl: xr.Variable | None, where: str
+) -> tuple[np.ndarray, list[str]]:
+    """Nothing is left to be added; where the values contradict what was declared, an error."""
+    darkest = _darkest(raster, numbers)
+    for i, time in enumerate(raster["time"].values):
+        if _too_dark(darkest[i], None if scl is None else scl.values[i]):
+            raise _contradiction(darkest[i], where, str(time)[:19], "Set add_offset to 0 in the file")
     n = raster.sizes["time"]
     return np.zeros(n, dtype="float32"), ["declared as add_offset, applied with the scale"] * n
 
@@ -142,16 +149,15 @@ def _decided(
     baselines = per_time(raster, "processing_baseline") or nothing
     flags = per_time(raster, "boa_offset_applied") or nothing
     provider = _provider(raster)
-    darkest = np.full((raster.sizes["time"], raster.sizes["y"], raster.sizes["x"]), np.nan, dtype="float32")
-    for values in numbers.values():
-        np.fmin(darkest, values, out=darkest)
+    darkest = _darkest(raster, numbers)
     shift, reasons = np.zeros(raster.sizes["time"], dtype="float32"), []
     for i, (baseline, flag) in enumerate(zip(baselines, flags, strict=True)):
         offset, reason = boa_offset(baseline_number(baseline, where), _flag(flag, where), provider)
         shift[i] = offset * S2_L2A.scale
         if offset and _too_dark(darkest[i] + shift[i], None if scl is None else scl.values[i]):
             if provider != UNSURE:
-                raise _contradiction(darkest[i] + shift[i], where, str(raster["time"].values[i])[:19])
+                remedy = "If the archive removed it already, set the attribute boa_offset_applied = 1 in the file"
+                raise _contradiction(darkest[i] + shift[i], where, str(raster["time"].values[i])[:19], remedy)
             shift[i], reason = 0.0, f"applied by {provider}, which denies it: the values tell"
         reasons.append(reason)
     return shift, reasons
@@ -166,14 +172,22 @@ def _too_dark(darkest: np.ndarray, scl: np.ndarray | None) -> bool:
     return bool(valid.any()) and float(np.mean(darkest[valid] < _DARK)) > _SHARE
 
 
-def _contradiction(darkest: np.ndarray, where: str, time: str) -> UnitError:
+def _darkest(raster: xr.Dataset, numbers: dict[str, np.ndarray]) -> np.ndarray:
+    """Over (time, y, x), the least of all bands."""
+    darkest = np.full([raster.sizes[axis] for axis in ("time", "y", "x")], np.nan, dtype="float32")
+    for values in numbers.values():
+        np.fmin(darkest, values, out=darkest)
+    return darkest
+
+
+def _contradiction(darkest: np.ndarray, where: str, time: str, remedy: str) -> UnitError:
     valid = darkest[np.isfinite(darkest)]
     return UnitError(
         "the radiometric offset of baseline 04.00 is in the metadata but not in the values",
         where=f"{where}, {time}",
         found=f"half of the pixels below a reflectance of {np.median(valid):.3f} in some band once it is applied",
         expected="about 0 or more",
-        remedy="If the archive removed it already, set the attribute boa_offset_applied = 1 in the file",
+        remedy=remedy,
     )
 
 
@@ -182,13 +196,6 @@ def _settled(reasons: list[str]) -> dict[str, xr.Variable]:
     unknown = ("not declared", "none before")
     done = np.array(["" if reason.startswith(unknown) else "true" for reason in reasons])
     return {"boa_offset_applied": xr.Variable("time", done), "offset": xr.Variable("time", np.array(reasons))}
-
-
-def _repaired(attrs: dict[str, object], reasons: list[str]) -> dict[str, str]:
-    counts = Counter(json.loads(str(attrs.get("repairs", "{}"))))
-    denied = sum("which denies it" in reason for reason in reasons)
-    counts += Counter({"offset found applied though the archive denies it": denied})
-    return {"repairs": json.dumps(counts)} if counts else {}
 
 
 def baseline_number(value: object, where: str) -> float | None:

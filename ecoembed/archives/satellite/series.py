@@ -21,7 +21,7 @@ import xarray as xr
 
 from ecoembed.archives import netcdf
 from ecoembed.archives.satellite.grids import refuse_large
-from ecoembed.archives.satellite.metadata import ANGLES, SPELLINGS
+from ecoembed.archives.satellite.metadata import ANGLES, SPELLINGS, repairs_in
 from ecoembed.archives.satellite.minicubes import BESIDE, PLACES, axes_of, named, open_dataset
 from ecoembed.errors import FileError, ProductError
 
@@ -180,6 +180,6 @@ def _listed(attrs: list[dict[str, Any]]) -> dict[str, str]:
     items = list(dict.fromkeys(str(own["item"]) for own in attrs if "item" in own))
     repairs: Counter[str] = Counter()
     for own in attrs:
-        repairs.update(json.loads(str(own.get("repairs", "{}"))))
+        repairs.update(repairs_in(own))
     listed = {"item": "; ".join(items)} if items else {}
     return listed | ({"repairs": json.dumps(repairs)} if repairs else {})
