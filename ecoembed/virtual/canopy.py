@@ -135,6 +135,14 @@ def curves(
     -------
     ndarray, float32, shape (n, k, leaf area, 12)
         At ``table().leaf_area``.
+
+    Examples
+    --------
+    >>> one, crop = np.ones(1), np.array([LEAVES.index("crop")])
+    >>> seen = curves(crop, 45 * one, 40 * one, 5 * one, 90 * one, np.full((1, 1, 12), 0.2))
+    >>> dense = seen[0, 0, list(table().leaf_area).index(4.6)]
+    >>> bool(dense[BANDS.index("B04")] < 0.05 < 0.35 < dense[BANDS.index("B08")])
+    True
     """
     t = table()
     green, solar = interval(t.nodes["chlorophyll"], chlorophyll), interval(t.nodes["sun"], sun)
@@ -147,30 +155,3 @@ def curves(
     below = _interpolated(t.below, leaf, green)[:, None]
     under = np.asarray(ground, np.float32)[:, :, None]
     return np.asarray(above + gap * under + through * under / (1.0 - below * under))
-
-
-def reflectance(
-    leaf: str,
-    leaf_area: np.ndarray,
-    chlorophyll: np.ndarray,
-    sun: np.ndarray,
-    view: np.ndarray,
-    azimuth: np.ndarray,
-    ground: np.ndarray,
-) -> np.ndarray:
-    """Reflectance of n canopies of one leaf type, float32 (n, 12); as :func:`curves`, `ground` of shape (n, 12).
-
-    Examples
-    --------
-    >>> one = np.ones(1)
-    >>> seen = reflectance("crop", 4 * one, 45 * one, 40 * one, 5 * one, 90 * one, np.full((1, 12), 0.2))
-    >>> red, nir = seen[0, BANDS.index("B04")], seen[0, BANDS.index("B08")]
-    >>> bool(red < 0.05 < 0.35 < nir)
-    True
-    """
-    n = len(leaf_area)
-    kind = np.full(n, LEAVES.index(leaf))
-    at = curves(kind, chlorophyll, sun, view, azimuth, ground[:, None])[:, 0]
-    index, weight = interval(table().leaf_area, leaf_area)
-    rows = np.arange(n)
-    return np.asarray(at[rows, index] + weight[:, None] * (at[rows, index + 1] - at[rows, index]))

@@ -11,7 +11,7 @@ import pytest
 from ecoembed.cubes.nbar import c_factor
 from ecoembed.sensors import S2_L2A
 from ecoembed.virtual import canopy, classification, orbits, radiance, sky
-from ecoembed.virtual.vegetation import Growth
+from ecoembed.virtual.vegetation import COVERS, Growth
 from ecoembed.virtual.world import World
 from tests.virtual.conftest import SEED
 
@@ -74,6 +74,24 @@ def test_the_sun_is_where_it_is(passes: orbits.Passes, crop_world: World) -> Non
     np.testing.assert_allclose(azimuth, 180.0, atol=1.5)
     assert (passes.sun_zenith < 82).all()
     assert ((passes.sun_azimuth > 120) & (passes.sun_azimuth < 180)).all()  # in the morning, in the north
+
+
+def test_each_pixel_is_the_table_s_at_its_leaf_area_soil_and_angles(crop_world: World, passes: orbits.Passes) -> None:
+    world, rng, few = crop_world, np.random.default_rng(2), passes[np.array([3, 30])]
+    area = rng.uniform(0.0, 8.0, world.leaf_area.shape).astype(np.float32)
+    growth, brightness = _state(world), rng.uniform(0.7, 1.3, world.land.field.shape)
+    seen = radiance.canopy_reflectance(growth, world.land, area, few, brightness)
+    under = radiance.ground(growth, world.land, few.state)  # over soils of 0.7 and of 1.3
+    nodes = canopy.table().leaf_area
+    for t, row, column in rng.integers(0, (2, *brightness.shape), (40, 3)):
+        field, day = world.land.field[row, column], few.state[t]
+        leaf = canopy.LEAVES.index(COVERS[world.land.cover[field]].leaf)
+        angles = (values[[t]] for values in (few.sun_zenith, few.view_zenith, few.relative_azimuth))
+        at = canopy.curves(np.array([leaf]), growth.chlorophyll[[day], field], *angles, under[[t], field])[0]
+        soils = [[np.interp(area[day, row, column], nodes, band) for band in curve.T] for curve in at]
+        bright = (brightness[row, column] - 0.7) / 0.6
+        expected = (1.0 - bright) * np.array(soils[0]) + bright * np.array(soils[1])
+        np.testing.assert_allclose(seen[t, :, row, column], expected, atol=1e-5)
 
 
 def test_leaves_hide_the_ground(crop_world: World, passes: orbits.Passes) -> None:
