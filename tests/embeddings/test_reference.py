@@ -136,7 +136,7 @@ def test_a_pixel_equals_its_own_patches_cut_by_hand(over_time, embedded, small):
     """Window, nearest S1, scaling, filling and days, in plain NumPy."""
     s2, s1 = small
     z = embedded.values
-    t, y, x = np.argwhere(np.isfinite(z[:, 0]))[3]
+    t, y, x = np.argwhere(np.isfinite(z[:, 0]))[-1]
     rows = np.arange(t - 5, t + 6)
     nearest = [int(np.abs(s1["time"].values - s2["time"].values[row]).argmin()) for row in rows]
     cubes = {"S2_L2A": (s2, rows), "S1": (centred_mean(s1), nearest)}
@@ -152,6 +152,7 @@ def test_a_pixel_equals_its_own_patches_cut_by_hand(over_time, embedded, small):
         days[name] = torch.from_numpy((dates - dates[0]).astype(int))[None]
     dates = [cubes["S1"][0]["time"].values[nearest[5]], s2["time"].values[t]]
     gap = abs(int(np.diff(np.array(dates).astype("datetime64[D]")).astype(int)[0]))
+    assert gap == 1
     with torch.inference_mode():
         expected = over_time.model.encode(frames, days, torch.tensor([gap]))[0]
     np.testing.assert_allclose(z[t, :, y, x], expected.numpy(), atol=3e-6)
@@ -181,6 +182,7 @@ def test_days_count_whole_and_hours_do_not(over_time, small):
     ("s2", "s1", "reason"),
     [
         ({"n": 11, "every": 20.0}, {"n": 40}, "window of 200 days or more"),
+        ({"n": 11, "every": 19.0}, {"n": 2, "every": 235.0, "start": "2019-12-12"}, "window of 200 days or more"),
         ({"n": 11}, {"n": 11, "start": "2022-01-01"}, "Sentinel-1 farther than 350 days"),
         ({"n": 7}, {"n": 11}, None),
         ({"n": 11, "cloud": 1.1}, {"n": 11}, None),
