@@ -126,11 +126,14 @@ class Study:
         ------
         StudyError
             If there are, or were finished, fewer than two sites; it lists the errors.
+        TableError
+            If they are too few for the intervals that are asked for.
         WeightsError, FileError
             If the weights cannot be used, or the run's folder holds files that are not its own.
         """
         from ecoembed.archives.flux.folder import foreign_files
         from ecoembed.embeddings.encode import load_encoder
+        from ecoembed.validation.intervals import check_sites
         from ecoembed.validation.save import refuse_foreign
 
         out = self.folder / "runs" / "+".join(self.config.flux.target) / self.config.benchmark.protocol
@@ -138,6 +141,8 @@ class Study:
         if len(self.sites) < 2:
             remedy = "Add sites; for the series of one tower use ecoembed cube, embed and extract"
             raise StudyError("a study of one site has none to leave out", where="sites.csv", found=1, remedy=remedy)
+        if (level := self.config.benchmark.intervals) is not None:
+            check_sites(level, len(self.sites) - 1)  # refused before the work of all sites
         load_encoder(self.config.encoder(self.folder))  # refused once, not once for each site
         done, failures = self._run_sites(scheduler)
         listed = "; ".join(f"{site}: {text}" for site, text in failures.items())

@@ -13,7 +13,7 @@ import pytest
 
 from ecoembed import open_study, stages
 from ecoembed.cubes.store import save_cubes
-from ecoembed.errors import ConfigError, FileError, StudyError, WeightsError
+from ecoembed.errors import ConfigError, FileError, StudyError, TableError, WeightsError
 from ecoembed.schema import check_cube, check_embedding_cube, check_feature_table, check_series
 from ecoembed.study import Study
 
@@ -230,6 +230,15 @@ def test_a_study_of_one_site_is_refused_before_any_work(network, monkeypatch):
     study = open_study(network)
     with pytest.raises(StudyError, match="none to leave out"):
         Study(study.folder, study.config, study.sites.iloc[:1]).run()
+
+
+def test_too_few_sites_for_the_intervals_are_refused_before_any_work(network, monkeypatch):
+    study = open_study(network)
+    benchmark = study.config.benchmark.model_copy(update={"intervals": 0.9})
+    asked = Study(study.folder, study.config.model_copy(update={"benchmark": benchmark}), study.sites)
+    monkeypatch.setattr(stages, "run_site", lambda *_: pytest.fail("a site was run"))
+    with pytest.raises(TableError, match=r"too few training sites.*found 3 sites; expected 9 or more"):
+        asked.run()
 
 
 def test_weights_that_cannot_be_used_are_refused_once_before_any_work(copy, monkeypatch):

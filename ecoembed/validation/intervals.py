@@ -13,7 +13,7 @@ import numpy as np
 
 from ecoembed.errors import ConfigError, TableError
 
-__all__ = ["INNER_FOLDS", "check_level", "cv_plus", "held_out_intervals"]
+__all__ = ["INNER_FOLDS", "check_level", "check_sites", "cv_plus", "held_out_intervals"]
 
 #: Inner folds, or as many as there are sites if they are fewer.
 INNER_FOLDS = 10
@@ -31,6 +31,15 @@ def check_level(level: float | None) -> float | None:
     if level is not None and not (isinstance(level, int | float) and 0 < level < 1):
         raise ConfigError("impossible level of the intervals", found=level, expected="a number between 0 and 1: 0.9")
     return level
+
+
+def check_sites(level: float, training: int) -> None:
+    """Raise TableError where `training` sites are too few for this level: 9 are needed for 0.9, 19 for 0.95."""
+    if training < level / (1 - level) - 1e-9:
+        raise TableError(
+            f"too few training sites for an interval that holds {level:.0%} of the days", found=f"{training} sites",
+            expected=f"{int(np.ceil(level / (1 - level) - 1e-9))} or more", remedy="Ask for a lower level, or for none",
+        )  # fmt: skip
 
 
 def held_out_intervals(
@@ -65,11 +74,7 @@ def held_out_intervals(
     from sklearn.model_selection import GroupKFold
 
     names, codes, count = np.unique(sites, return_inverse=True, return_counts=True)
-    if len(names) < level / (1 - level) - 1e-9:
-        raise TableError(
-            f"too few training sites for an interval that holds {level:.0%} of the days", found=f"{len(names)} sites",
-            expected=f"{int(np.ceil(level / (1 - level) - 1e-9))} or more", remedy="Ask for a lower level, or for none",
-        )  # fmt: skip
+    check_sites(level, len(names))
     weight = 1.0 / ((len(names) + 1) * count[codes])
     predicted, residuals, weights = [], [], []
     for _, held in GroupKFold(min(INNER_FOLDS, len(names))).split(X, groups=codes):
