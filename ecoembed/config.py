@@ -56,9 +56,12 @@ class SatelliteSection(_Section):
     radar_provider: str = "planetary-computer"
     start: date | None = None
     end: date | None = None
-    size: int = Field(default=100, ge=16, le=2000, multiple_of=2)
+    size: int = Field(
+        default=100, ge=16, le=2000, multiple_of=2,
+        description="the side of the window: an even number of 10 m pixels, 16 to 2000",
+    )  # fmt: skip
     mask: Literal["scl", "learned", "both"] = "scl"
-    dilation: float | None = Field(default=None, ge=0, le=500)
+    dilation: float | None = Field(default=None, ge=0, le=500, description="metres, 0 to 500")
     resampling: Literal["nearest", "bilinear"] = "nearest"
     nbar: bool = False
 
@@ -76,7 +79,7 @@ class EmbeddingsSection(_Section):
 class FootprintSection(_Section):
     model: Literal["kljun", "kormann", "disc"] = "kljun"
     period: Literal["all", "month", "overpass"] = "all"
-    radius: float = Field(default=100.0, gt=0)
+    radius: float = Field(default=100.0, gt=0, description="metres")
     min_coverage: float = Field(default=0.5, gt=0, le=1)
 
 
@@ -117,6 +120,6 @@ def read_config(path: Path) -> StudyConfig:
         raise FileError(
             "no study.toml",
             where=path.parent,
-            remedy="Make one; `[study]` and a name are enough (README, Your own sites)",
+            remedy="Make one; `[study]` and a name are enough (README, Your own study)",
         )
     return read_toml(path, StudyConfig)

@@ -36,20 +36,50 @@ def plan(
 
     Raises
     ------
-    TableError, ConfigError
-        A site that the study does not have; a provider that is not known.
+    ConfigError
+        A site that the study does not have; a provider that is not known, does not have the sensor or needs
+        credentials; the extra ``cloud`` is not installed.
+    UnreachableError
+        An archive does not answer for the first site, or for two in a row: it would not for the others.
     """
-    from ecoembed.archives.stac import get_provider
+    from ecoembed.archives.stac import UnreachableError, check_installed
 
     for name in names:
         check_name(name, [str(site) for site in sites.index], "site", where=folder / "sites.csv")
-    for provider in (config.satellite.provider, config.satellite.radar_provider):
-        get_provider(provider)
+    check_installed()
+    _check(config.satellite, folder / "study.toml")
+    answered = False
     for name in names:
         try:
-            yield name, _plans(folder, name, sites, config)
+            plans = _plans(folder, name, sites, config)
+        except UnreachableError as error:
+            if not answered:
+                raise
+            answered = False
+            yield name, error
         except EcoembedError as error:
             yield name, error
+        else:
+            answered = True
+            yield name, plans
+
+
+def _check(asked: SatelliteSection, where: Path) -> None:
+    """Refuse what no site could be fetched with."""
+    from ecoembed.archives.stac import check_access, get_provider
+
+    for key, sensor in (("provider", "S2_L2A"), ("radar_provider", "S1")):
+        try:
+            check_access(get_provider(getattr(asked, key)), (sensor,))
+        except ConfigError as error:
+            error.where = f"{where}, satellite.{key}{f', {error.where}' if error.where else ''}"
+            raise
+    if asked.start and asked.end and asked.start > asked.end:
+        raise ConfigError(
+            "the period ends before it begins",
+            where=f"{where}, satellite.start and satellite.end",
+            found=f"{asked.start} to {asked.end}",
+        )
 
 
 def _plans(folder: Path, site: str, sites: gpd.GeoDataFrame, config: StudyConfig) -> list[Plan]:
@@ -86,8 +116,8 @@ def _period(folder: Path, site: str, sites: gpd.GeoDataFrame, config: StudyConfi
             "no day to fetch",
             where=site,
             found=f"{start} to {end}",
-            expected=f"days since {FIRST_IMAGE}, when the first Sentinel-2 began",
-            remedy="Leave the tower out, or set satellite.start and satellite.end in study.toml",
+            expected=f"a first day before the last; the first Sentinel-2 began on {FIRST_IMAGE}",
+            remedy="Set satellite.start and satellite.end in study.toml, or leave the tower out",
         )
     return start, end
 

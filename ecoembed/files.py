@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -10,7 +11,7 @@ import sys
 import tomllib
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: What a full disk, a quota, a folder without rights or a file in the place of a folder answer.
+_UNWRITABLE = {
+    getattr(errno, name, None) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "ENOTDIR")
+}
+
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
@@ -31,6 +37,11 @@ def atomic(path: str | Path) -> Iterator[Path]:
     Works for a file and for a folder (a Zarr store): an existing target is replaced only once the new one is
     whole. A killed run leaves the old or the new, and perhaps a hidden ``.part``; never a half. (A folder cannot be
     exchanged in one step: killed in the instant between two renames, neither is there and both lie beside.)
+
+    Raises
+    ------
+    FileError
+        The disk is full, or nothing may be written there.
 
     Examples
     --------
@@ -42,9 +53,9 @@ def atomic(path: str | Path) -> Iterator[Path]:
     'whole'
     """
     path = Path(os.path.realpath(path))  # a link stays, what it points to is replaced
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part{path.suffix}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         if temporary.is_dir() and path.is_dir():
             old = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.old")
@@ -53,11 +64,22 @@ def atomic(path: str | Path) -> Iterator[Path]:
             shutil.rmtree(old)
         else:
             os.replace(temporary, path)
+    except OSError as exc:
+        if exc.errno not in _UNWRITABLE:
+            raise
+        raise unwritable(path, exc.strerror) from exc
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)
         else:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def unwritable(path: Path, found: object) -> FileError:
+    """The error of a file that the disk does not take."""
+    remedy = "Make room there, or see to its rights, and run it again: what was finished is kept"
+    return FileError("cannot be written", where=path, found=found, remedy=remedy)
 
 
 def write_json(path: str | Path, value: Any) -> None:
@@ -92,11 +114,10 @@ def read_toml(path: Path, model: type[M]) -> M:
         if error["type"] == "extra_forbidden":
             known = list(_section(model, sections).model_fields)
             check_name(last, known, "key", where=f"{path}: {'.'.join(sections) or 'top'}")
-        key = ".".join([*sections, last])
-        if error["type"] == "missing":
-            expected = _section(model, sections).model_fields[last].description
-            raise ConfigError(f"{key}: Field required", where=path, expected=expected) from None
-        raise ConfigError(f"{key}: {error['msg']}", where=path, found=repr(error["input"])) from None
+        key, field = ".".join([*sections, last]), _section(model, sections).model_fields.get(last)
+        expected = field.description if field else None
+        found = None if error["type"] == "missing" else repr(error["input"])
+        raise ConfigError(f"{key}: {error['msg']}", where=path, found=found, expected=expected) from None
 
 
 def _section(model: type[BaseModel], sections: Sequence[str]) -> type[BaseModel]:

@@ -7,8 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
+
+from ecoembed.cubes.store import load_cube
 
 from .study_helpers import answer, refused, run_cli, snapshot
 
@@ -167,3 +171,20 @@ def test_the_public_names_are_there():
     assert set(ecoembed.__all__) <= set(dir(ecoembed))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = ecoembed.nothing
+
+
+def test_a_cloud_mask_of_ones_own_takes_the_place_of_the_classification(network, tmp_path):
+    """A layer `cloudmask`, 0 where clear, in a file without SCL."""
+    place = tmp_path / "place"
+    shutil.copytree(network / "satellite" / "XX-V01", place)
+    (path,) = place.glob("S2_L2A_20m_*")
+    with xr.open_dataset(path, mask_and_scale=False) as data:
+        scl = data["SCL"].load()
+        cloudy = (scl.dims, (~np.isin(scl, [4, 5, 6])).astype("uint8"))
+        own = data.drop_vars("SCL").assign(cloudmask=cloudy).load()
+    path.unlink()
+    own.to_netcdf(path)
+    refused(run_cli("cube", place, "--out", tmp_path / "c.zarr"), "scene classification (SCL) absent")
+    done = run_cli("cube", place, "--out", tmp_path / "c.zarr", "--mask", "learned", "--json")
+    assert answer(done)["S2_L2A"]["time"] > 10
+    assert load_cube(tmp_path / "c.zarr", "S2_L2A").attrs["mask"] == "learned"

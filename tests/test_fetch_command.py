@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
+import time
 from datetime import datetime
 from pathlib import Path
 
@@ -13,8 +16,9 @@ import pytest
 pytest.importorskip("pystac_client", reason="the extra `cloud` is not installed")
 
 from ecoembed import open_study
-from ecoembed.archives.stac import Place
+from ecoembed.archives.stac import Place, UnreachableError, transport
 from ecoembed.cubes.grid import site_grid
+from ecoembed.errors import ConfigError
 from tests.archives import stac_archives as archives
 from tests.archives import stac_products as products
 from tests.archives.stac_places import scene, tile_of
@@ -111,4 +115,58 @@ def test_wrong_requests_end_in_one_line(study):
     (study / "study.toml").write_text('[satellite]\nprovider = "planetary-compute"\n')
     refused(run_cli("fetch", study), "planetary-compute", "Did you mean 'planetary-computer'?")
     (study / "study.toml").write_text(config + "start = 2020-02-01\nend = 2020-01-01\n")
-    assert "no day to fetch" in run_cli("fetch", study).stderr
+    refused(run_cli("fetch", study), "study.toml", "satellite.start", "2020-02-01 to 2020-01-01")
+    (study / "study.toml").write_text('[satellite]\nradar_provider = "earth-search"\n')
+    refused(run_cli("fetch", study), "study.toml, satellite.radar_provider", "planetary-computer")
+    (study / "study.toml").write_text("[satellite]\nsize = 33\n")
+    refused(run_cli("fetch", study), "satellite.size", "found 33", "an even number of 10 m pixels")
+
+
+def test_without_a_connection_one_line_and_one_site_asked(study):
+    """Refused connections, four waits in all: not those of every site."""
+    (study / "study.toml").write_text('[satellite]\nprovider = "http://127.0.0.1:9"\n')
+    began = time.monotonic()
+    done = run_cli("fetch", study)
+    refused(done, "http://127.0.0.1:9", "the archive does not answer", "connection")
+    assert "XX-V02" not in done.stderr
+    assert time.monotonic() - began < 30
+
+
+def test_an_archive_that_falls_silent_is_not_asked_for_every_site(study, server, monkeypatch):
+    monkeypatch.setattr(transport, "FIRST_WAIT", 0.001)
+    opened = open_study(study)
+    found = opened.plan_fetch(["XX-V01", *["XX-V02"] * 9])
+    assert isinstance(next(found)[1], list)
+    server.fault("/", "status", status=503)
+    assert isinstance(next(found)[1], UnreachableError)
+    with pytest.raises(UnreachableError):
+        next(found)
+
+
+def test_without_the_extra_one_line_says_what_to_install(study, monkeypatch):
+    monkeypatch.setitem(sys.modules, "odc.stac", None)
+    with pytest.raises(ConfigError, match=r"no odc.stac.*pip install 'ecoembed\[cloud\]'"):
+        next(open_study(study).plan_fetch())
+
+
+def test_a_full_disk_ends_in_one_line_and_goes_on_later(study, server):
+    """The largest file that this process may write is smaller than an image."""
+    resource = pytest.importorskip("resource")
+    program = f"import resource as r; r.setrlimit(r.RLIMIT_FSIZE, (20_000, {resource.RLIM_INFINITY}))\n"
+    program += "from ecoembed.cli import main; main()"
+    run_cli("fetch", study, "--plan")  # the flux table is there
+    done = subprocess.run([sys.executable, "-c", program, "fetch", str(study)], capture_output=True, text=True)
+    refused(done, "satellite/XX-V01/", "cannot be written", "Make room")
+    assert not list((study / "satellite").rglob("*.part*"))
+    assert run_cli("fetch", study).returncode == 0
+
+
+def test_what_stands_in_the_way_is_named(study):
+    (study / "satellite").touch()
+    refused(run_cli("fetch", study), "satellite/XX-V01/fetch.json: cannot be written", "Not a directory")
+
+
+def test_a_plan_says_what_all_sites_take_together(study):
+    assert "In all: 6 to fetch, at most " in run_cli("fetch", study, "--plan").stderr
+    done = run_cli("fetch", study, "--plan", "--sites", "XX-V01")
+    assert "from the STAC API of 127.0.0.1:" in done.stderr

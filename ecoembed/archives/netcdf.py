@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ecoembed.files import atomic
+from ecoembed.files import atomic, unwritable
 
 if TYPE_CHECKING:
     import h5py
@@ -30,9 +30,18 @@ def opened(path: Path, **options: Any) -> Iterator[xr.Dataset]:
 
 
 def write(data: xr.Dataset, path: Path, encoding: dict[str, dict[str, Any]]) -> None:
-    """Write `data` as NetCDF, atomically; nobody reads or writes another in the meantime."""
+    """Write `data` as NetCDF, atomically; nobody reads or writes another in the meantime.
+
+    Raises
+    ------
+    FileError
+        The disk does not take it.
+    """
     with atomic(path) as temporary, _HDF5:
-        data.to_netcdf(temporary, engine="netcdf4", encoding=encoding)
+        try:
+            data.to_netcdf(temporary, engine="netcdf4", encoding=encoding)
+        except RuntimeError as exc:  # all that the library says of a full disk is "NetCDF: HDF error"
+            raise unwritable(path, exc) from exc
 
 
 @contextmanager

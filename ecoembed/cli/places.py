@@ -13,7 +13,15 @@ if TYPE_CHECKING:
 
 
 @app.command
-def cube(place: Path, /, *, out: Path, site: str | None = None, as_json: Json = False) -> None:
+def cube(
+    place: Path,
+    /,
+    *,
+    out: Path,
+    site: str | None = None,
+    mask: Literal["scl", "learned", "both"] = "scl",
+    as_json: Json = False,
+) -> None:
     """Build the 10 m cubes of one place from its Sentinel-2 and Sentinel-1 files, as one Zarr store.
 
     Example: ecoembed cube satellite/DE-Gri --out cubes/DE-Gri.zarr
@@ -21,15 +29,19 @@ def cube(place: Path, /, *, out: Path, site: str | None = None, as_json: Json = 
     Parameters
     ----------
     place
-        Folder with the NetCDF files of one place: Sentinel-2 10 m and 20 m, Sentinel-1.
+        Folder with the files of one place, Sentinel-2 and Sentinel-1: fetched, or your own (NetCDF, GeoTIFF, Zarr,
+        HDF5).
     out
         The Zarr store to write: groups S2_L2A and S1.
     site
         Name of the place; by default that of the store.
+    mask
+        What is clear in Sentinel-2: by its scene classification (scl), by a layer named cloudmask (learned: 0 is clear;
+        also one of your own), or by both.
     """
     from ecoembed.stages import write_cubes
 
-    s2, s1 = write_cubes(place, out, site or out.stem)
+    s2, s1 = write_cubes(place, out, site or out.stem, mask=mask)
     value = {
         "store": out,
         **{c.attrs["sensor"]: {**{str(k): v for k, v in c.sizes.items()}, "units": c.attrs["units"]} for c in (s2, s1)},

@@ -7,9 +7,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from cyclopts import Parameter
+
 from ecoembed.cli.app import Json, Several, answer, app
 
 if TYPE_CHECKING:
+    from ecoembed.archives.stac import Plan
     from ecoembed.validation.run import Benchmark
 
 
@@ -69,12 +72,13 @@ def fetch(
     /,
     *,
     sites: Annotated[list[str] | None, Several] = None,
-    plan: bool = False,
+    plan: Annotated[bool, Parameter(negative="")] = False,
     as_json: Json = False,
 ) -> int:
     """Fetch the Sentinel-2 and Sentinel-1 images of a study's towers into satellite/SITE/; only what is missing.
 
-    Which archive, which days and how many pixels: [satellite] in study.toml. Needs pip install 'ecoembed[cloud]'.
+    Which archive, which days and how many pixels: [satellite] in study.toml; by default the days of the tower's fluxes
+    and 120 before. Needs pip install 'ecoembed[cloud]'.
 
     Example: ecoembed fetch my-study --plan
 
@@ -99,8 +103,10 @@ def fetch(
         plans[site] = found
         for part in found:
             print(part.summary(), file=sys.stderr)
+    if any(part.missing for parts in plans.values() for part in parts):
+        print(_whole_plan([part for parts in plans.values() for part in parts]), file=sys.stderr)
     value: dict[str, object] = {}
-    lines = []
+    lines, to_repeat = [], False
     for site, parts in plans.items():
         missing = [scene.file for part in parts for scene in part.missing]
         value[site] = {"missing": missing, "bytes": sum(part.bytes for part in parts)}
@@ -110,15 +116,28 @@ def fetch(
         done = download(parts)
         value[site] = asdict(done)
         failures |= {f"{site} {item}": reason for item, reason in done.failed.items()}
+        to_repeat |= bool(done.failed)
         lines.append(
             f"{site}: {len(done.written)} fetched, {len(done.already)} here already, {len(done.failed)} failed"
         )
     for name, reason in failures.items():
         print(f"FAILED {name}: {reason}", file=sys.stderr)
-    if failures and not plan:
+    if to_repeat:
         print("Run it again: only what failed is asked for", file=sys.stderr)
-    answer({"sites": value, "failures": failures}, as_json, *lines)
+    if as_json or lines:
+        answer({"sites": value, "failures": failures}, as_json, *lines)
     return 1 if failures else 0
+
+
+def _whole_plan(plans: list[Plan]) -> str:
+    """What all sites together take."""
+    from ecoembed.archives.stac.estimate import readable
+
+    n, read, minutes = (
+        sum(values)
+        for values in zip(*((len(part.missing), part.bytes, part.seconds() / 60) for part in plans), strict=True)
+    )
+    return f"In all: {n} to fetch, at most {readable(read)}, about {max(minutes, 0.1):.1f} min (estimates)"
 
 
 @app.command
@@ -155,8 +174,10 @@ def _score_table(result: Benchmark) -> None:
     from rich.table import Table
 
     scores, units = result.scores, result.record["units"]
-    table = Table(title=f"pooled scores, {scores['label'].iloc[0]} (rmse and bias: {units})")
+    what = "rmse, bias and the intervals' width" if "width" in scores else "rmse and bias"
+    table = Table(title=f"pooled scores, {scores['label'].iloc[0]} ({what}: {units})")
     columns = ["features", "regressor", "n", "sites", "r2", "rmse", "bias"]
+    columns += [name for name in ("coverage", "width") if name in scores]  # of the intervals
     for name in columns:
         table.add_column(name, justify="left" if name in ("features", "regressor") else "right")
     for row in scores.sort_values("r2", ascending=False)[columns].itertuples(index=False):

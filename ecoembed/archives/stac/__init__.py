@@ -2,7 +2,20 @@
 
 from ecoembed.archives.stac.download import Fetched, fetch
 from ecoembed.archives.stac.place import Place
-from ecoembed.archives.stac.plan import Plan, plan_fetch
+from ecoembed.archives.stac.plan import Plan, check_access, check_installed, plan_fetch
 from ecoembed.archives.stac.providers import PROVIDERS, Provider, get_provider
+from ecoembed.archives.stac.transport import UnreachableError
 
-__all__ = ["PROVIDERS", "Fetched", "Place", "Plan", "Provider", "fetch", "get_provider", "plan_fetch"]
+__all__ = [
+    "PROVIDERS",
+    "Fetched",
+    "Place",
+    "Plan",
+    "Provider",
+    "UnreachableError",
+    "check_access",
+    "check_installed",
+    "fetch",
+    "get_provider",
+    "plan_fetch",
+]

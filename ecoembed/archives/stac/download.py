@@ -14,7 +14,7 @@ from ecoembed.archives.stac.images import open_scene
 from ecoembed.archives.stac.plan import WORKERS, Plan
 from ecoembed.archives.stac.scenes import Scene
 from ecoembed.archives.stac.transport import Patience, StoppedError, UnreachableError, bare
-from ecoembed.errors import ArchiveError, EcoembedError
+from ecoembed.errors import ArchiveError, EcoembedError, FileError
 from ecoembed.files import digest
 
 #: So many scenes in a row that cannot be reached mean that the archive is down: nothing more is asked of it.
@@ -67,12 +67,11 @@ def fetch(
     Raises
     ------
     FileError, GridError
-        The manifest cannot be read, or is of another window.
+        The manifest cannot be read, or is of another window; the disk is full, or nothing may be written there.
     KeyboardInterrupt
         Once the scenes that were under way have ended.
     """
     began, patience = time.monotonic(), Patience(retries)
-    plan.folder.mkdir(parents=True, exist_ok=True)
     files, _ = manifest.present(plan.folder, plan.place, {scene.file for scene in plan.items})
     wanted = [scene for scene in plan.missing if scene.file not in files]
     already = sorted(scene.file for scene in plan.items if scene.file in files)
@@ -124,6 +123,8 @@ def _outcome(task: Future[dict[str, Any]]) -> tuple[dict[str, Any] | None, str]:
     """The entry of a scene, or why there is none; what nobody expected is raised."""
     try:
         return task.result(), ""
+    except FileError:  # of this machine's disk: the next scene would come for nothing
+        raise
     except EcoembedError as exc:
         return None, str(exc)
     except StoppedError:

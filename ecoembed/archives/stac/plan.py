@@ -115,13 +115,13 @@ def plan_fetch(
     GridError
         The folder holds images of another window.
     """
-    _check_installed()
     archive = provider if isinstance(provider, Provider) else get_provider(provider)
+    check_installed()
+    check_access(archive, sensors)
     folder, patience = Path(folder), Patience(retries)
     if start > end:
         raise ConfigError("the period ends before it begins", where=place.site, found=f"{start} to {end}")
     collections = {get_sensor(name).name: collection_of(archive, name) for name in sensors}
-    _check_credentials(archive)
     held = manifest.read(folder, place)
     for sensor in collections:
         manifest.check_provider(held, archive.name, sensor, folder)
@@ -158,17 +158,30 @@ def _search(
     return kept, skipped + doubled
 
 
-def _check_installed() -> None:
+def check_installed() -> None:
+    """Raise ConfigError where the extra ``cloud`` is not installed."""
     try:
         import odc.stac  # noqa: F401
         import planetary_computer  # noqa: F401
         import pystac_client  # noqa: F401
     except ImportError as exc:
-        remedy = "pip install 'ecoembed[cloud]'"
-        raise ConfigError("what fetching needs is not installed", found=exc.name, remedy=remedy) from None
+        raise ConfigError(
+            "what fetching needs is not installed",
+            found=f"no {exc.name}",
+            remedy="Install it: pip install 'ecoembed[cloud]'",
+        ) from None
 
 
-def _check_credentials(provider: Provider) -> None:
+def check_access(provider: Provider, sensors: Sequence[str]) -> None:
+    """Whether an archive can be asked for these sensors; nothing is asked yet.
+
+    Raises
+    ------
+    ConfigError
+        It does not have a sensor; its credentials are absent.
+    """
+    for name in sensors:
+        collection_of(provider, get_sensor(name).name)
     absent = [name for name in provider.credentials if not os.environ.get(name)]
     if absent:
         raise ConfigError(

@@ -186,7 +186,8 @@ def get_provider(name_or_url: str) -> Provider:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigError("not the address of a STAC API", found=name_or_url, expected="https://... or http://...")
     known = next((provider for provider in PROVIDERS.values() if provider.url == url), None)
-    return known or Provider(parts.netloc.rpartition("@")[2], "STAC API", url, _plain())
+    host = parts.netloc.rpartition("@")[2]
+    return known or Provider(host, f"the STAC API of {host}", url, _plain())
 
 
 def collection_of(provider: Provider, sensor: str) -> Collection:

@@ -74,7 +74,7 @@ class Patience:
                         f"the archive does not answer ({times})",
                         where=where,
                         found=f"{exc}{f'; it asks to wait {wait:.0f} s' if exc.wait is not None else ''}",
-                        remedy="Run it again later: what is here already is not fetched again",
+                        remedy="Check your connection, or run it again later: what is here is not fetched again",
                     ) from None
             self.stop.wait(wait)
         raise AssertionError  # pragma: no cover (the loop returns or raises)
