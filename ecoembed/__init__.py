@@ -20,6 +20,8 @@ _HOMES = {
     "smooth": "ecoembed.cubes.pairing",
     "load_encoder": "ecoembed.embeddings.encode",
     "pretrain": "ecoembed.embeddings.pretrain",
+    "load_official_checkpoint": "ecoembed.embeddings.reference",
+    "ReferenceEncoder": "ecoembed.embeddings.reference",
     "footprint": "ecoembed.footprints.kljun",
     "footprint_climatology": "ecoembed.footprints.climatology",
     "fixed_radius": "ecoembed.footprints.extents",
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
     from ecoembed.embeddings.encode import Encoder as Encoder
     from ecoembed.embeddings.encode import load_encoder as load_encoder
     from ecoembed.embeddings.pretrain import pretrain as pretrain
+    from ecoembed.embeddings.reference import ReferenceEncoder as ReferenceEncoder
+    from ecoembed.embeddings.reference import load_official_checkpoint as load_official_checkpoint
     from ecoembed.footprints.climatology import footprint_climatology as footprint_climatology
     from ecoembed.footprints.contours import source_area as source_area
     from ecoembed.footprints.extents import fixed_radius as fixed_radius
