@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import socket
 import sys
 import threading
 import time
@@ -346,7 +348,6 @@ def test_without_the_extra_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch, 
 
 def test_a_request_ends_in_time_though_bytes_keep_coming(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "TIMEOUT", 0.5)
-    import socket
 
     def drip(listening: socket.socket) -> None:
         connection, _ = listening.accept()
@@ -368,3 +369,19 @@ def test_a_request_ends_in_time_though_bytes_keep_coming(monkeypatch: pytest.Mon
             request("GET", f"http://127.0.0.1:{listening.getsockname()[1]}/x")
         assert time.monotonic() - began < 2.0
         thread.join(5)
+
+
+def test_where_nobody_lets_us_in_little_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A queue that is full drops what comes, as a firewall does."""
+    monkeypatch.setattr(transport, "CONNECT", 0.3)
+    with socket.socket() as full, contextlib.ExitStack() as queue:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(4):
+            waiting = queue.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        began = time.monotonic()
+        with pytest.raises(PassingError, match=r"no connection within 0\.3 s"):
+            request("GET", f"http://127.0.0.1:{full.getsockname()[1]}/stac")
+        assert time.monotonic() - began < 5

@@ -24,6 +24,7 @@ T = TypeVar("T")
 
 #: Seconds within which an answer must be whole, before the second try, and beyond which nobody waits.
 TIMEOUT = 60.0
+CONNECT = 10.0  # of these, to be let in: where a firewall drops everything, nothing is to be waited for
 FIRST_WAIT = 1.0
 LONGEST_WAIT = 120.0
 
@@ -101,10 +102,10 @@ def request(
     import requests
 
     where = bare(checked(url, ("http", "https")))
-    until = time.monotonic() + TIMEOUT
+    until, limits = time.monotonic() + TIMEOUT, (min(CONNECT, TIMEOUT), TIMEOUT)
     try:
         with requests.request(
-            method, url, json=json, params=params, headers=headers, timeout=TIMEOUT, stream=True,
+            method, url, json=json, params=params, headers=headers, timeout=limits, stream=True,
             allow_redirects=not headers,  # a key is for this address alone
         ) as answer:  # fmt: skip
             if answer.status_code in PASSING:
@@ -116,6 +117,8 @@ def request(
                     raise ArchiveError("the answer is too long", where=where, expected=f"at most {limit >> 20} MiB")
                 if time.monotonic() > until:
                     raise PassingError(f"no whole answer within {TIMEOUT:g} s")
+    except requests.exceptions.ConnectTimeout:
+        raise PassingError(f"no connection within {limits[0]:g} s") from None
     except requests.exceptions.Timeout:
         raise PassingError(f"no answer within {TIMEOUT:g} s") from None
     except (
