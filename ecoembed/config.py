@@ -54,8 +54,8 @@ class SatelliteSection(_Section):
 
     provider: str = "planetary-computer"
     radar_provider: str = "planetary-computer"
-    start: date | None = None
-    end: date | None = None
+    start: date | None = Field(default=None, description="a date as 2019-05-01")
+    end: date | None = Field(default=None, description="a date as 2019-05-01")
     size: int = Field(
         default=100, ge=16, le=2000, multiple_of=2,
         description="the side of the window: an even number of 10 m pixels, 16 to 2000",
@@ -87,7 +87,7 @@ class BenchmarkSection(_Section):
     features: tuple[str, ...] = FEATURES
     regressors: tuple[str, ...] = ("ridge", "lightgbm")
     protocol: str = "leave-site-out"
-    intervals: float | None = Field(default=None, gt=0, lt=1)
+    intervals: float | None = Field(default=None, gt=0, lt=1, description="a share of the days, such as 0.9")
 
 
 class StudyConfig(_Section):

@@ -265,6 +265,9 @@ def test_weights_that_cannot_be_used_are_refused_once_before_any_work(copy, monk
         ('[flux]\ntarget = ["GPP_NT_VUT_REF", "GPP_NT_VUT"]\n', ("unknown target", "GPP_NT_VUT_REF")),
         ("[flux]\ntarget = []\n", ("flux.target", "at least 1")),
         ('[footprint]\nmodel = "hsieh"\n', ("footprint.model", "kormann")),
+        ("[satellite]\nend = 2019\n", ("satellite.end", "found 2019", "2019-05-01")),
+        ("[satellite]\ndilation = -20\n", ("satellite.dilation", "found -20", "metres, 0 to 500")),
+        ("[benchmark]\nintervals = 90\n", ("benchmark.intervals", "found 90", "0.9")),
     ],
 )
 def test_a_wrong_study_toml_is_refused(network, tmp_path, text, says):
