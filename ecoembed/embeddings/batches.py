@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -13,12 +13,17 @@ from ecoembed.errors import UnitError
 from ecoembed.schema import check_embedding_cube
 from ecoembed.sensors import get_sensor
 
+if TYPE_CHECKING:
+    import dask.array as da
+
 Window = Literal["centred", "causal"]
 
 #: Frames that one embedding sees, and the width in pixels of the neighbourhood that it sees of each.
 FRAMES = 11
 SUPPORT = 15
 MARGIN = SUPPORT // 2
+#: Dates that are read together.
+READ = 8
 #: A window sees nothing farther from its date than this, in training and in use.
 MAX_OFFSET_DAYS = 200.0
 
@@ -78,24 +83,54 @@ def frames_of(cube: xr.DataArray) -> Frames:
     Raises
     ------
     UnitError
+        As :func:`check_unit`.
+    """
+    check_unit(cube)
+    return read_frames(cube, *(slice(0, cube.sizes[d]) for d in ("time", "y", "x")))
+
+
+def check_unit(cube: xr.DataArray) -> None:
+    """Refuse a Cube whose values cannot be in its sensor's unit; of one on disk, twelve dates are read for it.
+
+    Raises
+    ------
+    UnitError
         If more than 5 % of the values lie farther outside the valid range than that range is wide: another unit.
     """
     sensor = get_sensor(cube.attrs["sensor"])
     low, high = sensor.valid_range
-    values = torch.from_numpy(np.array(cube.transpose("time", "band", "y", "x").values, dtype=np.float32))
-    valid = torch.isfinite(values).all(dim=1)
-    far = float(((values < 2 * low - high) | (values > 2 * high - low)).sum()) / max(
-        float(torch.isfinite(values).sum()), 1
-    )
-    if far > 0.05:
+    dates = cube.sizes["time"]
+    far = seen = 0
+    for date in np.unique(np.linspace(0, dates - 1, min(dates, 12) if cube.chunks else dates).astype(int)):
+        values = cube[date]
+        counts = ((values < 2 * low - high) | (values > 2 * high - low)).sum(), np.isfinite(values).sum()
+        far, seen = (int(n) + int(count) for n, count in zip((far, seen), counts, strict=True))
+    if far > 0.05 * seen:
         raise UnitError(
-            f"{far:.0%} of the values cannot be {sensor.title} in {sensor.unit}",
+            f"{far / seen:.0%} of the values cannot be {sensor.title} in {sensor.unit}",
             where=cube.attrs.get("site", sensor.name),
             expected=f"values of about {low:g} to {high:g} {sensor.unit}",
             remedy="Open the files with ecoembed.open_cube, which settles scale and unit",
         )
-    values = values.clamp_(low, high).masked_fill_(~valid[:, None], 0.0)
-    return Frames(values, valid, days_of(cube["time"].values))
+
+
+def read_frames(cube: xr.DataArray, times: slice, rows: slice, columns: slice) -> Frames:
+    """Frames of a part of a Cube; what lies beyond the image is missing. Memory: the frames, and what READ reads."""
+    low, high = get_sensor(cube.attrs["sensor"]).valid_range
+    asked = rows, columns
+    there = [slice(max(s.start, 0), min(s.stop, cube.sizes[d])) for s, d in zip(asked, ("y", "x"), strict=True)]
+    inside = [slice(t.start - s.start, t.stop - s.start) for t, s in zip(there, asked, strict=True)]
+    shape = times.stop - times.start, cube.sizes["band"], *(s.stop - s.start for s in asked)
+    values, valid = torch.zeros(shape), torch.zeros(shape[0], *shape[2:], dtype=torch.bool)
+    for first in range(times.start - times.start % READ, times.stop, READ):
+        step = slice(max(first, times.start), min(first + READ, times.stop))
+        part = cube[step, :, there[0], there[1]].compute(scheduler="synchronous")
+        read = torch.from_numpy(np.array(part.values, dtype=np.float32))
+        seen = torch.isfinite(read).all(dim=1)
+        here = slice(step.start - times.start, step.stop - times.start)
+        values[here, :, inside[0], inside[1]] = read.clamp_(low, high).masked_fill_(~seen[:, None], 0.0)
+        valid[here, inside[0], inside[1]] = seen
+    return Frames(values, valid, days_of(cube["time"].values[times]))
 
 
 def standardise(frames: Frames, norm: Normalisation) -> torch.Tensor:
@@ -139,7 +174,7 @@ def fit_normalisation(places: list[Frames], sensor: str) -> Normalisation:
     return Normalisation(low, high, tuple(stacked.mean(dim=0).tolist()), tuple(std.tolist()))
 
 
-def embedding_cube(z: np.ndarray, like: xr.DataArray, attrs: dict[str, Any]) -> xr.DataArray:
+def embedding_cube(z: np.ndarray | da.Array, like: xr.DataArray, attrs: dict[str, Any]) -> xr.DataArray:
     """An EmbeddingCube (time, band, y, x) from an array of that shape, on the grid and dates of the cube `like`."""
     coords = {k: like.coords[k] for k in ("time", "y", "x", "spatial_ref") if k in like.coords}
     bands = [f"z{i + 1}" for i in range(z.shape[1])]

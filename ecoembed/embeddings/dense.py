@@ -30,7 +30,8 @@ class Front(nn.Module):
     def forward(self, frames: Tensor) -> Tensor:
         x = self.lift(frames.contiguous(memory_format=torch.channels_last))
         for conv, d in zip(self.convs, DILATIONS, strict=True):
-            x = x[..., d:-d, d:-d] + F.silu(conv(x))
+            activated = F.silu(conv(x), inplace=not torch.is_grad_enabled())
+            x = activated.add_(x[..., d:-d, d:-d])
         return x
 
 

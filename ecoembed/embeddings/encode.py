@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from ecoembed.embeddings.batches import MARGIN, Frames, Window
 from ecoembed.embeddings.card import ModelCard
 from ecoembed.embeddings.codes import sensor_codes
 from ecoembed.embeddings.fusion import DIMENSIONS
+from ecoembed.embeddings.parts import Part, Place, assembled, spans
 from ecoembed.embeddings.weights import (
     TwoStage,
     default_weights,
@@ -25,8 +28,8 @@ from ecoembed.embeddings.weights import (
 from ecoembed.errors import ConfigError, GridError, VariableError
 from ecoembed.schema import check_cube
 
-#: Bytes of one tile's tokens.
-TILE_BYTES = 200 << 20
+#: Side in pixels of what passes the encoders at once; for each pixel, 8 kB of 11 frames are held.
+TILE = 128
 
 
 class Encoder:
@@ -81,31 +84,30 @@ class Encoder:
         -----
         The result at one pixel and date depends on that pixel's 15 x 15 neighbourhood in the frames of its windows
         and on nothing else: not on the rest of the image, on tiling, or on other dates.
-        Memory: the cubes, the result, and about 3 x 200 MiB for one tile.
+        Of cubes that were opened lazily, the result is lazy, too: it is computed part by part as it is written, and
+        then memory does not grow with the number of pixels or dates: about 1 GB for each core. Units are then checked
+        on twelve dates.
 
         Source: Peters et al. (2025), arXiv 2511.11706, for the two stages.
         """
         if window not in batches.RANKS:
             raise ConfigError("unknown window", found=window, expected=" or ".join(batches.RANKS))
-        check_cube(s2, "S2_L2A")
-        z = np.full((s2.sizes["time"], DIMENSIONS, s2.sizes["y"], s2.sizes["x"]), np.nan, dtype=np.float32)
+        batches.check_unit(check_cube(s2, "S2_L2A"))
+        index = np.full(s2.sizes["time"], -1)
+        pairs = {"s1_gap": ("time", np.full(s2.sizes["time"], np.nan, dtype=np.float32))}
         if s1 is not None and s1.sizes["time"]:
             _same_grid(s2, check_cube(s1, "S1"))
             self._same_smoothing(s1)
+            batches.check_unit(s1)
             index, gap = pair(s2, s1, causal=window == "causal")
-            radar = batches.pad_missing(batches.frames_of(s1))
             pairs = pair_coordinates(s1, index, gap)
-        else:
-            index, gap, radar = None, np.full(len(z), np.nan, dtype=np.float32), None
-            pairs = {"s1_gap": ("time", gap)}
-        optical = batches.pad_missing(batches.frames_of(s2))
-        for rows, columns in _tiles(z.shape, len(optical) + (len(radar) if radar else 0)):
-            wide = tuple(slice(part.start, part.stop + 2 * MARGIN) for part in (rows, columns))
-            z[..., rows, columns] = self._tile(
-                optical.crop(*wide), radar.crop(*wide) if radar else None, index, gap, window
-            )
+        place = Place(s2, s1, index, pairs["s1_gap"][1], window)
+        threads = torch.get_num_threads()
+        shape = s2.sizes["time"], DIMENSIONS, s2.sizes["y"], s2.sizes["x"]
+        z = assembled(shape, threads, partial(self._part, place, threads))
         attrs = {"weights": self.weights, "window": window, "code_version": __version__}
-        return batches.embedding_cube(z, s2, attrs).assign_coords(pairs)
+        cube = batches.embedding_cube(z, s2, attrs).assign_coords(pairs)
+        return cube if s2.chunks else cube.compute(scheduler="threads", num_workers=threads)
 
     def _same_smoothing(self, s1: xr.DataArray) -> None:
         found, expected = s1.attrs.get("smoothing"), self.card.sensors["S1"].smoothing
@@ -118,25 +120,39 @@ class Encoder:
                 remedy="Pass ecoembed.smooth(open_cube(..., sensor='S1'))" if expected else "Pass it unsmoothed",
             )
 
+    def _part(self, place: Place, threads: int, times: slice, rows: slice, columns: slice) -> np.ndarray:
+        """Embeddings (time, 7, y, x) of a part, tile by tile; parts run side by side, so each takes one thread."""
+        torch.set_num_threads(1)
+        try:
+            part = place.read(times, rows, columns)
+            z = np.empty((times.stop - times.start, DIMENSIONS, *(p.stop - p.start for p in (rows, columns))), "f4")
+            for tile in product(spans(z.shape[2], TILE), spans(z.shape[3], TILE)):
+                z[..., *tile] = self._tile(part, *tile, place.window)
+            return z
+        finally:
+            torch.set_num_threads(threads)
+
     @torch.inference_mode()
-    def _tile(
-        self, s2: Frames, s1: Frames | None, index: np.ndarray | None, gap: np.ndarray, window: Window
-    ) -> np.ndarray:
-        """Embeddings (time, 7, y, x) of one tile, from frames with a margin of 7 px."""
-        inner = s2.valid[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
+    def _tile(self, part: Part, rows: slice, columns: slice, window: Window) -> np.ndarray:
+        """Embeddings (time, 7, y, x) of a tile of what was read."""
+        wide = [slice(s.start, s.stop + 2 * MARGIN) for s in (rows, columns)]
+        optical = part.optical.crop(*wide)
+        inner = optical.valid[part.centres, MARGIN:-MARGIN, MARGIN:-MARGIN]
         n, height, width = inner.shape
-        codes = sensor_codes(self.model.encoder("S2_L2A"), self.card.sensors["S2_L2A"], s2, np.arange(n), window)
-        radar = torch.zeros(n, height * width, self.card.sensors["S1"].code)
-        if s1 is not None and index is not None and (index >= 0).any():
-            centres, where = np.unique(index[index >= 0], return_inverse=True)
-            found = sensor_codes(self.model.encoder("S1"), self.card.sensors["S1"], s1, centres, window)
-            radar[torch.from_numpy(index >= 0)] = found[torch.from_numpy(where)]
-        gaps = torch.from_numpy(gap)
-        z = torch.stack([self.model.fusion(codes[t], radar[t], gaps[t].expand(height * width)) for t in range(n)]).view(
-            n, height, width, DIMENSIONS
-        )
-        z.masked_fill_(~inner[..., None], torch.nan)
-        return z.permute(0, 3, 1, 2).numpy()
+        codes = self._codes("S2_L2A", optical, part.centres, window)
+        radar = torch.zeros(1, height * width, self.card.sensors["S1"].code)
+        index = part.index.copy()
+        if part.radar is not None:
+            seen, index[index >= 0] = np.unique(index[index >= 0], return_inverse=True)
+            radar = torch.cat([self._codes("S1", part.radar.crop(*wide), seen, window), radar])
+        z = torch.empty(n, height * width, DIMENSIONS)
+        for t in range(n):  # without a pair, the last: zeros
+            z[t] = self.model.fusion(codes[t], radar[index[t]], torch.tensor(part.gap[t]).expand(height * width))
+        z.masked_fill_(~inner.flatten(1)[..., None], torch.nan)
+        return z.view(n, height, width, DIMENSIONS).permute(0, 3, 1, 2).numpy()
+
+    def _codes(self, sensor: str, frames: Frames, centres: np.ndarray, window: Window) -> torch.Tensor:
+        return sensor_codes(self.model.encoder(sensor), self.card.sensors[sensor], frames, centres, window)
 
 
 def _same_grid(s2: xr.DataArray, s1: xr.DataArray) -> None:
@@ -151,13 +167,6 @@ def _same_grid(s2: xr.DataArray, s1: xr.DataArray) -> None:
             expected=f"{s2.sizes['y']} x {s2.sizes['x']} px in {s2.rio.crs}",
             remedy="Open both with open_cube, which brings them to one 10 m grid",
         )
-
-
-def _tiles(shape: tuple[int, ...], frames: int) -> list[tuple[slice, slice]]:
-    """Square tiles whose tokens stay below TILE_BYTES."""
-    side = max(16, int((TILE_BYTES / (64 * 4 * max(frames, 1))) ** 0.5))
-    parts = [[slice(a, min(a + side, n)) for a in range(0, n, side)] for n in shape[-2:]]
-    return [(rows, columns) for rows in parts[0] for columns in parts[1]]
 
 
 def load_encoder(name_or_path: str | Path = "default") -> Encoder:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ecoembed.embeddings.pointwise import apply
+
 DIMENSIONS = 7
 WIDTH = 128
 
@@ -31,4 +33,4 @@ class Fusion(nn.Module):
         gap = torch.where(paired, gap / 10.0, 0.0)
         s1 = torch.where(paired[:, None], s1, 0.0)
         x = self.lift(torch.cat([s2, s1, gap[:, None], paired[:, None].to(s2.dtype)], dim=-1))
-        return self.out(x + self.block(x))
+        return apply(self.out, x + apply(self.block, x))

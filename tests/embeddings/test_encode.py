@@ -82,7 +82,7 @@ def test_a_causal_window_does_not_see_the_future(encoder, whole, s2, s1):
 
 
 def test_tiling_and_threads_change_nothing(encoder, whole, s2, s1, monkeypatch):
-    monkeypatch.setattr(encode, "TILE_BYTES", 64 * 4 * 56 * 16**2)
+    monkeypatch.setattr(encode, "TILE", 16)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
