@@ -436,3 +436,67 @@ def test_a_stack_is_read_alike_whatever_the_order_of_its_files(tmp_path: Path) -
     by_band_and_date(tmp_path)
     files = sorted(tmp_path.glob("*.tif"))
     xr.testing.assert_equal(open_cube(files), open_cube(files[::-1]))
+
+
+@pytest.mark.parametrize("turn", [0.0, 360.0])
+@pytest.mark.filterwarnings("ignore:.*by nearest neighbour")
+def test_a_grid_in_degrees_goes_on_across_the_antimeridian(turn: float) -> None:
+    size = 40
+    x, y = 179.998 + 1e-4 * np.arange(size), -17 - 1e-4 * np.arange(size)
+    columns = np.broadcast_to(np.arange(size), (1, size, size))
+    told = np.where(x > 180, x - 360, x) if turn else x
+    raster = xr.Dataset({"B02": (("time", "y", "x"), columns)}, {"time": TIMES[:1], "y": y, "x": told})
+    moved = grids.finish(raster, grids.read_crs(4326, "place"), "place")
+    (reason,) = json.loads(moved.attrs["repairs"])
+    assert float(reason.rsplit("up to ", 1)[1].split()[0]) < 10
+    assert set(np.unique(np.diff(moved["B02"].values[0], axis=1))) <= {0, 1, 2}
+    assert np.ptp(moved["B02"].values) > 30
+
+
+def test_a_file_for_each_band_with_its_dates_as_layers(tmp_path: Path) -> None:
+    for band, values in LAYERS.items():
+        write_tiff(tmp_path / f"{band}.tif", list(values), [str(moment) for moment in TIMES])
+    assert_same(open_cube(tmp_path, dilation=0), reference(tmp_path / "plain"))
+
+
+def test_a_folder_for_each_date_is_told_how_to_be_given(tmp_path: Path) -> None:
+    for i, moment in enumerate(TIMES):
+        folder = tmp_path / stamp(moment)
+        write_tiff(folder / f"S2_{stamp(moment)}.tif", [values[i] for values in LAYERS.values()], list(LAYERS))
+    with pytest.raises(FileError, match=r"rasters in the subfolders 20190704T105621.*Give them as a list"):
+        open_cube(tmp_path)
+    assert_same(open_cube(tmp_path.glob("*/*.tif"), dilation=0), reference(tmp_path / "plain"))
+
+
+def test_bands_that_the_coarser_folder_holds_again_are_taken_from_the_finer(tmp_path: Path) -> None:
+    """As in Sentinel-2's R10m and R20m."""
+    fine = ("B02", "B03", "B04", "B08")
+    for i, moment in enumerate(TIMES):
+        for band, values in LAYERS.items():
+            name = f"T31UFS_{stamp(moment)}_{band}"
+            if band in fine:
+                write_tiff(tmp_path / f"{name}_10m.tif", [values[i]])
+            if band != "B08":
+                write_tiff(tmp_path / f"{name}_20m.tif", [values[i, ::2, ::2]], pixel=20)
+    cube = open_cube(tmp_path, dilation=0)
+    expected = reference(tmp_path / "plain")
+    clear = LAYERS["SCL"][:, ::2, ::2].repeat(2, 1).repeat(2, 2) == 4
+    for band in fine:
+        plain = np.where(clear, LAYERS[band] * np.float32(1e-4), np.nan)
+        np.testing.assert_allclose(cube.sel(band=band), np.where(plain == 0, np.nan, plain), atol=1e-6)
+    assert cube.sizes == expected.sizes
+    assert json.loads(cube.attrs["repairs"])["images delivered in coarser pixels, too, left out"] == 9
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2019-07-04T12:56:21+02:00", "2019-07-04T10:56:21"),
+        ("2019-07-04T23:56:21.024-05:00", "2019-07-05T04:56:21"),
+        ("2016-12-31T23:59:60", "2016-12-31T23:59:59"),
+        ("20190704T105621-20190705", "2019-07-04T10:56:21"),
+        ("2044-02-29", "2044-02-29T00:00:00"),
+    ],
+)
+def test_time_zones_and_leap_seconds(text: str, moment: str) -> None:
+    assert str(find_time(text)) == moment

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import json
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
+from affine import Affine
 from pyproj import CRS, Transformer
 
 from ecoembed import open_cube
 from ecoembed.archives.satellite import grids
 from ecoembed.archives.satellite.rasters import open_raster, sensors_of, sources
-from ecoembed.errors import FileError, GridError, ProductError
+from ecoembed.errors import FileError, GridError, ProductError, VariableError
 from tests.archives import fakes
 from tests.archives.formats import SIZE, TIMES, assert_same, numbers, reference
 
@@ -309,3 +312,73 @@ def test_three_hundred_files_are_read_fast(tmp_path: Path) -> None:
     began = time.monotonic()
     assert open_raster(tmp_path).sizes == {"time": 300, "y": 48, "x": 48}
     assert time.monotonic() - began < 15  # 2 s when nothing else runs; one by one it would be 25
+
+
+def as_rioxarray() -> xr.Dataset:
+    """The place as rioxarray writes it."""
+    data = {name: (("time", "y", "x"), values) for name, values in LAYERS.items()}
+    plain = xr.Dataset(data, {"time": TIMES.astype("datetime64[ns]"), **utm_axes()})
+    return plain.rio.write_crs(fakes.EPSG)
+
+
+def test_a_crs_under_the_name_that_openeo_gives_it(tmp_path: Path) -> None:
+    cube = as_rioxarray().drop_vars("spatial_ref").assign(crs=((), 0, CRS.from_epsg(fakes.EPSG).to_cf()))
+    for band in cube.data_vars.values():
+        if band.dims:
+            band.encoding["grid_mapping"] = "crs"
+    cube.rename(time="t").to_netcdf(tmp_path / "openeo.nc")
+    assert_same(open_cube(tmp_path / "openeo.nc", dilation=0), reference(tmp_path / "plain"))
+
+
+@pytest.mark.parametrize("constant", [False, True])
+def test_what_stackstac_keeps_in_coordinates_and_attributes(tmp_path: Path, constant: bool) -> None:
+    """CRS and baseline are coordinates, x and y the upper left corners of the pixels, as its transform tells."""
+    layers = numbers()
+    values = np.stack([np.where(v > 0, v + 1000, 0) if name != "SCL" else v for name, v in layers.items()], axis=1)
+    baseline = "05.00" if constant else ("time", ["05.00"] * 3)
+    stack = xr.DataArray(
+        values.astype("float64"),
+        dims=("time", "band", "y", "x"),
+        coords={
+            "time": TIMES.astype("datetime64[ns]"),
+            "band": list(layers),
+            "y": fakes.TOP - 10.0 * np.arange(SIZE),
+            "x": fakes.LEFT + 10.0 * np.arange(SIZE),
+            "epsg": fakes.EPSG,
+            "s2:processing_baseline": baseline,
+        },
+        attrs={"transform": str(Affine(10, 0, fakes.LEFT, 0, -10, fakes.TOP))},
+        name="stackstac",
+    )
+    stack = stack.where(stack > 0)
+    stack.to_dataset().to_zarr(tmp_path / "a.zarr", zarr_format=2, consolidated=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)  # no noise about metadata that is not consolidated
+        cube = open_cube(tmp_path / "a.zarr", dilation=0)
+    expected = reference(tmp_path / "plain")
+    np.testing.assert_allclose(cube.values, expected.values, atol=1e-6)
+    np.testing.assert_array_equal(cube["x"], expected["x"])
+    np.testing.assert_array_equal(cube["y"], expected["y"])
+    assert json.loads(cube.attrs["repairs"]) == {"coordinates of the pixels' corners, moved to their centres": 1}
+
+
+@pytest.mark.parametrize(
+    ("strange", "message"),
+    [
+        (lambda cube: cube.isel(time=slice(0, 0)), "no acquisition"),
+        (
+            lambda cube: cube.assign_coords(time=[*cube["time"].values[:2], np.datetime64("NaT", "ns")]),
+            "1 of 3",
+        ),
+        (lambda cube: cube.isel(x=slice(0, 1)), "x tells no grid.*two pixels or more"),
+        (lambda cube: cube.isel(y=slice(0, 0)), "y tells no grid"),
+        (lambda cube: cube.assign_coords(x=np.append(cube["x"].values[:-1], np.inf)), "x tells no grid"),
+        (lambda cube: cube.assign_coords(x=fakes.LEFT + 1000 * cube["x"], y=1000 * cube["y"]), "CRS|too coarse"),
+    ],
+)
+def test_no_date_and_no_grid_are_refused(
+    tmp_path: Path, strange: Callable[[xr.Dataset], xr.Dataset], message: str
+) -> None:
+    strange(as_rioxarray()).to_netcdf(tmp_path / "a.nc")
+    with pytest.raises((GridError, VariableError), match=message):
+        open_cube(tmp_path / "a.nc")

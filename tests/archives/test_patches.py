@@ -195,7 +195,11 @@ def test_the_example(tmp_path: Path) -> None:
         ({"grid__x": None}, "either x and y"),
         ({"grid__latitude": "50.0", "grid__longitude": "7.0"}, "either x and y"),
         ({"grid__pixel": "0"}, "greater than 0"),
+        ({"grid__pixel": "1000"}, "less than or equal to 100"),
         ({"scale": "nan"}, "finite number"),
+        ({"datasets.B2": '"/masks/scl"'}, "each band is named once"),
+        ({"metadata.orbit": '"/images"'}, "sizes do not fit together"),
+        ({"x": "[" * 5000 + "]" * 5000}, "not valid TOML"),
     ],
 )
 def test_a_description_that_does_not_fit_is_refused(tmp_path: Path, changes: dict[str, str], message: str) -> None:

@@ -8,6 +8,7 @@ import xarray as xr
 from pyproj import Transformer
 
 from ecoembed import open_cube
+from ecoembed.archives.satellite import grids
 from ecoembed.cubes import grid
 from ecoembed.errors import GridError
 from tests.archives import fakes
@@ -119,3 +120,16 @@ def test_a_place_without_a_grid_is_refused() -> None:
             grid.site_grid(latitude, longitude, 48)
     with pytest.raises(GridError, match="even number"):
         grid.site_grid(50.0, 5.0, 47)
+
+
+def test_pixels_too_coarse_for_a_tower_are_refused_before_memory_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layers = {name: np.full((1, 400, 400), -10, "float32") for name in ("VV", "VH")}
+    path = fakes.write_raster(tmp_path / "a.nc", layers, fakes.times(1), resolution=1000)
+    with pytest.raises(GridError, match=r"too coarse for a tower .found 1000 m"):
+        open_cube(path, "S1")
+    path = fakes.write_raster(tmp_path / "b.nc", layers, fakes.times(1), resolution=100)
+    monkeypatch.setattr(grids, "MAX_BYTES", 100 << 20)
+    with pytest.raises(GridError, match=r"too large.*1 x 2 x 4000 x 4000"):
+        open_cube(path, "S1")

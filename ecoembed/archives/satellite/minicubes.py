@@ -19,6 +19,7 @@ evenly spaced over the UTM window; encoding); repository DeepExtremes/minicube-g
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,7 +72,7 @@ def open_dataset(path: Path) -> tuple[xr.Dataset, Any]:
             chunk = variable.encoding.get("chunks") or variable.encoding.get("chunksizes") or ()
             refuse_large(chunk, variable.dtype.itemsize, f"{path.name}, one chunk")
         raster = taken.load()
-        declared = _declared_crs(stored, raster)
+        declared, raster = _declared_crs(stored, raster), _centred(raster, stored)
     raster = raster.assign_coords(time=raster["time"].values.astype("datetime64[ns]"))
     if "s2_avail" in raster:
         seen = np.nan_to_num(raster["s2_avail"].values.astype("float64")) > 0
@@ -165,11 +166,13 @@ def _taken(stored: xr.Dataset, where: str) -> xr.Dataset:
     if not np.issubdtype(stored[time].dtype, np.datetime64):
         raise ProductError("times that are no dates", where=where, found=stored[time].dtype, expected="CF time units")
     keep = {ours: stored[name] for ours, name in used.items()}
-    keep |= {str(name): stored[name] for name in stored.data_vars if name in BESIDE and time in stored[name].dims}
+    beside = [name for name in stored.variables if name in BESIDE]  # stackstac's are coordinates
+    keep |= {str(name): stored[name] for name in beside if time in stored[name].dims}
     raster = xr.Dataset({name: v.reset_coords(drop=True) for name, v in keep.items()}).rename(
         {old: new for old, new in ((time, "time"), (y, "y"), (x, "x")) if old != new}
     )
     plain = {str(key): value for key, value in stored.attrs.items() if isinstance(value, (str, int, float, np.number))}
+    plain |= {str(name): stored[name].item() for name in beside if not stored[name].dims}  # the same at all times
     return raster.transpose("time", "y", "x", missing_dims="ignore").assign_attrs(plain)
 
 
@@ -187,16 +190,43 @@ def _base(dim: Hashable) -> str:
 
 
 def _declared_crs(stored: xr.Dataset, raster: xr.Dataset) -> Any:
-    mappings = {str(v.attrs["grid_mapping"]) for v in raster.data_vars.values() if "grid_mapping" in v.attrs}
-    for name in (*sorted(mappings), "spatial_ref", "crs"):
-        attrs = stored[name].attrs if name in stored.variables else {}
+    for attrs in _mappings(stored, raster):
         if wkt := attrs.get("crs_wkt") or attrs.get("spatial_ref"):
             return wkt
         if "grid_mapping_name" in attrs:
             from pyproj import CRS
 
             return CRS.from_cf(attrs).to_wkt()
-    declared = next((stored.attrs[key] for key in PLACES if key in stored.attrs), None)
+    scalars = {key: stored[key].item() for key in PLACES if key in stored.coords and stored[key].dtype.kind in "iuU"}
+    holders = (stored.attrs, scalars, *(band.attrs for band in raster.data_vars.values()))
+    declared = next((held[key] for held in holders for key in PLACES if key in held), None)
     if declared is None and {"lat", "latitude"} & set(map(str, stored.dims)):
         return "EPSG:4326"
     return json.dumps(declared) if isinstance(declared, dict) else declared
+
+
+def _mappings(stored: xr.Dataset, raster: xr.Dataset) -> list[dict[str, Any]]:
+    """Attributes of the variables that hold the CRS, as CF names them or by their usual names."""
+    named = {str(v.attrs["grid_mapping"]) for v in raster.data_vars.values() if "grid_mapping" in v.attrs}
+    return [stored[name].attrs for name in (*sorted(named), "spatial_ref", "crs") if name in stored.variables]
+
+
+def _centred(raster: xr.Dataset, stored: xr.Dataset) -> xr.Dataset:
+    """`raster`, its coordinates moved to the pixels' centres where its own transform says that they are corners.
+
+    stackstac's are the upper left corners unless it is told otherwise.
+    """
+    texts = [(attrs["GeoTransform"], (0, 1, 3, 5)) for attrs in _mappings(stored, raster) if "GeoTransform" in attrs]
+    texts += [(v.attrs["transform"], (2, 0, 5, 4)) for v in raster.data_vars.values() if "transform" in v.attrs]
+    for text, order in texts:
+        numbers = [float(number) for number in re.findall(r"[-+]?\d+\.?\d*(?:[eE][-+]?\d+)?", str(text))]
+        if len(numbers) < 6:
+            continue
+        left, dx, top, dy = (numbers[i] for i in order)
+        first = {axis: float(raster[axis].values[0]) for axis in "xy"}
+        away = [(first["x"] - left) / (dx or np.nan), (first["y"] - top) / (dy or np.nan)]
+        if np.isfinite(away).all() and all(abs(part - round(part)) < 0.01 for part in away):
+            moved = raster.assign_coords(x=raster["x"].values + dx / 2, y=raster["y"].values + dy / 2)
+            return repaired(moved, {"coordinates of the pixels' corners, moved to their centres": 1})
+        return raster
+    return raster
