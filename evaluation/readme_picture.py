@@ -12,7 +12,7 @@ from ecoembed.validation.pictures import picture_pair
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def main(site: str = "XX-V01") -> None:
+def main(site: str = "XX-V02") -> None:
     study = open_study(ROOT / "ecoembed-demo")
     row = study.sites.loc[site]
     png = picture_pair(

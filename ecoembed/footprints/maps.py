@@ -29,6 +29,7 @@ TRUE_COLOUR = ("B04", "B03", "B02")
 #: Shares of the footprint whose source areas are outlined, and how.
 SHARES = {0.5: "solid", 0.8: "dashed"}
 _MISSING = 0.75  # grey of pixels without data
+_GAMMA = 0.6
 _SMALL: dict[str, Any] = {"textcoords": "offset points", "fontsize": 8}
 
 
@@ -61,7 +62,7 @@ def footprint_map(weights: xr.DataArray, cube: xr.DataArray | None = None, title
     if cube is not None:
         check_grids(cube, weights)
         date = clearest_date((cube, TRUE_COLOUR))
-        image = stretch(pixels_of(cube, date, TRUE_COLOUR), together=True)
+        image = true_colour(pixels_of(cube, date, TRUE_COLOUR))
         says.append(f"Sentinel-2 true colour, {np.datetime_as_string(date, 'D')}")
     tower = (float(weights.attrs["tower_x"]), float(weights.attrs["tower_y"]))
     panels = list(weights) if weights.dims[0] == "month" else [overall(weights)]
@@ -165,11 +166,22 @@ def pixels_of(cube: xr.DataArray, date: np.datetime64, bands: tuple[str, ...]) -
     return image.astype(float)
 
 
-def stretch(image: np.ndarray, together: bool = False) -> np.ndarray:
-    """(y, x, 3) in [0, 1] between its 2nd and 98th percentile (channel by channel, or `together`); missing is grey."""
-    axis = None if together else (0, 1)
+def true_colour(image: np.ndarray) -> np.ndarray:
+    """Reflectance (y, x, 3) as the eye takes it, in [0, 1]: black is none, white the 98th percentile; missing is grey.
+
+    One scale for the three bands keeps hues; the exponent lifts what is dark, as leaves are. Dark scenes stay dark:
+    white is a reflectance of 0.2 at least.
+    """
     valid = np.isfinite(image).all(axis=-1)
-    low, high = np.nanpercentile(np.where(valid[..., None], image, np.nan), (2, 98), axis=axis)
+    white = max(0.2, float(np.percentile(image[valid], 98))) if valid.any() else 1.0
+    scaled = np.clip(image / white, 0, 1) ** _GAMMA
+    return np.where(valid[..., None], scaled, _MISSING)
+
+
+def stretch(image: np.ndarray) -> np.ndarray:
+    """(y, x, 3) in [0, 1], each channel between its 2nd and 98th percentile; missing is grey."""
+    valid = np.isfinite(image).all(axis=-1)
+    low, high = np.nanpercentile(np.where(valid[..., None], image, np.nan), (2, 98), axis=(0, 1))
     scaled = np.clip((image - low) / np.maximum(high - low, 1e-9), 0, 1)
     return np.where(valid[..., None], scaled, _MISSING)
 

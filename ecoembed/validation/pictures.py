@@ -6,7 +6,16 @@ import numpy as np
 import xarray as xr
 
 from ecoembed.errors import GridError
-from ecoembed.footprints.maps import TRUE_COLOUR, clearest_date, draw_place, figure_png, overall, pixels_of, stretch
+from ecoembed.footprints.maps import (
+    TRUE_COLOUR,
+    clearest_date,
+    draw_place,
+    figure_png,
+    overall,
+    pixels_of,
+    stretch,
+    true_colour,
+)
 
 _COMPONENTS = ("z1", "z2", "z3")
 
@@ -53,7 +62,7 @@ def picture_pair(
     date = clearest_date((cube, TRUE_COLOUR), (embedding, _COMPONENTS))
     tower = _tower(cube, latitude, longitude)
     images = (
-        ("Sentinel-2 true colour", stretch(pixels_of(cube, date, TRUE_COLOUR), together=True)),
+        ("Sentinel-2 true colour", true_colour(pixels_of(cube, date, TRUE_COLOUR))),
         ("embedding: z1, z2, z3 as red, green, blue", stretch(pixels_of(embedding, date, _COMPONENTS))),
     )
     figure = Figure(figsize=(9.2, 5.0), layout="constrained")
