@@ -16,11 +16,11 @@ from ecoembed.archives.satellite.hls import open_hls
 from ecoembed.archives.satellite.metadata import ANGLES
 from ecoembed.archives.satellite.overpass import at_overpass, centre_longitude
 from ecoembed.archives.satellite.rasters import SUFFIXES, Source, sensors_of, sources
-from ecoembed.archives.satellite.sentinel1 import merge_slices, open_sentinel1
+from ecoembed.archives.satellite.sentinel1 import open_sentinel1
 from ecoembed.archives.satellite.sentinel2 import open_sentinel2
 from ecoembed.cubes import account, grid, masks, nbar
 from ecoembed.cubes.layers import Layers, gather
-from ecoembed.cubes.mosaic import mosaic
+from ecoembed.cubes.mosaic import merge_slices, mosaic
 from ecoembed.cubes.resample import bilinear, is_blocky
 from ecoembed.cubes.store import is_store, load_cube
 from ecoembed.errors import ConfigError, FileError, GridError, ProductError, check_name

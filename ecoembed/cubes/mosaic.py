@@ -1,14 +1,18 @@
-"""The tiles of one pass put together: one acquisition, each pixel from one tile."""
+"""What one pass delivered in parts, put together: one acquisition of several tiles, or of a radar's slices."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import numpy as np
+import xarray as xr
 
-from ecoembed.archives.satellite.sentinel1 import MAX_STEP
+from ecoembed.archives.satellite.backscatter import to_db, to_power
 from ecoembed.archives.satellite.sentinel2 import baseline_number
 from ecoembed.cubes.layers import Layers
+
+#: A longer step between two slices begins another pass: slices are seconds apart, the next pass most of an hour away.
+MAX_STEP = np.timedelta64(10, "m")
 
 
 def mosaic(layers: Layers, bands: list[str]) -> tuple[Layers, dict[str, int]]:
@@ -50,3 +54,33 @@ def _sources(layers: Layers, tiles: slice, bands: list[str]) -> np.ndarray:
         source = np.where(worth[tile] >= best, tile, source)
         best = np.maximum(best, worth[tile])
     return source
+
+
+def merge_slices(slices: xr.DataArray) -> xr.DataArray:
+    """One acquisition for each pass: the mean of its slices in linear power, over their valid pixels.
+
+    A pass is delivered in slices a few seconds apart, each of which may cover a part of the place; a pass ends where
+    more than ``MAX_STEP`` go by until the next slice, be it before or after midnight, or where the orbit is another.
+    The morning's and the evening's pass of one day stay apart: they look from opposite sides, and merged they would be
+    one acquisition of either time. The time is that of the last slice, so that no value is dated before it was seen.
+
+    Parameters
+    ----------
+    slices : xr.DataArray
+        (time, ...) in dB, time sorted; time stamps may repeat. ``orbit`` over time where it is known.
+    """
+    times = slices["time"].values
+    begins = np.diff(times, prepend=times[:1] - 2 * MAX_STEP) > MAX_STEP
+    if "orbit" in slices.coords:
+        orbits = slices["orbit"].values
+        begins[1:] |= orbits[1:] != orbits[:-1]
+    first = np.flatnonzero(begins)
+    if len(first) == len(times):
+        return slices
+    power = to_power(slices.values)
+    valid = np.isfinite(power)
+    total = np.add.reduceat(np.where(valid, power, 0.0), first, axis=0)
+    count = np.add.reduceat(valid, first, axis=0, dtype="int64")
+    mean = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
+    last = np.append(first[1:], len(times)) - 1
+    return slices.isel(time=last).copy(data=to_db(mean))

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from ecoembed import schema
-from ecoembed.archives.satellite.sentinel1 import to_db, to_power
+from ecoembed.archives.satellite.backscatter import to_db, to_power
 from ecoembed.errors import GridError, VariableError
 from ecoembed.sensors import S1
 

@@ -9,10 +9,12 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ecoembed.archives.satellite.backscatter import backscatter_unit, to_db, to_power
 from ecoembed.archives.satellite.overpass import at_overpass
 from ecoembed.archives.satellite.rasters import open_raster
-from ecoembed.archives.satellite.sentinel1 import backscatter_unit, merge_slices, open_sentinel1, to_db, to_power
+from ecoembed.archives.satellite.sentinel1 import open_sentinel1
 from ecoembed.archives.satellite.sentinel2 import boa_offset, open_sentinel2
+from ecoembed.cubes.mosaic import merge_slices
 from ecoembed.errors import FileError, GridError, ProductError, UnitError
 from ecoembed.sensors import S1, S2_L2A, Sensor
 from tests.archives import fakes

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ecoembed import open_cube
+from ecoembed.archives.satellite.backscatter import to_db, to_power
 from ecoembed.archives.satellite.overpass import at_overpass
-from ecoembed.archives.satellite.sentinel1 import merge_slices, open_sentinel1, to_db, to_power
+from ecoembed.archives.satellite.sentinel1 import open_sentinel1
+from ecoembed.cubes.mosaic import merge_slices
 from ecoembed.errors import ProductError, UnitError
 from ecoembed.sensors import S1
 from tests.archives import fakes

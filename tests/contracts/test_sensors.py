@@ -19,7 +19,7 @@ import xarray as xr
 from pyproj import CRS
 
 from ecoembed import open_cube
-from ecoembed.archives.satellite.sentinel1 import to_power
+from ecoembed.archives.satellite.backscatter import to_power
 from ecoembed.cubes.store import load_cube, save_cubes
 from ecoembed.errors import FileError, ProductError, VariableError
 from ecoembed.schema import check_cube

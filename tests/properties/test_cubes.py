@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ecoembed import open_cube
+from ecoembed.archives.satellite.backscatter import to_db, to_power
 from ecoembed.archives.satellite.overpass import at_overpass
-from ecoembed.archives.satellite.sentinel1 import merge_slices, to_db, to_power
 from ecoembed.archives.satellite.sentinel2 import boa_offset, open_sentinel2
 from ecoembed.cubes import masks
+from ecoembed.cubes.mosaic import merge_slices
 from ecoembed.cubes.pairing import pair, smooth
 from ecoembed.cubes.store import load_cube, save_cube
 from ecoembed.sensors import S1, S2_L2A, Sensor

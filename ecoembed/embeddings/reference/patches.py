@@ -7,7 +7,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from ecoembed.archives.satellite.sentinel1 import to_db, to_power
+from ecoembed.archives.satellite.backscatter import to_db, to_power
 from ecoembed.embeddings import batches
 from ecoembed.embeddings.batches import FRAMES, MARGIN, SUPPORT, Frames
 from ecoembed.embeddings.reference.model import MAX_GAP_DAYS, MAX_SPAN_DAYS
