@@ -1,7 +1,8 @@
 """Rasters as satellite archives and colleagues deliver them: one way in, whatever the format.
 
-What a file is, is told by its content: NetCDF and Zarr (:mod:`.minicubes`), GeoTIFF (:mod:`.geotiff`), HDF5 with a TOML
-of the same name (:mod:`.patches`). All come out alike: (time, y, x), one variable for each band, north up, in metres.
+What a file is, is told by its content: NetCDF and Zarr (:mod:`.formats.minicubes`), GeoTIFF (:mod:`.formats.geotiff`),
+HDF5 with a TOML of the same name (:mod:`.formats.patches`). All come out alike: (time, y, x), one variable for each
+band, north up, in metres.
 
 Numbers stay as they are stored; :mod:`.decoding` says what they mean.
 """
@@ -17,13 +18,13 @@ import numpy as np
 import rioxarray  # noqa: F401  (registers .rio)
 import xarray as xr
 
-from ecoembed.archives.satellite import geotiff, minicubes, patches, series, tiffs
-from ecoembed.archives.satellite.geotiff import Stack
+from ecoembed.archives.satellite.formats import geotiff, minicubes, patches, series, tiffs
+from ecoembed.archives.satellite.formats.geotiff import Stack
+from ecoembed.archives.satellite.formats.series import Series
+from ecoembed.archives.satellite.formats.tifflayers import refuse_unnamed
 from ecoembed.archives.satellite.grids import finish, read_crs
-from ecoembed.archives.satellite.layers import refuse_unnamed
 from ecoembed.archives.satellite.metadata import product_names
 from ecoembed.archives.satellite.names import QUALITIES
-from ecoembed.archives.satellite.series import Series
 from ecoembed.errors import ProductError
 from ecoembed.files import digest
 from ecoembed.sensors import sensors_in

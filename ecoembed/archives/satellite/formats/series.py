@@ -20,9 +20,9 @@ import numpy as np
 import xarray as xr
 
 from ecoembed.archives import netcdf
+from ecoembed.archives.satellite.formats.minicubes import BESIDE, PLACES, axes_of, named, open_dataset
 from ecoembed.archives.satellite.grids import refuse_large
 from ecoembed.archives.satellite.metadata import ANGLES, SPELLINGS, repairs_in
-from ecoembed.archives.satellite.minicubes import BESIDE, PLACES, axes_of, named, open_dataset
 from ecoembed.errors import FileError, ProductError
 
 #: Attributes of a band that say how its numbers are meant.

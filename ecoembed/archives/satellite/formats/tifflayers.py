@@ -22,6 +22,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from ecoembed.archives.satellite.formats.tiffs import opened
 from ecoembed.archives.satellite.grids import refuse_large
 from ecoembed.archives.satellite.metadata import SPELLINGS
 from ecoembed.archives.satellite.names import (
@@ -32,7 +33,6 @@ from ecoembed.archives.satellite.names import (
     find_variable,
     known_names,
 )
-from ecoembed.archives.satellite.tiffs import opened
 from ecoembed.errors import ConfigError, GridError, ProductError
 from ecoembed.files import read_toml
 

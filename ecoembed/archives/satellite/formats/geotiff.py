@@ -1,8 +1,8 @@
 """GeoTIFFs: one file for each date, or each band and date, or all in one; files of one grid and sensor are one stack.
 
-What each layer holds is told by :mod:`ecoembed.archives.satellite.layers`. Scale, offset, unit and nodata of GDAL are
-handed on; nodata that a band of whole numbers does not declare is the sensor's, as in all other formats. Bands of 10 m
-and 20 m in one folder are two stacks, as are two tiles or two sites; a cube joins or refuses them.
+What each layer holds is told by :mod:`.tifflayers`. Scale, offset, unit and nodata of GDAL are handed on; nodata that a
+band of whole numbers does not declare is the sensor's, as in all other formats. Bands of 10 m and 20 m in one folder
+are two stacks, as are two tiles or two sites; a cube joins or refuses them.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from ecoembed.archives.satellite.formats.series import Files
+from ecoembed.archives.satellite.formats.tifflayers import Description, Grid, Layer, scan
+from ecoembed.archives.satellite.formats.tiffs import opened
 from ecoembed.archives.satellite.grids import refuse_large
-from ecoembed.archives.satellite.layers import Description, Grid, Layer, scan
 from ecoembed.archives.satellite.metadata import repaired
-from ecoembed.archives.satellite.series import Files
-from ecoembed.archives.satellite.tiffs import opened
 from ecoembed.errors import ProductError, VariableError
 from ecoembed.sensors import sensors_in
 

@@ -16,10 +16,10 @@ import numpy as np
 import xarray as xr
 
 from ecoembed.archives import netcdf
+from ecoembed.archives.satellite.formats.patchfile import Description, GridDescription, read_description
 from ecoembed.archives.satellite.grids import read_crs, refuse_large
 from ecoembed.archives.satellite.metadata import repaired
 from ecoembed.archives.satellite.names import QUALITIES, find_time, find_variable
-from ecoembed.archives.satellite.patchfile import Description, GridDescription, read_description
 from ecoembed.errors import ConfigError, FileError, ProductError, VariableError
 
 #: Endings by which such a file is known in a folder.
