@@ -132,7 +132,8 @@ def embed(
     from ecoembed.embeddings.encode import load_encoder
 
     encoder = load_encoder(weights)
-    z = encoder.encode(load_cube(cubes, "S2_L2A"), load_cube(cubes, "S1"), window=window)
+    s2, s1 = (load_cube(cubes, name, lazy=True) for name in ("S2_L2A", "S1"))
+    z = encoder.encode(s2, s1, window=window)
     save_cubes({"embeddings": z}, out)
     value = {"store": out, "weights": encoder.weights, "window": window, **{str(k): v for k, v in z.sizes.items()}}
     shape = f"{z.sizes['time']} dates, {z.sizes['band']} dimensions, {z.sizes['y']} x {z.sizes['x']} px"
