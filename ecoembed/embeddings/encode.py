@@ -15,7 +15,7 @@ from ecoembed.cubes.pairing import pair, pair_coordinates
 from ecoembed.embeddings import batches
 from ecoembed.embeddings.batches import MARGIN, Frames, Window
 from ecoembed.embeddings.card import ModelCard
-from ecoembed.embeddings.codes import sensor_codes
+from ecoembed.embeddings.codes import BLOCK_PIXELS, sensor_codes
 from ecoembed.embeddings.fusion import DIMENSIONS
 from ecoembed.embeddings.parts import Part, Place, assembled, spans
 from ecoembed.embeddings.weights import (
@@ -146,8 +146,10 @@ class Encoder:
             seen, index[index >= 0] = np.unique(index[index >= 0], return_inverse=True)
             radar = torch.cat([self._codes("S1", part.radar.crop(*wide), seen, window), radar])
         z = torch.empty(n, height * width, DIMENSIONS)
-        for t in range(n):  # without a pair, the last: zeros
-            z[t] = self.model.fusion(codes[t], radar[index[t]], torch.tensor(part.gap[t]).expand(height * width))
+        for t, a in product(range(n), range(0, height * width, BLOCK_PIXELS)):  # without a pair, the last: zeros
+            block = slice(a, a + BLOCK_PIXELS)
+            own, other = codes[t, block], radar[index[t], block]
+            z[t, block] = self.model.fusion(own, other, torch.tensor(part.gap[t]).expand(len(own)))
         z.masked_fill_(~inner.flatten(1)[..., None], torch.nan)
         return z.view(n, height, width, DIMENSIONS).permute(0, 3, 1, 2).numpy()
 
