@@ -17,14 +17,14 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import subprocess
 import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+from machine import conditions
 
 RESULT = Path(__file__).resolve().parents[1] / "results" / "speed" / "footprints.json"
 REAL = Path(os.environ.get("ECOEMBED_REAL_DATA", RESULT.parents[4] / "shared" / "real"))
@@ -145,23 +145,6 @@ def _line(row: dict[str, Any]) -> str:
     )
 
 
-def conditions() -> dict[str, Any]:
-    """The machine and the versions."""
-    cpu = Path("/proc/cpuinfo")
-    lines = cpu.read_text(encoding="utf-8").splitlines() if cpu.exists() else []
-    models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return {
-        "processor": models[0] if models else platform.processor(),
-        "cores": os.cpu_count(),
-        "load_at_start": round(os.getloadavg()[0], 1),
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("numpy", "scipy", "xarray", "pyffp")},
-        "seed": SEED,
-        "rounds": ROUNDS,
-        "grid": "101 x 101 of 10 m",
-    }
-
-
 def main(arguments: list[str]) -> int:
     """0, or 2 where the arguments are not understood."""
     if arguments == ["--measure"]:
@@ -170,7 +153,9 @@ def main(arguments: list[str]) -> int:
     if arguments not in ([], ["--write"]):
         print(__doc__)
         return 2
-    results = {"conditions": conditions()}
+    packages = ("numpy", "scipy", "xarray", "pyffp")
+    about = conditions(*packages, seed=SEED, rounds=ROUNDS, grid="101 x 101 of 10 m")
+    results: dict[str, Any] = {"conditions": about}
     for name, setting in (("one_thread", "1"), ("default_threads", None)):
         others = {k: v for k, v in os.environ.items() if k not in THREADS}
         print(name.replace("_", " "), flush=True)
