@@ -141,11 +141,12 @@ def _encoding(variable: xr.DataArray) -> dict[str, Any]:
     if "spatial_ref" in variable.coords:
         encoding["grid_mapping"] = "spatial_ref"
     if variable.dims == ("time", "band", "y", "x"):
-        encoding["chunks"] = _chunks(variable.shape)
+        encoding["chunks"] = chunks(variable.shape)
     return encoding
 
 
-def _chunks(shape: tuple[int, ...]) -> tuple[int, ...]:
+def chunks(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The chunks in which a cube of `shape` (time, band, y, x) is stored."""
     times, bands, height, width = (max(n, 1) for n in shape)
     height, width = min(height, _SIDE), min(width, _SIDE)
     return int(np.clip(_VALUES // (bands * height * width), 1, times)), bands, height, width

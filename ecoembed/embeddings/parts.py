@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
+from ecoembed.cubes.store import chunks
 from ecoembed.embeddings.batches import MARGIN, RANKS, Frames, Window, read_frames
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def assembled(shape: tuple[int, ...], threads: int, embed: Callable[[slice, slic
         size = (times.stop - times.start, bands, y.stop - y.start, x.stop - x.start)
         return da.from_delayed(delayed(embed, pure=False)(times, y, x), size, dtype=np.float32)
 
-    # dates in twos, as the chunks of a stored cube of embeddings are
-    times = [slice(s.start * 2, min(s.stop * 2, dates)) for s in spans(ceil(dates / 2), max(1, longest // 2))]
+    # cut where stored chunks are, for none to wait for two parts
+    unit = chunks(shape)[0]
+    times = [slice(s.start * unit, min(s.stop * unit, dates)) for s in spans(ceil(dates / unit), ceil(longest / unit))]
     return da.block([[[[part(t, y, x) for x in columns] for y in rows]] for t in times])
