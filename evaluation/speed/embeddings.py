@@ -19,16 +19,16 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from machine import conditions
 
 RESULT = Path(__file__).resolve().parents[1] / "results" / "speed" / "embeddings.json"
 #: Side in pixels and dates of the streamed cubes; the first is the one that is compared.
@@ -169,22 +169,6 @@ def latency(store: Path, out: Path) -> dict[str, float]:
     return {"wall_s": min(w for w, _ in times), "cpu_s": min(c for _, c in times)}
 
 
-def conditions() -> dict[str, Any]:
-    """The machine and the versions."""
-    cpu = Path("/proc/cpuinfo")
-    lines = cpu.read_text(encoding="utf-8").splitlines() if cpu.exists() else []
-    models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return {
-        "processor": models[0] if models else platform.processor(),
-        "cores": os.cpu_count(),
-        "load_at_start": round(os.getloadavg()[0], 1),
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("torch", "numpy", "xarray", "zarr", "dask")},
-        "seed": SEED,
-        "rounds": ROUNDS,
-    }
-
-
 def in_a_process(*arguments: object) -> dict[str, float]:
     """One of the measurements, in a process of its own."""
     command = [sys.executable, __file__, "--measure", *map(str, arguments)]
@@ -196,7 +180,8 @@ def in_a_process(*arguments: object) -> dict[str, float]:
 def measure(folder: Path) -> dict[str, Any]:
     """Everything, with the ratios."""
     cores = os.cpu_count() or 1
-    results: dict[str, Any] = {"conditions": conditions()}
+    about = conditions("torch", "numpy", "xarray", "zarr", "dask", seed=SEED, rounds=ROUNDS)
+    results: dict[str, Any] = {"conditions": about}
     stores = {size: folder / "{}x{}.zarr".format(*size) for size in (*CUBES, SITE)}
     for size, store in stores.items():
         in_a_process("make_store", store, *size)
