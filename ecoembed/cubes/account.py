@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from ecoembed.archives.satellite.metadata import ANGLES, ORIGIN, repairs_in
+from ecoembed.archives.satellite.names import known_names
 from ecoembed.archives.satellite.rasters import Source, files_of, fingerprint
 from ecoembed.archives.satellite.sentinel1 import one_quantity
 from ecoembed.cubes import masks
@@ -27,7 +28,7 @@ def refuse_absent(
     rasters: Mapping[Source, xr.Dataset], bands: list[str], others: list[str], sensor: Sensor, where: str
 ) -> None:
     """Raise VariableError where a band, the classification or the learned mask is in none of the files."""
-    held = {str(name) for raster in rasters.values() for name in raster.data_vars}
+    held = {str(name) for raster in rasters.values() for name in raster.data_vars} & known_names()
     files = ", ".join([path.name for path in rasters][:6]) + (", ..." if len(rasters) > 6 else "")
     absent = [name for name in bands if name not in held]
     if absent:
@@ -35,14 +36,16 @@ def refuse_absent(
             f"{len(absent)} of {len(sensor.bands)} bands absent ({', '.join(absent)}); {sensor.name} needs them",
             where=where,
             found=f"{', '.join(sorted(held))} in {files}",
-            remedy="Give all files of the place (Sentinel-2: the 10 m and the 20 m file), or name the bands you need",
+            remedy="Give all files of the place (Sentinel-2: the 10 m and the 20 m file), or name the bands you need: "
+            "open_cube(..., bands=[...])",
         )
     if sensor.quality in others and sensor.quality not in held:
         raise VariableError(
             f"scene classification ({sensor.quality}) absent; clouds cannot be masked",
             where=where,
             found=", ".join(sorted(held)),
-            remedy=f"Give the file that holds {sensor.quality} (Sentinel-2: the 20 m one), or a mask of your own",
+            remedy=f"Give the file that holds {sensor.quality} (Sentinel-2: the 20 m one), or a mask of your own: a "
+            "layer cloudmask (0 is clear) with mask='learned', or a function, open_cube(..., mask=...)",
         )
     lacking = [path.name for path, raster in rasters.items() if set(bands) & set(raster) and "cloudmask" not in raster]
     if "cloudmask" in others and "cloudmask" not in held:

@@ -367,7 +367,7 @@ def test_a_request_ends_in_time_though_bytes_keep_coming(monkeypatch: pytest.Mon
         began = time.monotonic()
         with pytest.raises(PassingError, match="no whole answer"):
             request("GET", f"http://127.0.0.1:{listening.getsockname()[1]}/x")
-        assert time.monotonic() - began < 2.0
+        assert time.monotonic() - began < 3.5  # what drips lasts four
         thread.join(5)
 
 

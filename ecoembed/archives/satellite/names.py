@@ -9,6 +9,7 @@ the tile's or the processing's), Landsat products and Earth Engine's image names
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import datetime
 from functools import cache
 
@@ -19,6 +20,22 @@ from ecoembed.sensors import SENSORS
 #: What a product delivers as its verdict on clouds, the better first; 0 is clear in each. EarthNet2021x: ``s2_dlmask``
 #: (learned; 1 cloud, 2 thin cloud, 3 shadow), ``s2_mask`` (older, by rules). DeepExtremes: ``cloudmask_en`` (learned).
 CLOUD_MASKS = ("cloudmask", "s2_dlmask", "cloudmask_en", "s2_mask")
+
+#: Earth Search's names of Sentinel-2's layers, which odc-stac and stackstac hand on. Other sensors share some of them;
+#: ``rededge1`` and ``scl`` are Sentinel-2's alone.
+COLOURS = {
+    "blue": "B02",
+    "green": "B03",
+    "red": "B04",
+    "rededge1": "B05",
+    "rededge2": "B06",
+    "rededge3": "B07",
+    "nir": "B08",
+    "nir08": "B8A",
+    "swir16": "B11",
+    "swir22": "B12",
+    "scl": "SCL",
+}
 
 #: Classifications, which are never scaled.
 QUALITIES = {sensor.quality for sensor in SENSORS.values() if sensor.quality}
@@ -74,6 +91,17 @@ def find_variable(name: str) -> str | None:
         return name
     match = _BAND.fullmatch(_PREFIX.sub("", name)) or _BAND.fullmatch(name)
     return _spell(match) if match and _spell(match) in known_names() else None
+
+
+def find_colour(name: str, beside: Iterable[str]) -> str | None:
+    """The band of Sentinel-2 that Earth Search calls `name`, if a name among those `beside` is Sentinel-2's alone.
+
+    Examples
+    --------
+    >>> find_colour("nir08", ["nir08", "scl"]), find_colour("nir08", ["nir08", "swir16"])
+    ('B8A', None)
+    """
+    return COLOURS.get(name) if {"rededge1", "scl"} & set(beside) else None
 
 
 def _spell(match: re.Match[str]) -> str:

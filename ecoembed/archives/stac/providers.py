@@ -31,6 +31,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
 
+from ecoembed.archives.satellite.names import COLOURS
 from ecoembed.errors import ConfigError, check_name
 from ecoembed.sensors import S2_L2A
 
@@ -98,19 +99,7 @@ class Provider:
 _NATIVE = {band.name: round(band.resolution_m) for band in S2_L2A.bands} | {"SCL": 20}
 _ESA = {name: (name,) for name in _NATIVE}
 _COPERNICUS = {name: (f"{name}_{resolution}m",) for name, resolution in _NATIVE.items()}
-_COLOURS = {
-    "B02": ("blue",),
-    "B03": ("green",),
-    "B04": ("red",),
-    "B05": ("rededge1",),
-    "B06": ("rededge2",),
-    "B07": ("rededge3",),
-    "B08": ("nir",),
-    "B8A": ("nir08",),
-    "B11": ("swir16",),
-    "B12": ("swir22",),
-    "SCL": ("scl",),
-}
+_COLOURS = {ours: (theirs,) for theirs, ours in COLOURS.items()}
 _RADAR = {"VV": ("vv", "VV"), "VH": ("vh", "VH")}
 
 

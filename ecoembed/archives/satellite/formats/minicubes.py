@@ -31,7 +31,7 @@ import xarray as xr
 from ecoembed.archives import netcdf
 from ecoembed.archives.satellite.grids import refuse_large
 from ecoembed.archives.satellite.metadata import SPELLINGS, repaired
-from ecoembed.archives.satellite.names import CLOUD_MASKS, find_band, find_variable
+from ecoembed.archives.satellite.names import CLOUD_MASKS, find_band, find_colour, find_variable
 from ecoembed.errors import FileError, ProductError
 
 #: What lies in the folder of a Zarr store.
@@ -125,8 +125,9 @@ def _by_band(stored: xr.Dataset) -> xr.Dataset:
     """`stored`, an axis of bands taken apart into variables."""
     for name, variable in stored.data_vars.items():
         axis = next((dim for dim in variable.dims if dim in _BANDS and dim in stored.coords), None)
-        if axis is not None and any(find_band(str(label)) for label in stored[axis].values):
-            parts = {str(label): variable.isel({axis: i}, drop=True) for i, label in enumerate(stored[axis].values)}
+        labels = [] if axis is None else [str(label) for label in stored[axis].values]
+        if any(find_band(label) or find_colour(label, labels) for label in labels):
+            parts = {label: variable.isel({axis: i}, drop=True) for i, label in enumerate(labels)}
             return stored.drop_vars([name, axis]).assign(parts)
     return stored
 
@@ -134,10 +135,11 @@ def _by_band(stored: xr.Dataset) -> xr.Dataset:
 def named(variables: Iterable[Hashable]) -> dict[str, Hashable]:
     """Package's name -> the file's, of the variables that a reader can use."""
     names = list(variables)
+    told = [str(name) for name in names]
     masks = [mask for mask in CLOUD_MASKS if mask in names]
     found: dict[str, Hashable] = {"cloudmask": masks[0]} if masks else {}
     for name in names:
-        if name not in CLOUD_MASKS and (ours := find_variable(str(name))):
+        if name not in CLOUD_MASKS and (ours := find_variable(str(name)) or find_colour(str(name), told)):
             found.setdefault(ours, name)
     return found
 
