@@ -28,14 +28,15 @@ def refuse_absent(
     rasters: Mapping[Source, xr.Dataset], bands: list[str], others: list[str], sensor: Sensor, where: str
 ) -> None:
     """Raise VariableError where a band, the classification or the learned mask is in none of the files."""
-    held = {str(name) for raster in rasters.values() for name in raster.data_vars} & known_names()
+    held = {str(name) for raster in rasters.values() for name in raster.data_vars}
+    shown = ", ".join(sorted(held & (known_names() | set(sensor.band_names)))) or "none"
     files = ", ".join([path.name for path in rasters][:6]) + (", ..." if len(rasters) > 6 else "")
     absent = [name for name in bands if name not in held]
     if absent:
         raise VariableError(
             f"{len(absent)} of {len(sensor.bands)} bands absent ({', '.join(absent)}); {sensor.name} needs them",
             where=where,
-            found=f"{', '.join(sorted(held))} in {files}",
+            found=f"{shown} in {files}",
             remedy="Give all files of the place (Sentinel-2: the 10 m and the 20 m file), or name the bands you need: "
             "open_cube(..., bands=[...])",
         )
@@ -43,7 +44,7 @@ def refuse_absent(
         raise VariableError(
             f"scene classification ({sensor.quality}) absent; clouds cannot be masked",
             where=where,
-            found=", ".join(sorted(held)),
+            found=shown,
             remedy=f"Give the file that holds {sensor.quality} (Sentinel-2: the 20 m one), or a mask of your own: a "
             "layer cloudmask (0 is clear) with mask='learned', or a function, open_cube(..., mask=...)",
         )
