@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
     from ecoembed.config import FootprintSection, StudyConfig
 
-#: What `ecoembed fetch` writes beside the rasters; no input of a cube.
-MANIFEST = "fetch.json"
-
 #: Feature cubes of a site, in the order in which they are extracted; the group names of series/SITE.zarr.
 SOURCES = {
     "bands": "bands",
@@ -75,7 +72,8 @@ def write_cubes(place: Path, output: Path, site: str, **choices: Any) -> tuple[x
 def build_cubes(folder: Path, site: str, config: StudyConfig) -> Path:
     """satellite/SITE/ -> cubes/SITE.zarr."""
     place, output = folder / "satellite" / site, folder / "cubes" / f"{site}.zarr"
-    files = sorted(p for p in place.glob("*") if not p.name.startswith(".") and p.name != MANIFEST)
+    # a manifest of what was fetched is no input of a cube
+    files = sorted(p for p in place.glob("*") if not p.name.startswith(".") and p.suffix != ".json")
     if not files and output.is_dir():
         return output  # a study may come with cubes that were built elsewhere
     if not files:

@@ -29,7 +29,7 @@ def refuse_absent(
 ) -> None:
     """Raise VariableError where a band, the classification or the learned mask is in none of the files."""
     held = {str(name) for raster in rasters.values() for name in raster.data_vars}
-    shown = ", ".join(sorted(held & (known_names() | set(sensor.band_names)))) or "none"
+    shown = ", ".join(sorted(held & known_names())) or "none"
     files = ", ".join([path.name for path in rasters][:6]) + (", ..." if len(rasters) > 6 else "")
     absent = [name for name in bands if name not in held]
     if absent:

@@ -41,9 +41,12 @@ class TwoStage(nn.Module):
 
 def weights_hash(model: TwoStage, sensors: dict[str, SensorCard]) -> str:
     """SHA-256 (first 16 hex digits) of all that decides an embedding: how values enter, and the tensors by name."""
-    total = hashlib.sha256()
-    for name, card in sorted(sensors.items()):
-        total.update(f"{name} {card.model_dump_json()}".encode())
+    return tensor_hash("".join(f"{name} {card.model_dump_json()}" for name, card in sorted(sensors.items())), model)
+
+
+def tensor_hash(said: str, model: nn.Module) -> str:
+    """SHA-256 (first 16 hex digits) of what is `said` of a model, and of its tensors by name."""
+    total = hashlib.sha256(said.encode())
     for name, tensor in sorted(model.state_dict().items()):
         total.update(name.encode())
         total.update(tensor.detach().cpu().contiguous().numpy().tobytes())

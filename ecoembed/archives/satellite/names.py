@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import datetime
-from functools import cache
 
 import numpy as np
 
@@ -37,9 +36,6 @@ COLOURS = {
     "scl": "SCL",
 }
 
-#: Classifications, which are never scaled.
-QUALITIES = {sensor.quality for sensor in SENSORS.values() if sensor.quality}
-
 #: Layers of products that are named but not needed (true colour, aerosol, water vapour...).
 _OTHERS = "TCI|PVI|AOT|WVP|CLD|SNW|HH|HV|QA60|ANGLE|DATAMASK"
 
@@ -59,12 +55,16 @@ _BASELINE = re.compile(r"(?<![A-Za-z0-9])N(\d\d)(\d\d)(?![A-Za-z0-9])")
 _TILE = re.compile(r"(?<![A-Za-z0-9])T?(\d\d[C-X][A-Z]{2})(?![A-Za-z0-9])")
 
 
-@cache
+def unscaled_names() -> set[str]:
+    """Classifications of all sensors, and the cloud mask: codes, which are never scaled."""
+    return {sensor.quality for sensor in SENSORS.values() if sensor.quality} | {"cloudmask"}
+
+
 def known_names() -> set[str]:
     """Every variable that a reader can use: bands and classifications of all sensors, and the cloud mask."""
     bands = {name for sensor in SENSORS.values() for names in sensor.products.values() for name in names}
     bands |= {name for sensor in SENSORS.values() for name in sensor.band_names}
-    return bands | QUALITIES | {"cloudmask"}
+    return bands | unscaled_names()
 
 
 def find_band(text: str) -> str | None:

@@ -24,7 +24,7 @@ from ecoembed.archives.satellite.formats.series import Series
 from ecoembed.archives.satellite.formats.tifflayers import refuse_unnamed
 from ecoembed.archives.satellite.grids import finish, read_crs
 from ecoembed.archives.satellite.metadata import product_names
-from ecoembed.archives.satellite.names import QUALITIES
+from ecoembed.archives.satellite.names import unscaled_names
 from ecoembed.errors import ProductError
 from ecoembed.files import digest
 from ecoembed.sensors import sensors_in
@@ -102,7 +102,7 @@ def open_raster(path: str | Source) -> xr.Dataset:
         raster, declared = patches.open_patches(source)
     else:
         raster, declared = minicubes.open_dataset(source)
-    for name in (QUALITIES | {"cloudmask"}) & set(raster.data_vars):
+    for name in unscaled_names() & set(raster.data_vars):
         raster[name] = _classes(raster[name], _UNCLASSIFIED[name])
     return finish(raster, read_crs(declared, where), where)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from pathlib import Path
@@ -17,6 +16,7 @@ from ecoembed.embeddings import batches
 from ecoembed.embeddings.reference.checkpoint import read_official_checkpoint
 from ecoembed.embeddings.reference.model import DIMENSIONS, Axis, ReferenceModel, random_reference
 from ecoembed.embeddings.reference.patches import HALF, NORMALISATION, Patches, centred_mean, windows, without_edge
+from ecoembed.embeddings.weights import tensor_hash
 from ecoembed.errors import ConfigError, VariableError
 from ecoembed.schema import check_cube
 
@@ -147,11 +147,7 @@ class ReferenceEncoder:
 
 
 def _hash(model: ReferenceModel, batch: int) -> str:
-    total = hashlib.sha256(f"reference {model.axis} {batch if model.axis == 'batch' else ''} {NORMALISATION}".encode())
-    for name, tensor in sorted(model.state_dict().items()):
-        total.update(name.encode())
-        total.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return total.hexdigest()[:16]
+    return tensor_hash(f"reference {model.axis} {batch if model.axis == 'batch' else ''} {NORMALISATION}", model)
 
 
 def load_official_checkpoint(path: str | Path, *, axis: Axis = "batch", batch: int = 64) -> ReferenceEncoder:

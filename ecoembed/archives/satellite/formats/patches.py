@@ -19,7 +19,7 @@ from ecoembed.archives import netcdf
 from ecoembed.archives.satellite.formats.patchfile import Description, GridDescription, read_description
 from ecoembed.archives.satellite.grids import read_crs, refuse_large
 from ecoembed.archives.satellite.metadata import repaired
-from ecoembed.archives.satellite.names import QUALITIES, find_time, find_variable
+from ecoembed.archives.satellite.names import find_time, find_variable, unscaled_names
 from ecoembed.errors import ConfigError, FileError, ProductError, VariableError
 
 #: Endings by which such a file is known in a folder.
@@ -82,7 +82,7 @@ def open_patches(path: Path) -> tuple[xr.Dataset, int]:
         _refuse_other_size(values.shape, (len(times), height, width), f"{path.name}, {name}")
     attrs = {"scale_factor": description.scale, "add_offset": description.offset, "_FillValue": description.nodata}
     attrs = {key: value for key, value in attrs.items() if value is not None}
-    unscaled = QUALITIES | {"cloudmask"}
+    unscaled = unscaled_names()
     data: dict[str, Any] = {
         name: (("time", "y", "x"), values, {} if name in unscaled else dict(attrs)) for name, values in arrays.items()
     }
