@@ -76,7 +76,7 @@ class Sensor:
     clear_classes: tuple[int, ...] = field(default=())
     cloud_classes: tuple[int, ...] = field(default=())
     unclear_bits: tuple[int, ...] = field(default=())
-    max_gap_days: float = 0.0
+    max_gap_days: float = 6.0
     overpass_hours: tuple[float, ...] = field(default=())
     products: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
 
@@ -130,7 +130,6 @@ S1 = Sensor(
     valid_range=(-30.0, 5.0),
     scale=1e-4,
     nodata=0,
-    max_gap_days=6.0,
     overpass_hours=(6.0, 18.0),  # descending and ascending: a dawn-dusk orbit
 )
 

@@ -8,46 +8,52 @@ import xarray as xr
 from ecoembed import schema
 from ecoembed.archives.satellite.backscatter import to_db, to_power
 from ecoembed.errors import GridError, VariableError
-from ecoembed.sensors import S1
+from ecoembed.sensors import S1, get_sensor
 
 _DAY = np.timedelta64(1, "D")
 
 
 def pair(
-    s2: xr.DataArray, s1: xr.DataArray, *, causal: bool = False, max_gap_days: float = S1.max_gap_days
+    at: xr.DataArray | np.ndarray, cube: xr.DataArray, *, causal: bool = False, max_gap_days: float | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The acquisition of `s1` nearest in time to each date of `s2`; if `causal`, the last one not after it.
+    """The acquisition of `cube` nearest in time to each date of `at`; if `causal`, the last one not after it.
 
     Parameters
     ----------
-    s2, s1 : xr.DataArray
-        Cubes on one grid.
+    at : xr.DataArray or np.ndarray of datetime64
+        A cube on the same grid, usually of Sentinel-2, or any times.
+    cube : xr.DataArray
+        The cube of any sensor.
     causal : bool
         Never pair with a later acquisition. Looking one way only, it may reach back twice as far.
-    max_gap_days : float
-        Nothing farther than this is paired.
+    max_gap_days : float, optional
+        Nothing farther than this is paired; by default as :mod:`ecoembed.sensors` says of the sensor.
 
     Returns
     -------
-    index : np.ndarray of int64, shape (dates of s2,)
-        Into ``s1.time``; -1 where the nearest is farther than `max_gap_days` (twice that if `causal`). Of two at the
+    index : np.ndarray of int64, shape (dates of `at`,)
+        Into ``cube.time``; -1 where the nearest is farther than `max_gap_days` (twice that if `causal`). Of two at the
         same distance, the earlier.
-    gap : np.ndarray of float32, shape (dates of s2,)
-        Time of `s1` minus time of `s2`, in days; NaN where there is no pair.
+    gap : np.ndarray of float32, shape (dates of `at`,)
+        Time of the acquisition minus time of the date, in days; NaN where there is no pair.
 
     Raises
     ------
     GridError
         The cubes lie on different grids.
     """
-    _same_grid(s2, s1)
-    gap = np.full(s2.sizes["time"], np.nan)
-    index = np.full(s2.sizes["time"], -1, dtype="int64")
-    times = s1["time"].values
+    if isinstance(at, xr.DataArray):
+        _same_grid(at, cube)
+        at = at["time"].values
+    dates, times = (np.asarray(values).astype("datetime64[ns]") for values in (at, cube["time"].values))
+    if max_gap_days is None:
+        max_gap_days = get_sensor(cube.attrs["sensor"]).max_gap_days
+    gap = np.full(dates.size, np.nan)
+    index = np.full(dates.size, -1, dtype="int64")
     if times.size:
-        after = np.searchsorted(times, s2["time"].values, side="right")
+        after = np.searchsorted(times, dates, side="right")
         before = after - 1
-        later, earlier = (_days(times, i, s2["time"].values) for i in (after, before))
+        later, earlier = (_days(times, i, dates) for i in (after, before))
         take_earlier = np.abs(earlier) <= (np.inf if causal else np.abs(later))
         gap = np.where(take_earlier, earlier, later)
         index = np.where(take_earlier, before, after)
@@ -62,28 +68,30 @@ def _days(times: np.ndarray, index: np.ndarray, origin: np.ndarray) -> np.ndarra
     return np.where((index >= 0) & (index < times.size), days, np.where(index < 0, -np.inf, np.inf))
 
 
-def _same_grid(s2: xr.DataArray, s1: xr.DataArray) -> None:
-    where = s2.attrs.get("site", s1.attrs.get("site", "cubes"))
-    if s2.rio.crs != s1.rio.crs:
-        raise GridError("the cubes differ in CRS", where=where, found=s1.rio.crs, expected=s2.rio.crs)
-    if not (np.array_equal(s2["x"], s1["x"]) and np.array_equal(s2["y"], s1["y"])):
-        found = {name: cube.rio.bounds() for name, cube in (("s2", s2), ("s1", s1))}
+def _same_grid(one: xr.DataArray, other: xr.DataArray) -> None:
+    where = one.attrs.get("site", other.attrs.get("site", "cubes"))
+    if one.rio.crs != other.rio.crs:
+        raise GridError("the cubes differ in CRS", where=where, found=other.rio.crs, expected=one.rio.crs)
+    if not (np.array_equal(one["x"], other["x"]) and np.array_equal(one["y"], other["y"])):
+        found = {str(cube.attrs.get("sensor")): cube.rio.bounds() for cube in (one, other)}
         raise GridError("the cubes lie on different grids", where=where, found=found, expected="the same x and y")
 
 
-def pair_coordinates(s1: xr.DataArray, index: np.ndarray, gap: np.ndarray) -> dict[str, tuple[str, np.ndarray]]:
-    """What :func:`pair` chose, as coordinates over the dates of Sentinel-2, for ``assign_coords``.
+def pair_coordinates(cube: xr.DataArray, index: np.ndarray, gap: np.ndarray) -> dict[str, tuple[str, np.ndarray]]:
+    """What :func:`pair` chose of a sensor's cube, as coordinates over the dates, for ``assign_coords``.
 
     Returns
     -------
     dict
-        ``s1_gap``: time of the acquisition minus time of the date, in days, NaN where there is none; and, if `s1` knows
-        its orbits, ``s1_orbit``: that of the acquisition, empty where there is none or it is unknown.
+        Named after the sensor, for example ``s1_gap``: time of the acquisition minus time of the date, in days, NaN
+        where there is none; and, if the cube knows its orbits, ``s1_orbit``: that of the acquisition, empty where there
+        is none or it is unknown.
     """
-    found: dict[str, tuple[str, np.ndarray]] = {"s1_gap": ("time", gap)}
-    if "orbit" in s1.coords:
-        orbits = np.append(s1["orbit"].values.astype(str), "")
-        found["s1_orbit"] = ("time", orbits[index])  # -1 is the last, the empty one
+    name = str(cube.attrs["sensor"]).lower()
+    found: dict[str, tuple[str, np.ndarray]] = {f"{name}_gap": ("time", gap)}
+    if "orbit" in cube.coords:
+        orbits = np.append(cube["orbit"].values.astype(str), "")
+        found[f"{name}_orbit"] = ("time", orbits[index])  # -1 is the last, the empty one
     return found
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from ecoembed import open_cube
 from ecoembed.cubes.pairing import pair, pair_coordinates, smooth
 from ecoembed.cubes.store import load_cube, save_cubes
 from ecoembed.errors import GridError, VariableError
+from ecoembed.sensors import S1, SENSORS
 from tests.archives import fakes
 
 
@@ -40,6 +42,29 @@ def test_gap_is_signed_and_far_dates_stay_alone(cubes: tuple[xr.DataArray, xr.Da
     index, gap = pair(s2, s1.isel(time=slice(0, 0)))
     assert (index == -1).all()
     assert np.isnan(gap).all()
+
+
+def test_any_sensor_pairs_with_any_times(cubes: tuple[xr.DataArray, xr.DataArray]) -> None:
+    s2, s1 = cubes
+    dates, seen = at(s2, 0, 5, 30), at(s1, 1, 12)
+    index, gap = pair(dates["time"].values, seen)
+    for found, of_cubes in zip((index, gap), pair(dates, seen), strict=True):
+        np.testing.assert_array_equal(found, of_cubes)
+    optical = seen.assign_attrs(sensor="HLS")
+    np.testing.assert_array_equal(pair(dates["time"].values.astype("datetime64[D]"), optical)[0], index)
+    assert list(pair_coordinates(optical, index, gap)) == ["hls_gap"]
+    np.testing.assert_array_equal(pair(dates, optical, causal=True)[1], [np.nan, -4, np.nan])  # 18 days are too far
+
+
+def test_a_sensor_says_how_far_it_reaches(
+    cubes: tuple[xr.DataArray, xr.DataArray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s2, s1 = cubes
+    monkeypatch.setitem(SENSORS, "SLOW", replace(S1, name="SLOW", max_gap_days=16.0))
+    dates, seen = at(s2, 0, 30), at(s1, 10)
+    assert list(pair(dates, seen)[0]) == [-1, -1]
+    assert list(pair(dates, seen.assign_attrs(sensor="SLOW"))[0]) == [0, -1]
+    assert list(pair(dates, seen.assign_attrs(sensor="SLOW"), causal=True)[0]) == [-1, 0]
 
 
 def test_other_grids_are_refused(cubes: tuple[xr.DataArray, xr.DataArray]) -> None:
