@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, FiniteFloat, PositiveFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveFloat, ValidationError
 
-from ecoembed.embeddings.batches import Normalisation
-from ecoembed.errors import WeightsError
-from ecoembed.sensors import SENSORS
+from ecoembed._version import __version__
+from ecoembed.embeddings.batches import FRAMES, MAX_OFFSET_DAYS, SUPPORT, Normalisation, Window
+from ecoembed.errors import ConfigError, WeightsError
+from ecoembed.sensors import S1, S2_L2A, SENSORS, get_sensor
 
-#: Dimensions of each sensor's own code, before fusion.
-CODES = {"S2_L2A": 9, "S1": 2}
+#: The sensor at whose dates a place is embedded; the first of every model.
+ANCHOR = S2_L2A.name
+#: Weights files are written in this format and read in no other.
+FORMAT = 2
 
 
 class _Card(BaseModel):
@@ -20,15 +25,16 @@ class _Card(BaseModel):
 
 
 class SensorCard(_Card):
-    """How one sensor's values enter: order, unit and normalisation."""
+    """How one sensor's values enter: order, unit and normalisation; and how far in time from a date it is paired."""
 
     bands: tuple[str, ...]
     unit: str
-    code: int
+    code: Annotated[int, Field(ge=1, le=256)]
     clip: tuple[float, float]
     mean: tuple[FiniteFloat, ...]
     std: tuple[PositiveFloat, ...]
     smoothing: str | None = None
+    max_gap_days: PositiveFloat
 
     @property
     def normalisation(self) -> Normalisation:
@@ -36,7 +42,7 @@ class SensorCard(_Card):
 
 
 class PlaceCard(_Card):
-    """One training place, so that a benchmark can refuse test towers near it."""
+    """One place that training knew, so that a benchmark can refuse test towers near it."""
 
     id: str
     latitude: float
@@ -44,34 +50,83 @@ class PlaceCard(_Card):
     start: str
     end: str
     dates: int
-    role: Literal["train", "validation"]
+    role: Literal["train", "validation", "test"]
+
+
+class Support(_Card):
+    """What one embedding sees at most."""
+
+    frames: int = FRAMES
+    pixels: int = SUPPORT
+    max_offset_days: float = MAX_OFFSET_DAYS
 
 
 class ModelCard(_Card):
-    """Everything that is needed to use a weights file, and to judge it."""
+    """Everything that is needed to use a weights file, and to judge it.
 
-    format: Literal[1] = 1
-    architecture: Literal["dense"] = "dense"
-    code_version: str
+    Attributes
+    ----------
+    sensors : dict of SensorCard
+        The anchor S2_L2A first; the order is that in which codes enter the fusion.
+    objective_note : str
+        One sentence on what was minimised.
+    kept : str or None
+        Hash of the weights whose encoders were taken over bit for bit.
+    curves : dict
+        Stage -> step, loss, error at unseen places, learning rate, each a list.
+    probes : dict
+        What the embedding holds at places never trained on, beside the same of its references.
+    error_calibration : tuple of (predicted, measured)
+        Knots from the expected error of the model to the mean error measured; empty: as the model says.
+    """
+
+    format: Literal[2] = 2
+    architecture: Literal["dense", "reference"] = "dense"
+    code_version: str = __version__
     sensors: dict[str, SensorCard]
     places: tuple[PlaceCard, ...]
-    objective: str
+    objective: Literal["paper", "context"]
+    objective_note: str
+    support: Support = Support()
+    windows: tuple[Window, ...] = ("centred", "causal")
+    stage2: Literal["frozen", "fine-tuned"] = "frozen"
+    kept: str | None = None
     steps: dict[str, int]
     seed: int
-    scores: dict[str, Any]
+    precision: Literal["fp32", "bf16"] = "fp32"
+    licence: str = "MIT"
+    curves: dict[str, dict[str, list[FiniteFloat | None]]] = {}
+    probes: dict[str, Any] = {}
+    error_calibration: tuple[tuple[FiniteFloat, FiniteFloat], ...] = ()
+    scores: dict[str, Any] = {}
+
+
+def code_size(name: str) -> int:
+    """Dimensions of a sensor's own code, before fusion."""
+    return {ANCHOR: 9, S1.name: 6}.get(name, 6)
 
 
 def sensor_card(name: str, norm: Normalisation, smoothing: str | None = None) -> SensorCard:
-    """The card of a sensor of :mod:`ecoembed.sensors` with this normalisation; `smoothing` as in a cube's attrs."""
-    sensor, clip = SENSORS[name], (norm.low, norm.high)
+    """The card of a sensor of :mod:`ecoembed.sensors` with this normalisation; `smoothing` as in a cube's attrs.
+
+    Raises
+    ------
+    ConfigError
+        If no sensor of that name is registered, or its name cannot name tensors.
+    """
+    sensor = get_sensor(name)
+    if not re.fullmatch(r"[A-Za-z][\w-]*", name):
+        expected = "a letter, then letters, digits, _ and -"
+        raise ConfigError("the sensor's name cannot name tensors", found=name, expected=expected)
     return SensorCard(
         bands=sensor.band_names,
         unit=sensor.unit,
-        code=CODES[name],
-        clip=clip,
+        code=code_size(name),
+        clip=(norm.low, norm.high),
         mean=norm.mean,
         std=norm.std,
         smoothing=smoothing,
+        max_gap_days=sensor.max_gap_days or S1.max_gap_days,
     )
 
 
@@ -81,38 +136,71 @@ def read_card(metadata: dict[str, str], path: Path) -> ModelCard:
     Raises
     ------
     WeightsError
-        If there is none, it is damaged, or it is that of other sensors, bands, units or codes than this version's.
+        If there is none, it is damaged or of another format, or its sensors are not those that are registered here:
+        of other bands, in another order, in another unit.
     """
     if "ecoembed" not in metadata:
         remedy = "Only files written by ecoembed pretrain can be read"
         raise WeightsError("no ecoembed card in the metadata", where=path, remedy=remedy)
+    _refuse_other_format(metadata["ecoembed"], path)
     try:
         card = ModelCard.model_validate_json(metadata["ecoembed"])
     except ValidationError as exc:
         error = exc.errors()[0]
         key = ".".join(map(str, error["loc"]))
         raise WeightsError(f"the card is damaged: {key}: {error['msg']}".rstrip(), where=path) from None
-    if set(card.sensors) != set(CODES):
-        raise WeightsError(
-            "weights of other sensors", where=path, found=", ".join(card.sensors) or "none", expected=", ".join(CODES)
-        )
+    if next(iter(card.sensors), None) != ANCHOR:
+        found = ", ".join(card.sensors) or "none"
+        raise WeightsError("weights of other sensors", where=path, found=found, expected=f"{ANCHOR} first")
+    if card.support != Support():
+        raise WeightsError("another support", where=path, found=_said(card.support), expected=_said(Support()))
     for name, sensor in card.sensors.items():
-        _refuse_other(name, sensor, path)
+        _refuse_other_sensor(name, sensor, path)
     return card
 
 
-def _refuse_other(name: str, card: SensorCard, path: Path) -> None:
+def _said(support: Support) -> str:
+    return f"{support.frames} frames, {support.pixels} px, {support.max_offset_days:g} days"
+
+
+def _refuse_other_format(text: str, path: Path) -> None:
+    try:
+        card = json.loads(text)
+    except (ValueError, RecursionError):
+        card = None
+    if not isinstance(card, dict):
+        raise WeightsError("the card is damaged: not a JSON object", where=path)
+    found = card.get("format")
+    if found != FORMAT:
+        version = str(card.get("code_version", "of an unknown version"))[:40]
+        newer = isinstance(found, int) and found > FORMAT
+        again = "train again with: ecoembed pretrain CUBES --out FILE"
+        raise WeightsError(
+            "weights file of another version of ecoembed",
+            where=path,
+            found=f"format {str(found)[:40]}, written by ecoembed {version}",
+            expected=f"format {FORMAT}, which ecoembed {__version__} reads",
+            remedy="Install the version that wrote it" + (" or a later one" if newer else f", or {again}"),
+        )
+
+
+def _refuse_other_sensor(name: str, card: SensorCard, path: Path) -> None:
+    if name not in SENSORS:
+        remedy = f"Register it before loading, as examples/07_another_sensor.py does: SENSORS[{name!r}] = Sensor(...)"
+        known = ", ".join(SENSORS)
+        raise WeightsError(
+            "weights of a sensor that is not registered here", where=path, found=name, expected=known, remedy=remedy
+        )
     sensor = SENSORS[name]
     if card.bands != sensor.band_names:
         order = {"found": ", ".join(card.bands), "expected": ", ".join(sensor.band_names)}
-        raise WeightsError(f"{name}: another band order", where=path, **order)
-    facts = {"unit": sensor.unit, "clip": sensor.valid_range, "code": CODES[name]}
-    for key, expected in facts.items():
+        what = "another band order" if set(card.bands) == set(sensor.band_names) else "other bands"
+        raise WeightsError(f"{name}: {what}", where=path, **order)
+    for key, expected in {"unit": sensor.unit, "clip": sensor.valid_range}.items():
         if getattr(card, key) != expected:
             raise WeightsError(f"{name}: another {key}", where=path, found=getattr(card, key), expected=expected)
     for key in ("mean", "std"):
         if len(getattr(card, key)) != len(sensor.bands):
             found = f"{len(getattr(card, key))} values"
-            raise WeightsError(
-                f"{name}: {key} does not fit its bands", where=path, found=found, expected=len(sensor.bands)
-            )
+            expected = f"{len(sensor.bands)} values"
+            raise WeightsError(f"{name}: {key} does not fit its bands", where=path, found=found, expected=expected)

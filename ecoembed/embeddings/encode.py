@@ -45,11 +45,11 @@ class Encoder:
 
     def __init__(self, model: TwoStage, card: ModelCard) -> None:
         self.model, self.card = model.eval(), card
-        self.weights = weights_hash(model, card.sensors)
+        self.weights = weights_hash(model, card)
 
     def random(self, seed: int = 0) -> Encoder:
         """The same architecture and normalisation with random weights."""
-        return Encoder(random_model(seed), self.card)
+        return Encoder(random_model(seed, self.card.sensors), self.card)
 
     def encode(self, s2: xr.DataArray, s1: xr.DataArray | None, *, window: Window = "centred") -> xr.DataArray:
         """Embed every pixel at every Sentinel-2 date.

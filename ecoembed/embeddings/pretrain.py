@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ecoembed._version import __version__
 from ecoembed.embeddings import batches, samples
 from ecoembed.embeddings.batches import MARGIN, Normalisation, Window, physical, scaled
-from ecoembed.embeddings.card import CODES, ModelCard, sensor_card
+from ecoembed.embeddings.card import ModelCard, sensor_card
 from ecoembed.embeddings.objectives import COEFFICIENTS, context_loss, loss_points
 from ecoembed.embeddings.probes import reconstruction
 from ecoembed.embeddings.samples import SIDE, CodedPlace, Place
@@ -81,21 +81,22 @@ def pretrain(
     rng = np.random.default_rng(seed)
     places = samples.split([samples.load_place(path) for path in cubes], validation, rng)
     trained = [place for place in places if place.card.role == "train"]
-    norms = {name: batches.fit_normalisation([p.frames[name] for p in trained], name) for name in CODES}
+    norms = {name: batches.fit_normalisation([p.frames[name] for p in trained], name) for name in ("S2_L2A", "S1")}
+    cards = {
+        name: sensor_card(name, norm, trained[0].smoothing if name == "S1" else None) for name, norm in norms.items()
+    }
     with _repeatable(seed):
-        model = TwoStage()
-        for name in CODES:
+        model = TwoStage(cards)
+        for name in cards:
             _train_sensor(model, name, norms[name], trained, steps, rng)
         _train_fusion(model, norms, trained, steps, rng)
     model.eval()
     card = ModelCard(
         code_version=__version__,
-        sensors={
-            "S2_L2A": sensor_card("S2_L2A", norms["S2_L2A"]),
-            "S1": sensor_card("S1", norms["S1"], trained[0].smoothing),
-        },
+        sensors=cards,
         places=tuple(place.card for place in places),
-        objective="paper (MAE and spectral angle, context-weighted; centred and causal windows)",
+        objective="paper",
+        objective_note="MAE and spectral angle, context-weighted; centred and causal windows",
         steps={"S1": steps, "S2_L2A": steps, "fusion": steps},
         seed=seed,
         scores=reconstruction(model, norms, places),
@@ -173,7 +174,7 @@ def _train_fusion(
 ) -> None:
     """Stage 2: the fusion and the decoders, on codes that the frozen encoders gave once."""
     coded = [CodedPlace(model, norms, place, ("centred", "causal"), rng) for place in places]
-    points = {name: loss_points(COEFFICIENTS["fusion", name].centre) for name in CODES}
+    points = {name: loss_points(COEFFICIENTS["fusion", name].centre) for name in model.sensors}
     share = np.array([len(c.clear) for c in coded], dtype=float)
     share /= share.sum()
 

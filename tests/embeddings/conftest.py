@@ -76,12 +76,11 @@ def encoder():
         "S1": Normalisation(-30.0, 5.0, (-14.0,) * 2, (3.0,) * 2),
     }
     card = ModelCard(
-        code_version="0",
         sensors={name: sensor_card(name, norm) for name, norm in norms.items()},
         places=(),
-        objective="none",
+        objective="paper",
+        objective_note="not trained",
         steps={},
         seed=0,
-        scores={},
     )
-    return Encoder(random_model(3), card)
+    return Encoder(random_model(3, card.sensors), card)

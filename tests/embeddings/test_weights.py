@@ -116,7 +116,7 @@ def test_an_absent_file_says_how_to_make_one(tmp_path):
 def test_the_default_weights_ship_small_and_say_what_they_were_trained_on():
     encoder = load_encoder()
     assert default_weights().stat().st_size < 5e6
-    assert encoder.weights == weights_hash(encoder.model, encoder.card.sensors)
+    assert encoder.weights == weights_hash(encoder.model, encoder.card)
     real = [p for p in encoder.card.places if not p.id.startswith("XX-")]
     virtual = [p for p in encoder.card.places if p.id.startswith("XX-")]
     assert real
