@@ -158,12 +158,42 @@ def pad_missing(frames: Frames, margin: int = MARGIN) -> Frames:
     return Frames(torch.nn.functional.pad(frames.values, pad), valid, frames.days)
 
 
-def neighbours(days: np.ndarray, centres: np.ndarray, window: Window) -> np.ndarray:
-    """Frame of each rank of the window around each centre, -1 where there is none or it is too far; (centre, 11)."""
-    index = centres[:, None] + np.asarray(RANKS[window])[None, :]
-    there = (index >= 0) & (index < len(days))
-    apart = days[np.where(there, index, 0)] - days[centres][:, None]
-    return np.where(there & (np.abs(apart) <= MAX_OFFSET_DAYS), index, -1)
+def neighbours(days: np.ndarray, centres: np.ndarray, window: Window, kept: np.ndarray | None = None) -> np.ndarray:
+    """The frame at each rank of the window around each date.
+
+    Parameters
+    ----------
+    days : np.ndarray (time,)
+        Days of the frames, ascending.
+    centres : np.ndarray (centre,)
+        The dates, in the same days; a frame at exactly that time is the date's own.
+    window : {"centred", "causal"}
+    kept : np.ndarray (centre, time), bool, optional
+        Where false, the frame does not exist for that date: its window reaches farther.
+
+    Returns
+    -------
+    np.ndarray (centre, 11), int64
+        The nearest frames before and after, and at the rank between them the date's own; -1 where there is none within
+        MAX_OFFSET_DAYS.
+
+    Examples
+    --------
+    >>> neighbours(np.arange(0.0, 60.0, 5.0), np.array([10.0, 27.0]), "centred")
+    array([[-1, -1, -1,  0,  1,  2,  3,  4,  5,  6,  7],
+           [ 1,  2,  3,  4,  5, -1,  6,  7,  8,  9, 10]])
+    """
+    apart = days[None] - centres[:, None]
+    near = np.abs(apart) <= MAX_OFFSET_DAYS
+    if kept is not None:
+        near &= kept
+    past, future = near & (apart < 0), near & (apart > 0)
+    rank = future.cumsum(axis=1) - past[:, ::-1].cumsum(axis=1)[:, ::-1]
+    first, last = RANKS[window][0], RANKS[window][-1]
+    centre, frame = np.nonzero(near & (rank >= first) & (rank <= last))
+    index = np.full((len(centres), FRAMES), -1)
+    index[centre, rank[centre, frame] - first] = frame
+    return index
 
 
 def fit_normalisation(places: list[Frames], sensor: str) -> Normalisation:

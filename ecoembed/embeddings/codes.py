@@ -61,7 +61,7 @@ def sensor_codes(
     valid = frames.valid[:, MARGIN:-MARGIN, MARGIN:-MARGIN].flatten(1)
     pixels = valid.shape[1]
     held = Held(encoder, card, frames, pixels)
-    index = batches.neighbours(frames.days, centres, window)
+    index = batches.neighbours(frames.days, frames.days[centres], window)
     day_key, day_value = _day_codes(encoder, index, frames.days, centres)
     codes = torch.empty(len(centres), pixels, card.code)
     for i, (centre, near) in enumerate(zip(centres.tolist(), index, strict=True)):

@@ -181,7 +181,7 @@ def draw_sequence(frames: Frames, side: int, centres: int, rng: np.random.Genera
     crop = frames.crop(rows, columns, kept)
     window: Window = "centred" if rng.random() < 0.5 else "causal"
     chosen = rng.choice(len(kept), size=min(centres, len(kept)), replace=False)
-    index = batches.neighbours(crop.days, chosen, window)
+    index = batches.neighbours(crop.days, crop.days[chosen], window)
     offset = crop.days[index] - crop.days[chosen][:, None]
     return Sequence(crop, chosen, index, torch.from_numpy(offset).float(), window)
 
