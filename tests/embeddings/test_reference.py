@@ -228,7 +228,7 @@ def test_patches_are_those_of_a_plain_loop(seed, y, x, cloud):
     valid = rng.random((14, 6, 9)) >= cloud
     frames = batches.Frames(torch.from_numpy(values), torch.from_numpy(valid), np.arange(14.0))
     chosen = np.sort(rng.integers(0, 14, 11))
-    found = Patches(frames, "S2_L2A").cut(chosen, np.array([0, y]), np.array([0, x]))[1].numpy()
+    found = Patches(frames, "S2_L2A").cut(np.stack([chosen] * 2), np.array([0, y]), np.array([0, x]))[0][1].numpy()
     for band in range(2):
         seen = []
         for k, frame in enumerate(chosen):
@@ -245,14 +245,42 @@ def test_patches_are_those_of_a_plain_loop(seed, y, x, cloud):
         np.testing.assert_allclose(fill, expected, rtol=1e-5, atol=1e-7)
 
 
+# --- points ------------------------------------------------------------------------------------------------------
+
+
+def test_points_are_what_the_whole_cube_holds_there(over_time, embedded, small):
+    """Some of them without a window, some unseen, one twice, and in any order."""
+    date, y, x = (i.ravel() for i in np.meshgrid([7, 0, 5, 6, 5], [1, 0], [0, 1], indexing="ij"))
+    found = over_time.points(*small, date, y, x)
+    expected = embedded.values[date, :, y, x]
+    assert (found.shape, found.dtype) == ((20, 7), np.float32)
+    assert 0 < np.isfinite(expected).sum() < expected.size
+    np.testing.assert_allclose(found, expected, atol=3e-6, equal_nan=True)
+
+
+def test_over_the_batch_the_points_of_a_date_are_its_batch(over_batch):
+    s2, s1 = make_cube("S2_L2A", n=12, side=16, cloud=0.0), make_cube("S1", n=12, side=16, cloud=0.0)
+    whole = over_batch.encode(s2, s1).values
+    date, y, x = (i.ravel() for i in np.meshgrid([5, 6], [7, 8], [7, 8], indexing="ij"))
+    np.testing.assert_allclose(over_batch.points(s2, s1, date, y, x), whole[date, :, y, x], atol=3e-6)
+    assert np.isnan(over_batch.points(s2, s1, [5], [6], [7])).all()
+
+
+@pytest.mark.parametrize(("date", "y", "x", "dim"), [(13, 0, 0, "time"), (5, 2, 0, "y"), (5, 0, -1, "x")])
+def test_points_outside_the_cube_are_refused(over_time, small, date, y, x, dim):
+    with pytest.raises(ConfigError, match=f"outside the cube along {dim}"):
+        over_time.points(*small, [5, date], [0, y], [0, x])
+
+
 # --- refusals ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("breakage", "error", "says"),
     [
-        (lambda s2, s1: (s2, None), VariableError, "needs Sentinel-1"),
-        (lambda s2, s1: (s2, s1.isel(time=slice(0, 0))), VariableError, "needs Sentinel-1"),
+        (lambda s2, s1: (s2, None), VariableError, "needs S1"),
+        (lambda s2, s1: (s2, s1.isel(time=slice(0, 0))), VariableError, "needs S1"),
+        (lambda s2, s1: (None, s1), VariableError, "needs S2_L2A"),
         (lambda s2, s1: (s1, s2), VariableError, "cube of another sensor"),
         (lambda s2, s1: (s2.isel(band=slice(0, 9)), s1), VariableError, "bands absent"),
         (lambda s2, s1: (s2, s1.assign_coords(x=s1["x"] + 10)), GridError, "different grids"),
@@ -265,9 +293,13 @@ def test_wrong_input_is_refused(over_time, small, breakage, error, says):
         over_time.encode(*breakage(*small))
 
 
-def test_a_causal_window_is_refused(over_time, small):
-    with pytest.raises(ConfigError, match="causal"):
+def test_what_only_the_dense_encoder_knows_is_refused(over_time, small):
+    with pytest.raises(ConfigError, match=r"no other window .*causal"):
         over_time.encode(*small, window="causal")
+    with pytest.raises(ConfigError, match="the dates of Sentinel-2 only"):
+        over_time.encode(*small, dates=small[0]["time"].values[:1])
+    with pytest.raises(VariableError, match=r"no further sensor .*S1"):
+        over_time.encode(*small, more=[small[1]])
 
 
 def test_an_image_smaller_than_a_patch_is_refused_over_the_batch(over_batch, small):

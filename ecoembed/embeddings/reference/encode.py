@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +11,13 @@ import torch
 import xarray as xr
 
 from ecoembed._version import __version__
-from ecoembed.cubes.pairing import pair, pair_coordinates
 from ecoembed.embeddings import batches
 from ecoembed.embeddings.reference.checkpoint import read_official_checkpoint
 from ecoembed.embeddings.reference.model import DIMENSIONS, Axis, ReferenceModel, random_reference
-from ecoembed.embeddings.reference.patches import HALF, NORMALISATION, Patches, centred_mean, windows, without_edge
+from ecoembed.embeddings.reference.patches import NORMALISATION, PatchedPlace
 from ecoembed.embeddings.weights import tensor_hash
 from ecoembed.errors import ConfigError, VariableError
+from ecoembed.files import track
 from ecoembed.schema import check_cube
 
 
@@ -44,7 +44,15 @@ class ReferenceEncoder:
         """The same architecture and axis with random weights."""
         return ReferenceEncoder(random_reference(seed, self.model.axis), self.batch)
 
-    def encode(self, s2: xr.DataArray, s1: xr.DataArray, *, window: str = "centred") -> xr.DataArray:
+    def encode(
+        self,
+        s2: xr.DataArray | None,
+        s1: xr.DataArray | None,
+        *,
+        dates: object = None,
+        window: str = "centred",
+        more: Sequence[xr.DataArray] = (),
+    ) -> xr.DataArray:
         """Embed every pixel at every Sentinel-2 date that has five clear dates before and five after.
 
         Parameters
@@ -55,8 +63,10 @@ class ReferenceEncoder:
             Backscatter in dB on the same grid. If it was not smoothed, it is smoothed as the authors did: centred mean
             of 3 acquisitions in linear power, whatever their orbit. Each Sentinel-2 date of a window takes the nearest
             acquisition, however far.
+        dates : None
         window : {"centred"}
-            The architecture has no other.
+        more : ()
+            As of the dense encoder, behind one interface; this architecture knows no other dates, window or sensor.
 
         Returns
         -------
@@ -69,9 +79,9 @@ class ReferenceEncoder:
         Raises
         ------
         ConfigError
-            If the window is another.
+            If the window is another, or dates are given.
         VariableError
-            If a band is absent, a cube is of another sensor or unit, or there is no Sentinel-1.
+            If a band is absent, a cube is of another sensor or unit, one of the two is not given, or a third is.
         UnitError
             If the values contradict their unit.
         GridError
@@ -90,60 +100,96 @@ class ReferenceEncoder:
 
         Source: Peters et al. (2025), arXiv 2511.11706, and its public code.
         """
-        if window != "centred":
-            raise ConfigError("the reference encoder has no such window", found=window, expected="centred")
-        check_cube(s2, "S2_L2A")
-        if s1 is None or not s1.sizes["time"]:
-            where = s2.attrs.get("site", "encode")
-            remedy = "Pass it, or use the dense encoder, which can do without"
-            raise VariableError("the reference encoder needs Sentinel-1", where=where, remedy=remedy)
-        check_cube(s1, "S1")
-        index, gap = pair(s2, s1, max_gap_days=np.inf)
-        batches.frames_of(s1)  # refuses another unit, which smoothing would hide
-        smoothed = s1 if "smoothing" in s1.attrs else centred_mean(s1)
-        optical, radar = (Patches(batches.frames_of(cube), cube.attrs["sensor"]) for cube in (s2, smoothed))
-        observed = optical.observed
-        if self.model.axis == "batch":
-            observed = without_edge(observed)
-        z = np.full((s2.sizes["time"], DIMENSIONS, *observed.shape[1:]), np.nan, dtype=np.float32)
-        skipped: Counter[str] = Counter()
-        for date, rows, reason in windows(optical, radar, index):
-            if rows is None:
-                skipped[reason] += 1
-            else:
-                z[date][:, observed[date]] = self._date(optical, radar, rows, index[rows], observed[date]).T
+        _refuse(dates, window, more)
+        s2, s1 = _given(s2, "S2_L2A"), _given(s1, "S1")
+        place = PatchedPlace(s2, s1, whole_patches=self.model.axis == "batch")
+        found = np.nonzero(place.encoded)
+        z = np.full((s2.sizes["time"], DIMENSIONS, *place.encoded.shape[1:]), np.nan, dtype=np.float32)
+        z[found[0], :, found[1], found[2]] = self._embed(place, *found)
         attrs = {
             "encoder": "reference",
             "axis": self.model.axis,
             "batch": self.batch,
             "edges": "7 px not encoded" if self.model.axis == "batch" else "missing beyond the image",
             "normalisation": NORMALISATION,
-            "smoothing": smoothed.attrs["smoothing"],
-            "not_encoded": json.dumps(skipped),
+            "smoothing": place.smoothing,
+            "not_encoded": json.dumps(place.without),
             "weights": self.weights,
             "window": window,
             "code_version": __version__,
         }
-        return batches.embedding_cube(z, s2, attrs).assign_coords(pair_coordinates(s1, index, gap))
+        return batches.embedding_cube(z, s2, attrs).assign_coords(place.pairs)
+
+    def points(self, s2: xr.DataArray, s1: xr.DataArray, date: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """Embed some pixels at some dates only: the numbers that :meth:`encode` gives there, without the others.
+
+        Parameters
+        ----------
+        s2, s1 : xr.DataArray (time, band, y, x)
+            As of :meth:`encode`.
+        date, y, x : numpy.ndarray (n,), int
+            Index into ``s2.time``, ``s2.y`` and ``s2.x`` of each point.
+
+        Returns
+        -------
+        numpy.ndarray (n, 7), float32
+            NaN where :meth:`encode` gives none.
+
+        Raises
+        ------
+        ConfigError
+            If a point lies outside the cube.
+        VariableError, UnitError, GridError
+            As :meth:`encode`.
+
+        Notes
+        -----
+        With the axis ``"batch"`` an embedding depends on its batch, and so on which points are asked for.
+        """
+        s2, s1 = _given(s2, "S2_L2A"), _given(s1, "S1")
+        place = PatchedPlace(s2, s1, whole_patches=self.model.axis == "batch")
+        points = [np.asarray(i) for i in (date, y, x)]
+        for i, dim in zip(points, ("time", "y", "x"), strict=True):
+            if len(i) and not 0 <= i.min() <= i.max() < s2.sizes[dim]:
+                found, expected = f"{i.min()} to {i.max()}", f"0 to {s2.sizes[dim] - 1}"
+                raise ConfigError(f"a point lies outside the cube along {dim}", found=found, expected=expected)
+        z = np.full((len(points[0]), DIMENSIONS), np.nan, dtype=np.float32)
+        there = place.encoded[tuple(points)]
+        z[there] = self._embed(place, *(i[there] for i in points))
+        return z
 
     @torch.inference_mode()
-    def _date(
-        self, optical: Patches, radar: Patches, rows: np.ndarray, radar_rows: np.ndarray, where: np.ndarray
-    ) -> np.ndarray:
-        """Embeddings (pixel, 7) of the pixels `where` at the centre of the window `rows`."""
-        parts = []
-        sensors = (("S1", radar, radar_rows), ("S2_L2A", optical, rows))
-        centre_gap = abs(int(optical.days[rows[HALF]] - radar.days[radar_rows[HALF]]))
-        ys, xs = np.nonzero(where)
-        for first in range(0, len(ys), self.batch):
-            y, x = ys[first : first + self.batch], xs[first : first + self.batch]
-            frames = {name: patches.cut(frame, y, x) for name, patches, frame in sensors}
-            days = {
-                name: torch.from_numpy(patches.days[frame] - patches.days[frame[0]]).expand(len(y), -1)
-                for name, patches, frame in sensors
-            }
-            parts.append(self.model.encode(frames, days, torch.full((len(y),), centre_gap)))
-        return torch.cat(parts).numpy() if parts else np.empty((0, DIMENSIONS), dtype=np.float32)
+    def _embed(self, place: PatchedPlace, date: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """Embeddings (n, 7) of pixels that have one; over the batch, a batch is of one date."""
+        z = np.empty((len(date), DIMENSIONS), dtype=np.float32)
+        apart = [np.flatnonzero(date == d) for d in np.unique(date)] if self.model.axis == "batch" else [slice(None)]
+        order = [np.arange(len(date))[part] for part in apart]
+        chosen = [part[i : i + self.batch] for part in order for i in range(0, len(part), self.batch)]
+        for part in track(chosen, "batches of patches"):
+            sample = place.samples(date[part], y[part], x[part])
+            z[part] = self.model.encode(sample.frames, sample.days, sample.gap).numpy()
+        return z
+
+
+def _refuse(dates: object, window: str, more: Sequence[xr.DataArray]) -> None:
+    """What the dense encoder knows behind the same interface, and this one does not."""
+    if window != "centred":
+        what = "the reference encoder sees five dates before and five after each, and has no other window"
+        remedy = 'Take window = "centred", which sees the future, or the dense encoder'
+        raise ConfigError(what, found=window, expected="centred", remedy=remedy)
+    if dates is not None:
+        remedy = "Leave out dates=, or use the dense encoder, which embeds any date"
+        raise ConfigError("the reference encoder embeds the dates of Sentinel-2 only", found="dates=", remedy=remedy)
+    if more:
+        found = ", ".join(str(cube.attrs.get("sensor")) for cube in more)
+        raise VariableError("the reference encoder knows no further sensor", found=found, expected="none")
+
+
+def _given(cube: xr.DataArray | None, name: str) -> xr.DataArray:
+    if cube is None or not cube.sizes.get("time", 1):
+        remedy = "Pass it, or use the dense encoder, which can do without"
+        raise VariableError(f"the reference encoder needs {name}", found="no acquisition", remedy=remedy)
+    return check_cube(cube, name)
 
 
 def _hash(model: ReferenceModel, batch: int) -> str:

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from ecoembed.embeddings.batches import FRAMES
-from ecoembed.embeddings.card import CODES
 from ecoembed.errors import check_name
 from ecoembed.sensors import SENSORS
 
@@ -29,6 +28,8 @@ WIDTH = 149
 #: A token is 16 maps of 4 x 4.
 MAPS, SIDE = 16, 4
 TOKEN = MAPS * SIDE**2
+#: Dimensions of each sensor's code.
+CODES = {"S2_L2A": 9, "S1": 2}
 #: Tokens that are left of the 11 frames.
 TOKENS = {"S2_L2A": 6, "S1": 7}
 #: Days for which a position within a window was learnt, and for a gap between the sensors.

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import NamedTuple
+
 import numpy as np
 import torch
 import xarray as xr
 from torch import Tensor
 
 from ecoembed.archives.satellite.backscatter import to_db, to_power
+from ecoembed.cubes.pairing import pair, pair_coordinates
 from ecoembed.embeddings import batches
 from ecoembed.embeddings.batches import FRAMES, MARGIN, SUPPORT, Frames
 from ecoembed.embeddings.reference.model import MAX_GAP_DAYS, MAX_SPAN_DAYS
@@ -38,16 +42,42 @@ class Patches:
         self._values = _around((padded.values - low) / (high - low))
         self._valid = _around(padded.valid)
 
-    def cut(self, frames: np.ndarray, y: np.ndarray, x: np.ndarray) -> Tensor:
-        """Patches (n, 11, band, 15, 15) around the pixels (y, x) (n,) of the 11 `frames`.
+    def cut(self, frames: np.ndarray, y: np.ndarray, x: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Patches around the pixels (y, x) (n,) in the 11 `frames` (n, 11) of each.
 
-        Missing values are the mean of their band over the rest of the patch; 0 if there is none.
+        Returns
+        -------
+        values (n, 11, band, 15, 15), valid (n, 11, 1, 15, 15)
+            Missing values are the mean of their band over the rest of the patch; 0 if there is none.
         """
-        frame, row, column = (torch.from_numpy(i) for i in (frames[:, None], y, x))
-        values = self._values[frame, :, row, column].transpose(0, 1)
-        valid = self._valid[frame, row, column].transpose(0, 1)[:, :, None]
+        frame, row, column = (torch.from_numpy(i) for i in (frames, y[:, None], x[:, None]))
+        values = self._values[frame, :, row, column]
+        valid = self._valid[frame, row, column][:, :, None]
         total = (values * valid).sum(dim=(1, 3, 4), keepdim=True)
-        return torch.where(valid, values, total / valid.sum(dim=(1, 3, 4), keepdim=True).clamp(min=1))
+        return torch.where(valid, values, total / valid.sum(dim=(1, 3, 4), keepdim=True).clamp(min=1)), valid
+
+    def since_first(self, frames: np.ndarray) -> Tensor:
+        """Days of the `frames` (n, 11) since the first of each row."""
+        days = self.days[frames]
+        return torch.from_numpy(days - days[:, :1])
+
+
+class Samples(NamedTuple):
+    """What the model sees of n pixels at n dates, by sensor; and the days between the sensors' centre frames (n,)."""
+
+    frames: dict[str, Tensor]
+    valid: dict[str, Tensor]
+    days: dict[str, Tensor]
+    gap: Tensor
+
+
+def samples(patches: dict[str, Patches], rows: dict[str, np.ndarray], y: np.ndarray, x: np.ndarray) -> Samples:
+    """The patches around the pixels (y, x) (n,) in the frames `rows` (n, 11) of each sensor."""
+    cut = {name: p.cut(rows[name], y, x) for name, p in patches.items()}
+    days = {name: p.since_first(rows[name]) for name, p in patches.items()}
+    centre = [patches[name].days[rows[name][:, HALF]] for name in ("S2_L2A", "S1")]
+    frames, valid = ({name: parts[k] for name, parts in cut.items()} for k in (0, 1))
+    return Samples(frames, valid, days, torch.from_numpy(np.abs(centre[0] - centre[1])))
 
 
 def _around(padded: Tensor) -> Tensor:
@@ -55,10 +85,14 @@ def _around(padded: Tensor) -> Tensor:
     return padded.unfold(-2, SUPPORT, 1).unfold(-2, SUPPORT, 1)
 
 
-def windows(optical: Patches, radar: Patches, index: np.ndarray) -> list[tuple[int, np.ndarray | None, str]]:
-    """Each date with the 11 dates of its window, or with the reason why it has none; `index` pairs it with S1."""
+def windows(optical: Patches, radar: Patches, index: np.ndarray) -> tuple[np.ndarray, Counter[str]]:
+    """The 11 dates of each date's window (time, 11), -1 where it has none; and how many have none, by reason.
+
+    `index` (time,) pairs each date with an acquisition of S1.
+    """
     clear = np.flatnonzero(optical.observed.any(axis=(1, 2)))
-    found: list[tuple[int, np.ndarray | None, str]] = []
+    found = np.full((len(index), FRAMES), -1)
+    without: Counter[str] = Counter()
     for date in range(len(index)):
         rank = int(np.searchsorted(clear, date))
         rows = clear[max(rank - HALF, 0) : rank + HALF + 1]
@@ -71,8 +105,56 @@ def windows(optical: Patches, radar: Patches, index: np.ndarray) -> list[tuple[i
             reason = f"window of {MAX_SPAN_DAYS} days or more"
         elif abs(optical.days[date] - radar.days[index[date]]) > MAX_GAP_DAYS:
             reason = f"Sentinel-1 farther than {MAX_GAP_DAYS} days"
-        found.append((date, None if reason else rows, reason))
-    return found
+        if reason:
+            without[reason] += 1
+        else:
+            found[date] = rows
+    return found, without
+
+
+class PatchedPlace:
+    """One place: both sensors' frames, the window of each date, and which pixels and dates can be encoded.
+
+    Parameters
+    ----------
+    s2, s1 : xr.DataArray (time, band, y, x)
+        On one grid; `s1` is smoothed here unless it is already.
+    whole_patches : bool
+        Whether a patch may not reach beyond the image.
+
+    Attributes
+    ----------
+    encoded : numpy.ndarray (time, y, x), bool
+    without : Counter
+        Dates that have no window, by reason.
+    smoothing : str
+    pairs : dict
+        Coordinates over the dates: which acquisition of Sentinel-1 each takes.
+
+    Raises
+    ------
+    UnitError
+        If the values contradict their unit.
+    GridError
+        If the cubes lie on different grids, or the image is smaller than a whole patch.
+    """
+
+    def __init__(self, s2: xr.DataArray, s1: xr.DataArray, whole_patches: bool) -> None:
+        self._index, gap = pair(s2, s1, max_gap_days=np.inf)
+        batches.check_unit(s1)  # smoothing would hide another unit
+        smoothed = s1 if "smoothing" in s1.attrs else centred_mean(s1)
+        self._patches = {c.attrs["sensor"]: Patches(batches.frames_of(c), c.attrs["sensor"]) for c in (s2, smoothed)}
+        optical, radar = self._patches.values()
+        self._rows, self.without = windows(optical, radar, self._index)
+        observed = without_edge(optical.observed) if whole_patches else optical.observed
+        self.encoded = observed & (self._rows[:, 0] >= 0)[:, None, None]
+        self.smoothing = smoothed.attrs["smoothing"]
+        self.pairs = pair_coordinates(s1, self._index, gap)
+
+    def samples(self, date: np.ndarray, y: np.ndarray, x: np.ndarray) -> Samples:
+        """What the model sees of the pixels (y, x) at the dates (n,)."""
+        rows = self._rows[date]
+        return samples(self._patches, {"S2_L2A": rows, "S1": self._index[rows]}, y, x)
 
 
 def without_edge(observed: np.ndarray) -> np.ndarray:
