@@ -14,7 +14,8 @@ from torch.nn import functional as F  # noqa: N812
 
 WIDTH = 64
 HEADS = 4
-DILATIONS = (1, 1, 2, 3)  # receptive field 1 + 2 * (1 + 1 + 2 + 3) = 15
+DILATIONS = (1, 1, 2, 3)
+SUPPORT = 1 + 2 * sum(DILATIONS)  # 15
 #: Periods, in days, of the sine and cosine code of a day offset.
 PERIODS = torch.logspace(0.778, 2.602, 16)  # 6 to 400 days
 
@@ -105,9 +106,17 @@ class SensorEncoder(nn.Module):
         """Tokens (time, pixel, 64) of standardised frames (time, band + 1, y, x), a margin of 7 px wider."""
         return self.front(frames).permute(0, 2, 3, 1).flatten(1, 2)
 
+    def missing(self) -> Tensor:
+        """Token (64,) of a frame in which nothing was observed: it stands in where a date has no acquisition."""
+        lift = self.front.lift
+        return self.tokens(lift.weight.new_zeros(1, lift.in_channels, SUPPORT, SUPPORT))[0, 0]
+
 
 class Decoder(nn.Module):
-    """Codes and a position relative to them (days, dy, dx) -> standardised bands there; for training only."""
+    """Codes and a position relative to them (days, dy, dx) -> standardised bands there; for training only.
+
+    It also says how far off it expects to be at the codes' own pixel and date, so that a code holds how sure it is.
+    """
 
     def __init__(self, code: int, bands: int, width: int = 256) -> None:
         super().__init__()
@@ -115,6 +124,11 @@ class Decoder(nn.Module):
         self.lift = nn.Linear(code + WIDTH + 2, width)
         self.blocks = nn.ModuleList(nn.Linear(width, width) for _ in range(3))
         self.out = nn.Linear(width, bands)
+        self.error = nn.Linear(code, 1)
+
+    def log_error(self, code: Tensor) -> Tensor:
+        """Log of the expected mean absolute error of the bands, in the method's units; (n, code) -> (n,)."""
+        return self.error(code)[:, 0]
 
     def forward(self, code: Tensor, day: Tensor, dyx: Tensor) -> Tensor:
         """Codes (n, code), day offsets (n, point), pixel offsets (point, 2) -> (n, point, band)."""

@@ -12,25 +12,46 @@ WIDTH = 128
 
 
 class Fusion(nn.Module):
-    """Codes of S2 and S1 -> z; and back, from z to each sensor's code, which feeds that sensor's decoder.
+    """Codes of the sensors -> z and its expected error; and back, from z to each sensor's code, for its decoder.
 
-    The signed gap between the two acquisitions enters in units of ten days; a sensor that was not paired enters as
-    zeros with a flag, so that z exists (and was trained) without it.
+    The signed gap from the date to a sensor's acquisition enters in units of ten days; a sensor that is missing enters
+    as zeros with a flag, so that z exists (and was trained) without it.
     """
 
     def __init__(self, codes: dict[str, int]) -> None:
         super().__init__()
-        self.lift = nn.Linear(sum(codes.values()) + 2, WIDTH)
+        self.names = tuple(codes)
+        self.lift = nn.Linear(sum(codes.values()) + 2 * len(codes), WIDTH)
         self.block = nn.Sequential(
             nn.LayerNorm(WIDTH), nn.Linear(WIDTH, 2 * WIDTH), nn.SiLU(), nn.Linear(2 * WIDTH, WIDTH)
         )
         self.out = nn.Sequential(nn.LayerNorm(WIDTH), nn.Linear(WIDTH, DIMENSIONS))
+        self.error = nn.Sequential(nn.LayerNorm(WIDTH), nn.Linear(WIDTH, 1))
         self.back = nn.ModuleDict({name: nn.Linear(DIMENSIONS, code) for name, code in codes.items()})
 
-    def forward(self, s2: Tensor, s1: Tensor, gap: Tensor) -> Tensor:
-        """(n, 9), (n, 2) and gaps in days (n,), NaN where S1 is unpaired -> (n, 7)."""
-        paired = torch.isfinite(gap)
-        gap = torch.where(paired, gap / 10.0, 0.0)
-        s1 = torch.where(paired[:, None], s1, 0.0)
-        x = self.lift(torch.cat([s2, s1, gap[:, None], paired[:, None].to(s2.dtype)], dim=-1))
-        return apply(self.out, x + apply(self.block, x))
+    def forward(self, codes: dict[str, Tensor], gaps: dict[str, Tensor]) -> Tensor:
+        """The embedding (n, 7).
+
+        Parameters
+        ----------
+        codes : dict of str to Tensor (n, code)
+        gaps : dict of str to Tensor (n,)
+            Days from the date to the sensor's acquisition, NaN where that sensor is missing; 0 for the anchor.
+        """
+        return apply(self.out, self._mixed(codes, gaps))
+
+    def with_error(self, codes: dict[str, Tensor], gaps: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """The embedding (n, 7), and (n,) the mean absolute error, in reflectance, expected of the ten Sentinel-2 bands
+        rebuilt from it, against what a clear view of that pixel on that date would have given; not yet calibrated.
+        """
+        x = self._mixed(codes, gaps)
+        return apply(self.out, x), apply(self.error, x)[:, 0].exp()
+
+    def _mixed(self, codes: dict[str, Tensor], gaps: dict[str, Tensor]) -> Tensor:
+        parts = []
+        for name in self.names:
+            gap = gaps[name][:, None]
+            given = torch.isfinite(gap)
+            parts += [torch.where(given, codes[name], 0.0), torch.where(given, gap / 10.0, 0.0), given.to(gap.dtype)]
+        x = self.lift(torch.cat(parts, dim=-1))
+        return x + apply(self.block, x)

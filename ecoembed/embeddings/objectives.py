@@ -20,6 +20,8 @@ from torch import Tensor
 
 from ecoembed.embeddings.batches import FRAMES, MARGIN
 
+OBJECTIVES = ("paper", "context")
+
 
 @dataclass(frozen=True)
 class Points:

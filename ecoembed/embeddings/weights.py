@@ -31,11 +31,12 @@ class TwoStage(nn.Module):
     ----------
     sensors : tuple of str
         The anchor first; the order is that in which codes enter the fusion.
+    cards : dict of str to SensorCard
     """
 
     def __init__(self, sensors: dict[str, SensorCard]) -> None:
         super().__init__()
-        self.sensors = tuple(sensors)
+        self.sensors, self.cards = tuple(sensors), dict(sensors)
         sizes = {name: (len(card.bands), card.code) for name, card in sensors.items()}
         self.encoders = nn.ModuleDict({name: SensorEncoder(bands, code) for name, (bands, code) in sizes.items()})
         self.decoders = nn.ModuleDict({name: Decoder(code, bands) for name, (bands, code) in sizes.items()})
