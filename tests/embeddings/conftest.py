@@ -18,10 +18,10 @@ def make_cube(
     start: str = "2020-01-01",
 ) -> xr.DataArray:
     rng = np.random.default_rng(seed)
-    bands, unit = {"S2_L2A": (10, "1"), "S1": (2, "dB")}[sensor]
     from ecoembed.sensors import SENSORS
 
-    day = np.arange(n) * every + (0.45 if sensor == "S2_L2A" else 0.73)
+    bands, unit = len(SENSORS[sensor].bands), SENSORS[sensor].unit
+    day = np.arange(n) * every + (0.73 if sensor == "S1" else 0.45)
     fields = rng.integers(0, 4, size=(side // 4 + 1, side // 4 + 1)).repeat(4, 0).repeat(4, 1)[:side, :side]
     phase = np.sin(2 * np.pi * (day[:, None, None] / 365 + fields / 4))
     values = 0.3 + 0.15 * phase[:, None] * rng.uniform(0.3, 1, size=(1, bands, 1, 1))
