@@ -1,110 +1,154 @@
-"""Training places and the samples drawn from them."""
+"""Training places, which fall on one side as a whole, and the crops drawn from them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 import xarray as xr
-from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
 
 from ecoembed.cubes.pairing import pair
 from ecoembed.cubes.store import load_cube
-from ecoembed.embeddings import batches
-from ecoembed.embeddings.batches import FRAMES, MARGIN, MAX_OFFSET_DAYS, Frames, Normalisation, Window
-from ecoembed.embeddings.card import PlaceCard, sensor_card
-from ecoembed.embeddings.codes import sensor_codes
-from ecoembed.embeddings.objectives import Points
-from ecoembed.embeddings.weights import TwoStage
+from ecoembed.embeddings.batches import FRAMES, MARGIN, READ, Frames, Normalisation, check_unit, days_of, read_frames
+from ecoembed.embeddings.card import PlaceCard
 from ecoembed.errors import ConfigError, TableError, VariableError
 from ecoembed.schema import check_cube
-from ecoembed.sensors import S1
+from ecoembed.sensors import S1, get_sensor
 
-#: Training draws its frames from this many consecutive dates.
-CONSECUTIVE = 20
-#: Side of a training crop in px, without margin.
-SIDE = 8
-#: Pixel-dates of one place whose codes stage 2 keeps.
-CODED_PIXEL_DATES = 30_000
+#: Places are kept decoded in memory, in the order given, up to this many bytes; the others are read in parts.
+CACHE_BYTES = 2 << 30
+#: A place is at least this wide and high, in px.
+SMALLEST = 4
+#: Two cubes whose centres lie nearer than this, in m, are of one place.
+NEAR = 1000.0
+#: Side in px of the blocks in which a place is read as a whole.
+_BLOCK = 256
 
 
 @dataclass
 class Place:
-    """One place: frames of both sensors, padded by 7 px of missing values, and S1's index and gap for each S2 date."""
+    """One place, in memory if it was held there, else on disk.
+
+    Attributes
+    ----------
+    card : PlaceCard
+    path : Path
+    days : dict of numpy.ndarray (time,)
+        Sensor -> its acquisitions in days since 1970-01-01 UTC; the anchor first.
+    shape : (int, int)
+        Rows and columns.
+    smoothing : dict
+        Sensor -> what its cube's attributes say of smoothing.
+    moments : dict of numpy.ndarray (3, band)
+        Sensor -> number, sum and sum of squares of each band's valid values.
+    """
 
     card: PlaceCard
+    path: Path
+    cubes: dict[str, xr.DataArray]
+    days: dict[str, np.ndarray]
+    shape: tuple[int, int]
+    smoothing: dict[str, str | None]
+    held: dict[str, Frames]
+    moments: dict[str, np.ndarray]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the place takes in memory, decoded."""
+        return sum(cube.size * 4 + cube.size // cube.sizes["band"] for cube in self.cubes.values())
+
+    def hold(self) -> None:
+        """Keep the place decoded in memory."""
+        for name, cube in self.cubes.items():
+            self.held[name] = read_frames(cube, *(slice(0, cube.sizes[d]) for d in ("time", "y", "x")))
+
+    def read(self, sensor: str, times: slice, rows: slice, columns: slice) -> Frames:
+        """A part of the place; what lies beyond the image is missing, so rows and columns may begin below 0.
+
+        Memory: the part itself and, of a place on disk, the chunks that hold it, 8 dates at a time.
+        """
+        if sensor not in self.held:
+            return read_frames(self.cubes[sensor], times, rows, columns)
+        frames = self.held[sensor]
+        inside = [slice(max(s.start, 0), min(s.stop, n)) for s, n in zip((rows, columns), self.shape, strict=True)]
+        part = frames.crop(*inside, times)
+        sides = zip((columns, rows), reversed(inside), strict=True)  # F.pad begins with the last dimension
+        pad = [n for asked, there in sides for n in (there.start - asked.start, asked.stop - there.stop)]
+        return Frames(F.pad(part.values, pad), F.pad(part.valid, pad, value=False), part.days)
+
+
+@dataclass
+class Crop:
+    """A square of one place, ``side + 14`` px wide: consecutive dates of the anchor, and what else was seen then."""
+
+    place: str
     frames: dict[str, Frames]
-    pairs: dict[Window, tuple[np.ndarray, np.ndarray]]
-    smoothing: str | None
 
 
-def load_place(path: str | Path) -> Place:
-    """A training place from a Zarr store with the groups ``S2_L2A`` and ``S1``.
+def load_places(paths: Sequence[str | Path], sensors: tuple[str, ...]) -> list[Place]:
+    """Training places from Zarr stores that hold a group for each of `sensors`, the anchor first.
+
+    Each place is read once, in blocks. Places are kept decoded in memory as long as all that are kept fit CACHE_BYTES
+    (2 GiB); of the others, only what a crop needs is read. Memory: CACHE_BYTES, and the crops of the steps under way.
 
     Raises
     ------
+    VariableError
+        If a store lacks one of the sensors; what it holds is named.
+    GridError
+        If the cubes of a store lie on different grids.
+    UnitError
+        If values cannot be in the sensor's unit.
     TableError
-        If the place is too small, never seen, or has fewer than 11 acquisitions of either sensor.
+        If a place is too small, never seen, or has fewer than 11 acquisitions of a sensor.
     """
-    path = Path(path)
-    cubes = {name: check_cube(load_cube(path, name), name, where=path) for name in ("S2_L2A", "S1")}
+    places, left = [], CACHE_BYTES
+    for path in paths:
+        place = _open(Path(path), sensors)
+        if place.nbytes <= left:
+            left -= place.nbytes
+            place.hold()
+        for name in sensors:
+            place.moments[name] = _moments(place, name)
+            if not place.moments[name][0].any():
+                raise TableError(f"no clear pixel of {name}", where=path)
+        places.append(place)
+    return places
+
+
+def _open(path: Path, sensors: tuple[str, ...]) -> Place:
+    cubes = {name: check_cube(load_cube(path, name, lazy=True), name, where=path) for name in sensors}
+    anchor, *others = cubes.values()
     for name, cube in cubes.items():
         if cube.sizes["time"] < FRAMES:
-            raise TableError(
-                f"too few {name} acquisitions to learn from", where=path, found=cube.sizes["time"], expected=FRAMES
-            )
-    if min(cubes["S2_L2A"].shape[2:]) < SIDE:
-        raise TableError(
-            "too small to learn from", where=path, found=cubes["S2_L2A"].shape[2:], expected=f">= {SIDE} px"
-        )
-    pairs = {window: pair(*cubes.values(), causal=window == "causal") for window in batches.RANKS}
-    frames = {name: batches.pad_missing(batches.frames_of(cube)) for name, cube in cubes.items()}
-    if not any((index >= 0).any() for index, _ in pairs.values()):
-        expected = f"an S1 acquisition within {S1.max_gap_days:g} days"
-        raise TableError("no Sentinel-2 date has a Sentinel-1 acquisition near it", where=path, expected=expected)
-    if not frames["S2_L2A"].valid.any() or not frames["S1"].valid.any():
-        raise TableError("no clear pixel", where=path)
-    return Place(_card(cubes["S2_L2A"], path), frames, pairs, cubes["S1"].attrs.get("smoothing"))
+            found = cube.sizes["time"]
+            raise TableError(f"too few {name} acquisitions to learn from", where=path, found=found, expected=FRAMES)
+        check_unit(cube)
+    if min(anchor.shape[2:]) < SMALLEST:
+        raise TableError("too small to learn from", where=path, found=anchor.shape[2:], expected=f">= {SMALLEST} px")
+    for cube in others:
+        days = max_gap(cube.attrs["sensor"])
+        if not (pair(anchor, cube, max_gap_days=days)[0] >= 0).any():
+            what = f"no date of {sensors[0]} has an acquisition of {cube.attrs['sensor']} near it"
+            raise TableError(what, where=path, expected=f"one within {days:g} days")
+    return Place(
+        card=_card(anchor, path),
+        path=path,
+        cubes=cubes,
+        days={name: days_of(cube["time"].values) for name, cube in cubes.items()},
+        shape=(anchor.sizes["y"], anchor.sizes["x"]),
+        smoothing={name: cube.attrs.get("smoothing") for name, cube in cubes.items()},
+        held={},
+        moments={},
+    )
 
 
-def split(places: list[Place], validation: int | None, rng: np.random.Generator) -> list[Place]:
-    """The places with their roles: `validation` of them (one in five by default) held out, drawn by `rng`.
-
-    Cubes of one name, or whose centres lie within 1 km, are one place and fall on one side.
-
-    Raises
-    ------
-    ConfigError
-        If no place would be left to train on.
-    VariableError
-        If the Sentinel-1 cubes were not smoothed alike.
-    """
-    if len({place.smoothing for place in places}) > 1:
-        found = ", ".join(f"{place.card.id}: {place.smoothing}" for place in places)
-        raise VariableError(
-            "Sentinel-1 cubes are not smoothed alike", found=found, remedy="Build all with ecoembed cube"
-        )
-    group: list[int] = []
-    for i, place in enumerate(places):
-        same = [k for k in range(i) if _is_one_place(places[k].card, place.card)]
-        group.append(group[same[0]] if same else max(group, default=-1) + 1)
-    n = max(group) + 1
-    n_held = n // 5 if validation is None else validation
-    if not 0 <= n_held < n:
-        raise ConfigError("no place left to train on", found=f"{n_held} of {n} places held out")
-    held = set(rng.permutation(n)[:n_held].tolist())
-    return [
-        replace(p, card=p.card.model_copy(update={"role": "validation"})) if g in held else p
-        for p, g in zip(places, group, strict=True)
-    ]
-
-
-def _is_one_place(a: PlaceCard, b: PlaceCard) -> bool:
-    from pyproj import Geod
-
-    return a.id == b.id or Geod(ellps="WGS84").inv(a.longitude, a.latitude, b.longitude, b.latitude)[2] < 1000.0
+def max_gap(sensor: str) -> float:
+    """Days within which an acquisition of `sensor` is paired with a date."""
+    return get_sensor(sensor).max_gap_days or S1.max_gap_days
 
 
 def _card(cube: xr.DataArray, path: Path) -> PlaceCard:
@@ -124,95 +168,115 @@ def _card(cube: xr.DataArray, path: Path) -> PlaceCard:
     )
 
 
-class CodedPlace:
-    """The frozen encoders' codes of a part of one place, (date, pixel, code) of each sensor at the dates of S2.
+def _blocks(place: Place, sensor: str) -> Iterator[Frames]:
+    """The whole place in parts of bounded size, the same ones whether it is held or not."""
+    for t in range(0, len(place.days[sensor]), READ):
+        times = slice(t, min(t + READ, len(place.days[sensor])))
+        for y in range(0, place.shape[0], _BLOCK):
+            for x in range(0, place.shape[1], _BLOCK):
+                rows, columns = (slice(a, min(a + _BLOCK, n)) for a, n in zip((y, x), place.shape, strict=True))
+                yield place.read(sensor, times, rows, columns)
 
-    The part is a square drawn so that it holds at most CODED_PIXEL_DATES: what stage 2 keeps in memory grows with the
-    number of places only.
+
+def _moments(place: Place, sensor: str) -> np.ndarray:
+    total = np.zeros((3, len(get_sensor(sensor).bands)))
+    for frames in _blocks(place, sensor):
+        seen = frames.values.movedim(1, -1)[frames.valid].double().numpy()
+        total += [np.full(seen.shape[1], len(seen)), seen.sum(axis=0), (seen**2).sum(axis=0)]
+    return total
+
+
+def fit_normalisation(places: list[Place], sensor: str) -> Normalisation:
+    """Mean and standard deviation of each band over all valid pixels of `places`."""
+    low, high = get_sensor(sensor).valid_range
+    n, first, second = np.sum([place.moments[sensor] for place in places], axis=0)
+    mean = first / n
+    std = np.sqrt(np.maximum(second / n - mean**2, 0.0)).clip(min=1e-3 * (high - low))
+    return Normalisation(low, high, tuple(mean.tolist()), tuple(std.tolist()))
+
+
+def split(places: list[Place], validation: int | None, rng: np.random.Generator) -> list[Place]:
+    """The places with their roles: `validation` of them (one in five by default) held out, drawn by `rng`.
+
+    Cubes of one name, or whose centres lie within 1 km, are one place and fall on one side.
+
+    Raises
+    ------
+    ConfigError
+        If no place would be left to train on.
     """
+    group: list[int] = []
+    for i, place in enumerate(places):
+        same = [k for k in range(i) if _is_one_place(places[k].card, place.card)]
+        group.append(group[same[0]] if same else max(group, default=-1) + 1)
+    n = max(group) + 1
+    n_held = n // 5 if validation is None else validation
+    if not 0 <= n_held < n:
+        raise ConfigError("no place left to train on", found=f"{n_held} of {n} places held out")
+    held = set(rng.permutation(n)[:n_held].tolist())
+    roles = ("validation" if g in held else "train" for g in group)
+    return [with_role(place, role) for place, role in zip(places, roles, strict=True)]
 
-    def __init__(
-        self,
-        model: TwoStage,
-        norms: dict[str, Normalisation],
-        place: Place,
-        windows: tuple[Window, ...],
-        rng: np.random.Generator,
-    ) -> None:
-        dates, height, width = place.frames["S2_L2A"].valid.shape
-        inner = height - 2 * MARGIN, width - 2 * MARGIN
-        self.side = min(*inner, max(1, int((CODED_PIXEL_DATES / dates) ** 0.5)))
-        corner = [int(rng.integers(0, size - self.side + 1)) for size in inner]
-        rows, columns = (slice(c, c + self.side + 2 * MARGIN) for c in corner)
-        self.frames = {name: frames.crop(rows, columns) for name, frames in place.frames.items()}
-        self.pairs = {window: place.pairs[window] for window in windows}
-        self.clear = np.argwhere(self.frames["S2_L2A"].valid[:, MARGIN:-MARGIN, MARGIN:-MARGIN].flatten(1).numpy())
-        self.codes: dict[Window, tuple[Tensor, Tensor]] = {}
-        for window, (index, _) in self.pairs.items():
-            radar_dates, where = np.unique(np.maximum(index, 0), return_inverse=True)
-            optical, radar = (
-                sensor_codes(model.encoder(name), sensor_card(name, norms[name]), self.frames[name], centres, window)
-                for name, centres in (("S2_L2A", np.arange(dates)), ("S1", radar_dates))
+
+def with_role(place: Place, role: str) -> Place:
+    """The same place in another role: ``train``, ``validation`` or ``test``."""
+    return replace(place, card=place.card.model_copy(update={"role": role}))
+
+
+def _is_one_place(a: PlaceCard, b: PlaceCard) -> bool:
+    from pyproj import Geod
+
+    return a.id == b.id or Geod(ellps="WGS84").inv(a.longitude, a.latitude, b.longitude, b.latitude)[2] < NEAR
+
+
+def check_together(places: list[Place]) -> None:
+    """Refuse places that do not go together.
+
+    Raises
+    ------
+    VariableError
+        If the cubes of one sensor were not smoothed alike.
+    ConfigError
+        If a place of the role ``test`` overlaps one that is trained on, or used to stop.
+    """
+    for sensor in places[0].smoothing:
+        if len({place.smoothing[sensor] for place in places}) > 1:
+            found = ", ".join(f"{place.card.id}: {place.smoothing[sensor]}" for place in places)
+            raise VariableError(
+                f"cubes of {sensor} are not smoothed alike", found=found, remedy="Build all with ecoembed cube"
             )
-            self.codes[window] = (optical, radar[torch.from_numpy(where)])
+    for test in (place for place in places if place.card.role == "test"):
+        for other in (place for place in places if place.card.role != "test"):
+            if _overlap(test, other):
+                raise ConfigError(
+                    "a place to test on overlaps one that is learnt from",
+                    where=test.path,
+                    found=f"{other.path} ({other.card.role})",
+                    remedy="Leave one of the two out",
+                )
 
 
-@dataclass
-class Sequence:
-    """A crop in space and a drawn part of the dates: what one step of stage 1 sees of one place."""
-
-    frames: Frames
-    centres: np.ndarray
-    index: np.ndarray
-    offset: Tensor
-    window: Window
+def _overlap(one: Place, other: Place) -> bool:
+    a, b = (next(iter(place.cubes.values())) for place in (one, other))
+    (w, s, e, n), (w2, s2, e2, n2) = a.rio.bounds(), b.rio.transform_bounds(a.rio.crs)
+    return bool(w < e2 and w2 < e and s < n2 and s2 < n)
 
 
-def draw_sequence(frames: Frames, side: int, centres: int, rng: np.random.Generator) -> Sequence:
-    """A random crop of `side` px (plus margin) and 11 to 20 of 20 consecutive dates, with random centre dates.
+def draw_crop(place: Place, side: int, consecutive: int, rng: np.random.Generator) -> Crop:
+    """A random square of `side` px (plus 7 px all round) over `consecutive` dates of the anchor, all sensors.
 
-    Centred and causal windows are drawn in turn, so that the same weights serve both.
+    Of the other sensors, all acquisitions are there that lie within the span of these dates, or that could be paired
+    with one of them. A place that is smaller than `side` gives a crop of the same size that hangs over its edge, and
+    what is beyond is missing, as it is when a whole image is embedded; one with fewer dates gives them all.
     """
-    n = min(CONSECUTIVE, len(frames))
-    start = int(rng.integers(0, len(frames) - n + 1))
-    kept = np.sort(rng.choice(n, size=int(rng.integers(min(FRAMES, n), n + 1)), replace=False)) + start
-    corner = [int(rng.integers(0, size - 2 * MARGIN - side + 1)) for size in frames.valid.shape[1:]]
+    anchor, *others = place.days
+    n = min(consecutive, len(place.days[anchor]))
+    start = int(rng.integers(0, len(place.days[anchor]) - n + 1))
+    corner = [int(rng.integers(0, max(size - side, 0) + 1)) - MARGIN for size in place.shape]
     rows, columns = (slice(c, c + side + 2 * MARGIN) for c in corner)
-    crop = frames.crop(rows, columns, kept)
-    window: Window = "centred" if rng.random() < 0.5 else "causal"
-    chosen = rng.choice(len(kept), size=min(centres, len(kept)), replace=False)
-    index = batches.neighbours(crop.days, crop.days[chosen], window)
-    offset = crop.days[index] - crop.days[chosen][:, None]
-    return Sequence(crop, chosen, index, torch.from_numpy(offset).float(), window)
-
-
-def targets(
-    frames: Frames, centre: np.ndarray, yx: np.ndarray, points: Points, causal: np.ndarray | bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """What the decoder must say at each loss point of each sample.
-
-    Parameters
-    ----------
-    frames : Frames
-        Padded by 7 px.
-    centre : (n,) int
-        Frame of each sample.
-    yx : (n, 2) int
-        Pixel of each sample, not counting the padding.
-    points : Points
-    causal : bool or (n,) bool
-        Where true, frames after the centre are no targets.
-
-    Returns
-    -------
-    values (n, point, band), valid (n, point), days (n, point)
-    """
-    frame = centre[:, None] + points.rank[None]
-    exists = (frame >= 0) & (frame < len(frames)) & ~(np.asarray(causal)[..., None] & (points.rank > 0))
-    frame = np.clip(frame, 0, len(frames) - 1)
-    days = frames.days[frame] - frames.days[centre][:, None]
-    exists &= np.abs(days) <= MAX_OFFSET_DAYS
-    y, x = (torch.from_numpy(yx[:, None, k] + MARGIN + points.dyx[None, :, k]) for k in (0, 1))
-    f = torch.from_numpy(frame)
-    valid = frames.valid[f, y, x] & torch.from_numpy(exists)
-    return frames.values[f, :, y, x], valid, torch.from_numpy(days).float()
+    frames = {anchor: place.read(anchor, slice(start, start + n), rows, columns)}
+    for name in others:
+        days, gap = frames[anchor].days, max_gap(name)
+        first, last = np.searchsorted(place.days[name], (days[0] - gap, days[-1] + gap)).tolist()
+        frames[name] = place.read(name, slice(first, last), rows, columns)
+    return Crop(place.card.id, frames)
