@@ -68,8 +68,14 @@ class ModelCard(_Card):
     ----------
     sensors : dict of SensorCard
         The anchor S2_L2A first; the order is that in which codes enter the fusion.
+    axis : {"time", "batch"} or None
+        What the reference encoder attends over; None of the dense one, which has no such choice.
+    places_known : bool
+        False of weights that others trained and did not say where: then `places` is empty, and says nothing.
     objective_note : str
         One sentence on what was minimised.
+    seed : int or None
+        None of weights that others trained.
     kept : str or None
         Hash of the weights whose encoders were taken over bit for bit.
     curves : dict
@@ -82,9 +88,11 @@ class ModelCard(_Card):
 
     format: Literal[2] = 2
     architecture: Literal["dense", "reference"] = "dense"
+    axis: Literal["time", "batch"] | None = None
     code_version: str = __version__
     sensors: dict[str, SensorCard]
     places: tuple[PlaceCard, ...]
+    places_known: bool = True
     objective: Literal["paper", "context"]
     objective_note: str
     support: Support = Support()
@@ -92,7 +100,7 @@ class ModelCard(_Card):
     stage2: Literal["frozen", "fine-tuned"] = "frozen"
     kept: str | None = None
     steps: dict[str, int]
-    seed: int
+    seed: int | None
     precision: Literal["fp32", "bf16"] = "fp32"
     licence: str = "MIT"
     curves: dict[str, dict[str, list[FiniteFloat | None]]] = {}

@@ -12,9 +12,11 @@ import xarray as xr
 
 from ecoembed._version import __version__
 from ecoembed.embeddings import batches
+from ecoembed.embeddings.card import ModelCard
+from ecoembed.embeddings.reference.card import official_card, reference_card
 from ecoembed.embeddings.reference.checkpoint import read_official_checkpoint
 from ecoembed.embeddings.reference.model import DIMENSIONS, Axis, ReferenceModel, random_reference
-from ecoembed.embeddings.reference.patches import NORMALISATION, PatchedPlace
+from ecoembed.embeddings.reference.patches import NORMALISATION, SMOOTHING, PatchedPlace, centred_mean
 from ecoembed.embeddings.weights import tensor_hash
 from ecoembed.errors import ConfigError, VariableError
 from ecoembed.files import track
@@ -24,25 +26,34 @@ from ecoembed.schema import check_cube
 class ReferenceEncoder:
     """The encoder of Peters et al. (2025): each pixel and date from its own patch of 11 x 15 x 15.
 
-    Attributes
+    Parameters
     ----------
     model : ReferenceModel
+    card : ModelCard, optional
+        As :func:`ecoembed.embeddings.reference.card.reference_card` gives; by default that of weights trained nowhere.
     batch : int
         Patches that are encoded together. With the axis ``"batch"`` they are part of the result: of one date, in the
         order of rows, 64 in the public code.
+
+    Attributes
+    ----------
+    card : ModelCard
+        Sensors, normalisation, axis, training places and whether they are known.
     weights : str
         Hash of all that decides an embedding.
     """
 
-    def __init__(self, model: ReferenceModel, batch: int = 64) -> None:
+    def __init__(self, model: ReferenceModel, card: ModelCard | None = None, batch: int = 64) -> None:
         if batch < 1:
             raise ConfigError("a batch holds at least one patch", found=batch)
         self.model, self.batch = model.eval(), batch
-        self.weights = _hash(model, batch)
+        self.card = card or reference_card(model.axis, objective_note="none: random weights")
+        said = self.card.model_dump_json(include={"architecture", "axis", "sensors"})
+        self.weights = tensor_hash(f"{said} {batch if model.axis == 'batch' else ''}", model)
 
     def random(self, seed: int = 0) -> ReferenceEncoder:
-        """The same architecture and axis with random weights."""
-        return ReferenceEncoder(random_reference(seed, self.model.axis), self.batch)
+        """The same architecture, axis and smoothing with random weights."""
+        return ReferenceEncoder(random_reference(seed, self.model.axis), self.card, self.batch)
 
     def encode(
         self,
@@ -101,10 +112,9 @@ class ReferenceEncoder:
         Source: Peters et al. (2025), arXiv 2511.11706, and its public code.
         """
         _refuse(dates, window, more)
-        s2, s1 = _given(s2, "S2_L2A"), _given(s1, "S1")
-        place = PatchedPlace(s2, s1, whole_patches=self.model.axis == "batch")
+        place = self._place(s2, s1)
         found = np.nonzero(place.encoded)
-        z = np.full((s2.sizes["time"], DIMENSIONS, *place.encoded.shape[1:]), np.nan, dtype=np.float32)
+        z = np.full((len(place.encoded), DIMENSIONS, *place.encoded.shape[1:]), np.nan, dtype=np.float32)
         z[found[0], :, found[1], found[2]] = self._embed(place, *found)
         attrs = {
             "encoder": "reference",
@@ -112,13 +122,13 @@ class ReferenceEncoder:
             "batch": self.batch,
             "edges": "7 px not encoded" if self.model.axis == "batch" else "missing beyond the image",
             "normalisation": NORMALISATION,
-            "smoothing": place.smoothing,
+            "smoothing": place.smoothing or "none",
             "not_encoded": json.dumps(place.without),
             "weights": self.weights,
             "window": window,
             "code_version": __version__,
         }
-        return batches.embedding_cube(z, s2, attrs).assign_coords(place.pairs)
+        return batches.embedding_cube(z, place.s2, attrs).assign_coords(place.pairs)
 
     def points(self, s2: xr.DataArray, s1: xr.DataArray, date: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Embed some pixels at some dates only: the numbers that :meth:`encode` gives there, without the others.
@@ -146,8 +156,7 @@ class ReferenceEncoder:
         -----
         With the axis ``"batch"`` an embedding depends on its batch, and so on which points are asked for.
         """
-        s2, s1 = _given(s2, "S2_L2A"), _given(s1, "S1")
-        place = PatchedPlace(s2, s1, whole_patches=self.model.axis == "batch")
+        place = self._place(s2, s1)
         points = [np.asarray(i) for i in (date, y, x)]
         for i, dim in zip(points, ("time", "y", "x"), strict=True):
             if len(i) and not 0 <= i.min() <= i.max() < s2.sizes[dim]:
@@ -157,6 +166,22 @@ class ReferenceEncoder:
         there = place.encoded[tuple(points)]
         z[there] = self._embed(place, *(i[there] for i in points))
         return z
+
+    def _place(self, s2: xr.DataArray | None, s1: xr.DataArray | None) -> PatchedPlace:
+        s2, s1 = _given(s2, "S2_L2A"), _given(s1, "S1")
+        batches.check_unit(s1)  # smoothing would hide another unit
+        return PatchedPlace(s2, self._smoothed(s1), whole_patches=self.model.axis == "batch")
+
+    def _smoothed(self, s1: xr.DataArray) -> xr.DataArray:
+        """As in training. For weights of the authors' smoothing another one is taken, too, and told in attrs."""
+        given, trained = s1.attrs.get("smoothing"), self.card.sensors["S1"].smoothing
+        if given is None and trained == SMOOTHING:
+            return centred_mean(s1)
+        if given != trained and trained != SMOOTHING:
+            what, where = "Sentinel-1 is not smoothed as it was in training", s1.attrs.get("site", "encode")
+            remedy = "Pass ecoembed.smooth(open_cube(..., sensor='S1'))" if trained else "Pass it unsmoothed"
+            raise VariableError(what, where=where, found=given, expected=trained, remedy=remedy)
+        return s1
 
     @torch.inference_mode()
     def _embed(self, place: PatchedPlace, date: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -192,10 +217,6 @@ def _given(cube: xr.DataArray | None, name: str) -> xr.DataArray:
     return check_cube(cube, name)
 
 
-def _hash(model: ReferenceModel, batch: int) -> str:
-    return tensor_hash(f"reference {model.axis} {batch if model.axis == 'batch' else ''} {NORMALISATION}", model)
-
-
 def load_official_checkpoint(path: str | Path, *, axis: Axis = "batch", batch: int = 64) -> ReferenceEncoder:
     """The reference encoder with the authors' weights.
 
@@ -218,4 +239,4 @@ def load_official_checkpoint(path: str | Path, *, axis: Axis = "batch", batch: i
     FileError, WeightsError
         As :func:`read_official_checkpoint`.
     """
-    return ReferenceEncoder(read_official_checkpoint(path, axis), batch)
+    return ReferenceEncoder(read_official_checkpoint(path, axis), official_card(axis), batch)

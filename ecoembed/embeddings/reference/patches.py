@@ -118,16 +118,18 @@ class PatchedPlace:
     Parameters
     ----------
     s2, s1 : xr.DataArray (time, band, y, x)
-        On one grid; `s1` is smoothed here unless it is already.
+        On one grid; `s1` smoothed as in training.
     whole_patches : bool
         Whether a patch may not reach beyond the image.
 
     Attributes
     ----------
+    s2 : xr.DataArray
     encoded : numpy.ndarray (time, y, x), bool
     without : Counter
         Dates that have no window, by reason.
-    smoothing : str
+    smoothing : str or None
+        Of Sentinel-1.
     pairs : dict
         Coordinates over the dates: which acquisition of Sentinel-1 each takes.
 
@@ -140,16 +142,14 @@ class PatchedPlace:
     """
 
     def __init__(self, s2: xr.DataArray, s1: xr.DataArray, whole_patches: bool) -> None:
+        self.s2 = s2
         self._index, gap = pair(s2, s1, max_gap_days=np.inf)
-        batches.check_unit(s1)  # smoothing would hide another unit
-        smoothed = s1 if "smoothing" in s1.attrs else centred_mean(s1)
-        self._patches = {c.attrs["sensor"]: Patches(batches.frames_of(c), c.attrs["sensor"]) for c in (s2, smoothed)}
+        self._patches = {c.attrs["sensor"]: Patches(batches.frames_of(c), c.attrs["sensor"]) for c in (s2, s1)}
         optical, radar = self._patches.values()
         self._rows, self.without = windows(optical, radar, self._index)
         observed = without_edge(optical.observed) if whole_patches else optical.observed
         self.encoded = observed & (self._rows[:, 0] >= 0)[:, None, None]
-        self.smoothing = smoothed.attrs["smoothing"]
-        self.pairs = pair_coordinates(s1, self._index, gap)
+        self.pairs, self.smoothing = pair_coordinates(s1, self._index, gap), s1.attrs.get("smoothing")
 
     def samples(self, date: np.ndarray, y: np.ndarray, x: np.ndarray) -> Samples:
         """What the model sees of the pixels (y, x) at the dates (n,)."""

@@ -1,0 +1,55 @@
+"""The card of the reference encoder: what a weights file of ours says, and what is known of the authors' weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ecoembed.embeddings.batches import Normalisation
+from ecoembed.embeddings.card import ModelCard, sensor_card
+from ecoembed.embeddings.reference.model import CODES, MAX_GAP_DAYS, Axis
+from ecoembed.embeddings.reference.patches import SMOOTHING
+from ecoembed.sensors import SENSORS
+
+PAPER = (
+    "absolute error, structural similarity and spectral angle of whole patches, weighted by distance from the centre"
+)
+
+
+def reference_card(axis: Axis, *, smoothing: str | None = SMOOTHING, **facts: Any) -> ModelCard:
+    """The card of a reference encoder.
+
+    Parameters
+    ----------
+    axis : {"time", "batch"}
+    smoothing : str or None
+        How Sentinel-1 was smoothed in training, as in a cube's attrs.
+    **facts
+        Fields of :class:`ecoembed.embeddings.card.ModelCard`; where they are not given, nothing was trained.
+
+    Returns
+    -------
+    ModelCard
+        Values enter as (value - mean) / std, by which each sensor's valid range becomes 0 to 1.
+    """
+    sensors = {}
+    for name, code in CODES.items():
+        low, high = SENSORS[name].valid_range
+        bands = len(SENSORS[name].bands)
+        norm = Normalisation(low, high, (low,) * bands, (high - low,) * bands)
+        own = {"code": code, "max_gap_days": float(MAX_GAP_DAYS), "smoothing": smoothing if name == "S1" else None}
+        sensors[name] = sensor_card(name, norm).model_copy(update=own)
+    untrained: dict[str, Any] = {"places": (), "objective": "paper", "objective_note": PAPER, "steps": {}, "seed": None}
+    return ModelCard(
+        architecture="reference", axis=axis, sensors=sensors, windows=("centred",), **{**untrained, **facts}
+    )
+
+
+def official_card(axis: Axis) -> ModelCard:
+    """The card of the authors' weights: they do not say at which places these were trained."""
+    return reference_card(
+        axis,
+        places_known=False,
+        stage2="fine-tuned",
+        code_version="public code of Peters et al. (2025)",
+        licence="as the authors say",
+    )
