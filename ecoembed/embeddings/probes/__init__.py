@@ -1,6 +1,5 @@
 """Probes at places never trained on: what an embedding holds, beside raw values, PCA-7 and a random encoder."""
 
-from ecoembed.embeddings.probes.reconstruction import reconstruction
 from ecoembed.embeddings.probes.table import ProbeTable
 
-__all__ = ["ProbeTable", "reconstruction"]
+__all__ = ["ProbeTable"]
