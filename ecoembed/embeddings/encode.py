@@ -18,11 +18,15 @@ from ecoembed.embeddings.card import ModelCard
 from ecoembed.embeddings.codes import BLOCK_PIXELS, sensor_codes
 from ecoembed.embeddings.fusion import DIMENSIONS
 from ecoembed.embeddings.parts import Part, Place, assembled, spans
+from ecoembed.embeddings.reference.checkpoint import is_official
+from ecoembed.embeddings.reference.encode import ReferenceEncoder, load_official_checkpoint, reference_encoder
 from ecoembed.embeddings.weights import (
     TwoStage,
     default_weights,
+    empty_model,
+    fill,
     random_model,
-    read_weights,
+    read_tensors,
     weights_hash,
 )
 from ecoembed.errors import ConfigError, GridError, VariableError
@@ -171,18 +175,18 @@ def _same_grid(s2: xr.DataArray, s1: xr.DataArray) -> None:
         )
 
 
-def load_encoder(name_or_path: str | Path = "default") -> Encoder:
+def load_encoder(name_or_path: str | Path = "default") -> Encoder | ReferenceEncoder:
     """An encoder with trained weights.
 
     Parameters
     ----------
     name_or_path : str or Path
         ``"default"`` (ships with the package), ``"random"`` (the same encoder with random weights, seed 0), or the
-        path of a weights file written by ``ecoembed pretrain``.
+        path of a weights file written by ``ecoembed pretrain``, or of the authors' checkpoint (``.ckpt``).
 
     Returns
     -------
-    Encoder
+    Encoder or ReferenceEncoder
         ``encode(s2, s1)`` embeds; ``card`` says what the weights are and were trained on; ``random(seed)`` gives the
         same encoder with random weights.
 
@@ -193,4 +197,10 @@ def load_encoder(name_or_path: str | Path = "default") -> Encoder:
     """
     if str(name_or_path) == "random":
         return load_encoder().random(0)
-    return Encoder(*read_weights(default_weights() if str(name_or_path) == "default" else name_or_path))
+    path = default_weights() if str(name_or_path) == "default" else Path(name_or_path)
+    if is_official(path):
+        return load_official_checkpoint(path)
+    state, card = read_tensors(path)
+    if card.architecture == "reference":
+        return reference_encoder(state, card, path)
+    return Encoder(fill(empty_model(card.sensors), state, path), card)

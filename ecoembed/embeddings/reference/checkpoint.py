@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ecoembed.embeddings.reference.model import Axis, ReferenceModel
+from ecoembed.embeddings.reference.model import Axis, ReferenceModel, empty_reference
 from ecoembed.errors import FileError, WeightsError
 
 #: Module of one sensor here -> there; ``{}`` is ``s1`` or ``s2``.
@@ -87,6 +87,11 @@ def official_name(name: str) -> str:
     return f"{_MODULES[module]}.{_INSIDE.get(part, '')}{inside[len(part) :]}"
 
 
+def is_official(path: Path) -> bool:
+    """Whether a file is to be read as the authors': weights files of ours are no zip archives."""
+    return path.suffix == ".ckpt" or zipfile.is_zipfile(path)
+
+
 def read_official_checkpoint(path: str | Path, axis: Axis = "batch") -> ReferenceModel:
     """The authors' fusion model.
 
@@ -116,8 +121,7 @@ def read_official_checkpoint(path: str | Path, axis: Axis = "batch") -> Referenc
         raise FileError("no such checkpoint", where=path)
     state = _from_torch(path) if zipfile.is_zipfile(path) else _from_safetensors(path)
     state = _without_copies(state, path)
-    with torch.device("meta"):
-        model = ReferenceModel(axis)
+    model = empty_reference(axis)
     wanted = {official_name(name): tensor for name, tensor in model.state_dict().items()}
     _refuse_names("missing", wanted.keys() - state.keys(), path)
     _refuse_names("unknown", state.keys() - wanted.keys(), path)

@@ -9,16 +9,24 @@ from pathlib import Path
 import numpy as np
 import torch
 import xarray as xr
+from torch import Tensor
 
 from ecoembed._version import __version__
 from ecoembed.embeddings import batches
 from ecoembed.embeddings.card import ModelCard
 from ecoembed.embeddings.reference.card import official_card, reference_card
 from ecoembed.embeddings.reference.checkpoint import read_official_checkpoint
-from ecoembed.embeddings.reference.model import DIMENSIONS, Axis, ReferenceModel, random_reference
+from ecoembed.embeddings.reference.model import (
+    CODES,
+    DIMENSIONS,
+    Axis,
+    ReferenceModel,
+    empty_reference,
+    random_reference,
+)
 from ecoembed.embeddings.reference.patches import NORMALISATION, SMOOTHING, PatchedPlace, centred_mean
-from ecoembed.embeddings.weights import tensor_hash
-from ecoembed.errors import ConfigError, VariableError
+from ecoembed.embeddings.weights import fill, tensor_hash
+from ecoembed.errors import ConfigError, VariableError, WeightsError
 from ecoembed.files import track
 from ecoembed.schema import check_cube
 
@@ -215,6 +223,21 @@ def _given(cube: xr.DataArray | None, name: str) -> xr.DataArray:
         remedy = "Pass it, or use the dense encoder, which can do without"
         raise VariableError(f"the reference encoder needs {name}", found="no acquisition", remedy=remedy)
     return check_cube(cube, name)
+
+
+def reference_encoder(state: dict[str, Tensor], card: ModelCard, path: Path) -> ReferenceEncoder:
+    """The encoder of a weights file's tensors and card.
+
+    Raises
+    ------
+    WeightsError
+        If the card names no axis or other sensors, or the tensors are of another architecture or not finite.
+    """
+    if card.axis is None or tuple(card.sensors) != tuple(CODES):
+        found = f"axis {card.axis}, sensors {', '.join(card.sensors)}"
+        expected = f"axis time or batch, sensors {', '.join(CODES)}"
+        raise WeightsError("no card of a reference encoder", where=path, found=found, expected=expected)
+    return ReferenceEncoder(fill(empty_reference(card.axis), state, path), card)
 
 
 def load_official_checkpoint(path: str | Path, *, axis: Axis = "batch", batch: int = 64) -> ReferenceEncoder:

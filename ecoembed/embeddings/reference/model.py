@@ -235,15 +235,19 @@ class ReferenceModel(nn.Module):
         return {name: self.sensor(name).decode(self.fusion.back[name](z), days[name]) for name in CODES}
 
 
+def empty_reference(axis: Axis) -> ReferenceModel:
+    """The architecture without values, and without touching any random generator."""
+    with torch.device("meta"):
+        return ReferenceModel(axis)
+
+
 def random_reference(seed: int, axis: Axis = "time") -> ReferenceModel:
     """The architecture with random weights, from a generator of this call.
 
     Weights uniform in +-sqrt(6/fan-in), so that values keep their size through the layers; biases 0, embeddings normal.
     """
     generator = torch.Generator().manual_seed(seed)
-    with torch.device("meta"):
-        model = ReferenceModel(axis)
-    model.to_empty(device="cpu")
+    model = empty_reference(axis).to_empty(device="cpu")
     with torch.no_grad():
         for module in model.modules():
             for name, parameter in module.named_parameters(recurse=False):
