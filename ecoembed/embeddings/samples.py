@@ -12,8 +12,9 @@ from torch.nn import functional as F  # noqa: N812
 
 from ecoembed.cubes.pairing import pair
 from ecoembed.cubes.store import load_cube
-from ecoembed.embeddings.batches import FRAMES, MARGIN, READ, Frames, Normalisation, check_unit, days_of, read_frames
+from ecoembed.embeddings.batches import FRAMES, MARGIN, READ, Frames, Normalisation, days_of, read_frames
 from ecoembed.embeddings.card import PlaceCard
+from ecoembed.embeddings.checks import check_values
 from ecoembed.errors import ConfigError, TableError, VariableError
 from ecoembed.schema import check_cube
 from ecoembed.sensors import S1, get_sensor
@@ -126,7 +127,7 @@ def _open(path: Path, sensors: tuple[str, ...]) -> Place:
         if cube.sizes["time"] < FRAMES:
             found = cube.sizes["time"]
             raise TableError(f"too few {name} acquisitions to learn from", where=path, found=found, expected=FRAMES)
-        check_unit(cube)
+        check_values(cube)
     if min(anchor.shape[2:]) < SMALLEST:
         raise TableError("too small to learn from", where=path, found=anchor.shape[2:], expected=f">= {SMALLEST} px")
     for cube in others:

@@ -14,6 +14,7 @@ from torch import Tensor
 from ecoembed._version import __version__
 from ecoembed.embeddings import batches
 from ecoembed.embeddings.card import ModelCard
+from ecoembed.embeddings.checks import check_values
 from ecoembed.embeddings.reference.card import official_card, reference_card
 from ecoembed.embeddings.reference.checkpoint import read_official_checkpoint
 from ecoembed.embeddings.reference.model import (
@@ -177,7 +178,7 @@ class ReferenceEncoder:
 
     def _place(self, s2: xr.DataArray | None, s1: xr.DataArray | None) -> PatchedPlace:
         s2, s1 = _given(s2, "S2_L2A"), _given(s1, "S1")
-        batches.check_unit(s1)  # smoothing would hide another unit
+        check_values(s1)  # smoothing would hide another unit
         return PatchedPlace(s2, self._smoothed(s1), whole_patches=self.model.axis == "batch")
 
     def _smoothed(self, s1: xr.DataArray) -> xr.DataArray:
