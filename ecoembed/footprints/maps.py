@@ -6,7 +6,6 @@ Nothing is told apart by colour alone: the lines differ by their dashes, and sta
 from __future__ import annotations
 
 import calendar
-import io
 import textwrap
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from ecoembed.cubes.grid import true_north
-from ecoembed.errors import TableError
+from ecoembed.cubes.pictures import TRUE_COLOUR, clearest_date, figure_png, pixels_of, true_colour
 from ecoembed.footprints.contours import source_area
 from ecoembed.footprints.extract import check_grids
 from ecoembed.footprints.pixels import crs_of
@@ -22,14 +21,9 @@ from ecoembed.footprints.pixels import crs_of
 if TYPE_CHECKING:
     import geopandas as gpd
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-#: Sentinel-2's bands for red, green and blue.
-TRUE_COLOUR = ("B04", "B03", "B02")
 #: Shares of the footprint whose source areas are outlined, and how.
 SHARES = {0.5: "solid", 0.8: "dashed"}
-_MISSING = 0.75  # grey of pixels without data
-_GAMMA = 0.6
 _SMALL: dict[str, Any] = {"textcoords": "offset points", "fontsize": 8}
 
 
@@ -138,59 +132,6 @@ def draw_place(
 def overall(weights: xr.DataArray) -> xr.DataArray:
     """One footprint, shape (y, x): the mean over months or overpasses where there are several."""
     return weights.mean(str(weights.dims[0]), keep_attrs=True) if weights.ndim > 2 else weights
-
-
-def clearest_date(*images: tuple[xr.DataArray, tuple[str, ...]]) -> np.datetime64:
-    """The date, common to all cubes, on which the smallest share of pixels valid in their bands is highest.
-
-    Raises
-    ------
-    TableError
-        If they have no date in common.
-    """
-    common = images[0][0]["time"].values
-    for cube, _ in images[1:]:
-        common = np.intersect1d(common, cube["time"].values)
-    if len(common) == 0:
-        raise TableError("the cubes have no date in common", where=images[0][0].attrs.get("site"))
-    shares = [
-        cube.sel(time=common, band=list(bands)).notnull().all("band").mean(("y", "x")).values for cube, bands in images
-    ]
-    date: np.datetime64 = common[int(np.argmax(np.min(shares, axis=0)))]
-    return date
-
-
-def pixels_of(cube: xr.DataArray, date: np.datetime64, bands: tuple[str, ...]) -> np.ndarray:
-    """Three bands of one date, shape (y, x, 3)."""
-    image: np.ndarray = cube.sel(time=date, band=list(bands)).transpose("y", "x", "band").values
-    return image.astype(float)
-
-
-def true_colour(image: np.ndarray) -> np.ndarray:
-    """Reflectance (y, x, 3) as the eye takes it, in [0, 1]: black is none, white the 98th percentile; missing is grey.
-
-    One scale for the three bands keeps hues; the exponent lifts what is dark, as leaves are. Dark scenes stay dark:
-    white is a reflectance of 0.2 at least.
-    """
-    valid = np.isfinite(image).all(axis=-1)
-    white = max(0.2, float(np.percentile(image[valid], 98))) if valid.any() else 1.0
-    scaled = np.clip(image / white, 0, 1) ** _GAMMA
-    return np.where(valid[..., None], scaled, _MISSING)
-
-
-def stretch(image: np.ndarray) -> np.ndarray:
-    """(y, x, 3) in [0, 1], each channel between its 2nd and 98th percentile; missing is grey."""
-    valid = np.isfinite(image).all(axis=-1)
-    low, high = np.nanpercentile(np.where(valid[..., None], image, np.nan), (2, 98), axis=(0, 1))
-    scaled = np.clip((image - low) / np.maximum(high - low, 1e-9), 0, 1)
-    return np.where(valid[..., None], scaled, _MISSING)
-
-
-def figure_png(figure: Figure, dpi: int = 130) -> bytes:
-    """A figure as PNG bytes."""
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=dpi, metadata={"Software": None})
-    return stream.getvalue()
 
 
 def _reach(areas: list[gpd.GeoDataFrame], tower: tuple[float, float]) -> float:

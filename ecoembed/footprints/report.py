@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from ecoembed.cubes.pictures import TRUE_COLOUR
 from ecoembed.errors import ConfigError
 from ecoembed.files import atomic
 from ecoembed.footprints.contours import source_area
 from ecoembed.footprints.jitter import jitter
-from ecoembed.footprints.maps import TRUE_COLOUR, footprint_map, overall
+from ecoembed.footprints.maps import footprint_map, overall
 from ecoembed.footprints.representativeness import representativeness
 from ecoembed.footprints.tower import tower_footprint
 

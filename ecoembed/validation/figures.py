@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ecoembed.footprints.maps import figure_png
+from ecoembed.cubes.pictures import figure_png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,19 +5,10 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from ecoembed.cubes.pictures import TRUE_COLOUR, clearest_date, figure_png, pixels_of, true_colour
+from ecoembed.embeddings.colours import dimensions, fit_colours
 from ecoembed.errors import GridError
-from ecoembed.footprints.maps import (
-    TRUE_COLOUR,
-    clearest_date,
-    draw_place,
-    figure_png,
-    overall,
-    pixels_of,
-    stretch,
-    true_colour,
-)
-
-_COMPONENTS = ("z1", "z2", "z3")
+from ecoembed.footprints.maps import draw_place, overall
 
 
 def picture_pair(
@@ -27,15 +18,15 @@ def picture_pair(
     latitude: float | None = None,
     longitude: float | None = None,
 ) -> bytes:
-    """True colour beside the first three embedding components, on the date with the most valid pixels in both.
+    """True colour beside the colours of the embedding, on the date with the most valid pixels in both.
 
     Parameters
     ----------
     cube : xarray.DataArray, shape (time, band, y, x)
         Sentinel-2 reflectance; B04, B03, B02 are shown under one stretch for the three, so that colours stay true.
     embedding : xarray.DataArray, shape (time, band, y, x)
-        `EmbeddingCube` on the same grid; z1, z2, z3 as red, green, blue, each stretched from its 2nd to its 98th
-        percentile.
+        `EmbeddingCube` on the same grid; its first three principal components over all dates are red, green and blue
+        (:func:`ecoembed.embeddings.colours.fit_colours`).
     weights : xarray.DataArray, shape (y, x), optional
         Footprint on the same grid, of several periods their mean: the contours hold 50 and 80 % of the whole footprint.
         A footprint without gradient (a disc) is outlined.
@@ -52,18 +43,19 @@ def picture_pair(
     GridError
         If the grids differ.
     TableError
-        If the two have no date in common.
+        If the two have no date in common, or the embedding no valid pixels.
     """
     from matplotlib.figure import Figure
 
     for other in (embedding, weights):
         if other is not None and not (np.array_equal(other["x"], cube["x"]) and np.array_equal(other["y"], cube["y"])):
             raise GridError("not on the cube's grid", where=cube.attrs.get("site"), remedy="Rebuild both from one cube")
-    date = clearest_date((cube, TRUE_COLOUR), (embedding, _COMPONENTS))
+    date = clearest_date((cube, TRUE_COLOUR), (embedding, dimensions(embedding)))
+    colours = fit_colours(embedding)
     tower = _tower(cube, latitude, longitude)
     images = (
         ("Sentinel-2 true colour", true_colour(pixels_of(cube, date, TRUE_COLOUR))),
-        ("embedding: z1, z2, z3 as red, green, blue", stretch(pixels_of(embedding, date, _COMPONENTS))),
+        (f"embedding: {colours}", colours.rgb(pixels_of(embedding, date, dimensions(embedding)))),
     )
     figure = Figure(figsize=(9.2, 5.0), layout="constrained")
     axes = figure.subplots(1, 2)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from ecoembed.cubes.pictures import TRUE_COLOUR, clearest_date
 from ecoembed.errors import GridError, TableError
-from ecoembed.footprints.maps import TRUE_COLOUR, clearest_date, stretch, true_colour
 from ecoembed.gpp.features import feature_table
 from ecoembed.validation.figures import value_limits
 from ecoembed.validation.pictures import picture_pair
@@ -195,23 +195,3 @@ def test_picture_refuses_another_grid_or_other_dates():
         picture_pair(cube, z.assign_coords(x=z["x"] + 10))
     with pytest.raises(TableError, match="no date in common"):
         picture_pair(cube, z.assign_coords(time=z["time"] + np.timedelta64(1, "h")))
-
-
-def test_colours_of_an_embedding_use_each_channel():
-    image = np.random.default_rng(0).uniform(0, 1, (20, 20, 3)) * [0.1, 0.5, 1.0]
-    image[0, 0] = np.nan
-    apart = stretch(image)
-    assert apart.min() >= 0
-    assert apart.max() <= 1
-    np.testing.assert_array_equal(apart[0, 0], [0.75] * 3)
-    np.testing.assert_allclose(np.median(apart, axis=(0, 1)), 0.5, atol=0.1)
-
-
-def test_true_colour_keeps_hues_and_leaves_forests_dark():
-    forest, sand = np.full((4, 4, 3), [0.02, 0.04, 0.02]), np.full((4, 4, 3), [0.5, 0.4, 0.3])
-    sand[0, 0] = np.nan
-    dark, bright = true_colour(forest), true_colour(sand)
-    assert dark.max() < 0.5 < bright.max() <= 1
-    assert dark[0, 0, 1] > dark[0, 0, 0] == dark[0, 0, 2]  # green
-    assert (np.diff(bright[1, 1]) < 0).all()
-    np.testing.assert_array_equal(bright[0, 0], [0.75] * 3)
