@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -17,10 +17,12 @@ from ecoembed.validation.result import Finding
 from ecoembed.validation.samples import Samples
 from ecoembed.validation.splits import SEEN, Fold
 
-__all__ = ["NEAR_KM", "Coordinates", "audit", "site_coordinates"]
+__all__ = ["NEAR_KM", "Coordinates", "Pretraining", "audit", "site_coordinates"]
 
 #: Place -> latitude and longitude in degrees.
 Coordinates = Mapping[str, tuple[float, float]]
+#: Where an encoder was trained, if that is known.
+Pretraining = Coordinates | Literal["unknown"]
 
 #: Towers nearer than this share weather, satellite pixels or management; a cube of 48 pixels is half a kilometre.
 NEAR_KM = 5.0
@@ -49,7 +51,7 @@ def audit(
     label: str,
     unseen: bool,
     places: Coordinates | None = None,
-    pretraining: Coordinates | None = None,
+    pretraining: Pretraining | None = None,
     windows: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Look for leaks; severe ones are raised, the others told.
@@ -63,7 +65,7 @@ def audit(
     unseen : bool
         Whether the protocol promises that no site is on both sides; then such a site is severe.
     places : mapping of site to (latitude, longitude), optional
-    pretraining : mapping of place to (latitude, longitude), optional
+    pretraining : mapping of place to (latitude, longitude), or "unknown", optional
         Where the encoder of the embeddings was trained.
     windows : mapping of feature set to window, optional
         ``"centred"`` or ``"causal"``.
@@ -104,13 +106,19 @@ def _account(findings: list[Finding], places: object, pretraining: object, windo
     counts = Counter(finding.check for finding in findings)
     unknown = {
         "distance": None if places else "not looked for: the coordinates were not given",
-        "pretraining": None if places and pretraining else "not looked for: the places were not given",
+        "pretraining": _why_not_near(places, pretraining),
         "window": None if windows else "not looked for: no window was told",
     }
     return {
         text: unknown.get(check) or (f"{counts[check]} found" if counts[check] else "nothing found")
         for check, text in _CHECKS.items()
     }
+
+
+def _why_not_near(places: object, pretraining: object) -> str | None:
+    if pretraining == "unknown":
+        return "not looked for: training places unknown"
+    return None if places and pretraining else "not looked for: the places were not given"
 
 
 def _told(finding: Finding) -> dict[str, str]:
@@ -204,7 +212,11 @@ def _neighbours(names: np.ndarray, codes: np.ndarray, apart: np.ndarray, places:
     return [Finding("distance", "towers are near one that is trained on", where, amount, remedy)]
 
 
-def _near_pretraining(names: np.ndarray, places: Coordinates, pretraining: Coordinates) -> list[Finding]:
+def _near_pretraining(names: np.ndarray, places: Coordinates, pretraining: Pretraining) -> list[Finding]:
+    if pretraining == "unknown":
+        remedy = "Ask those who trained it, or train an encoder whose places are known: ecoembed pretrain"
+        what = "where the encoder was trained is unknown, and so whether it was trained on images of a tower's place"
+        return [Finding("pretraining", what, "the encoder's weights", "training places unknown", remedy)]
     known = [name for name in names if name in places]
     if not known or not pretraining:
         return []

@@ -15,7 +15,7 @@ from ecoembed.gpp.rows import describe_rows
 from ecoembed.schema import check_predictions
 from ecoembed.validation.columns import read_table
 from ecoembed.validation.intervals import check_level
-from ecoembed.validation.leakage import Coordinates, audit, site_coordinates
+from ecoembed.validation.leakage import Pretraining, audit, site_coordinates
 from ecoembed.validation.metrics import summarise, summarise_sites
 from ecoembed.validation.predict import predict_held_out
 from ecoembed.validation.result import NO_UNIT, Result
@@ -74,7 +74,7 @@ def benchmark(
     quality: Mapping[str, Any] | None = None,
     units: str | None = None,
     coordinates: Mapping[str, str] | None = None,
-    pretraining: Coordinates | None = None,
+    pretraining: Pretraining | None = None,
     intervals: float | None = None,
     progress: bool = True,
 ) -> Benchmark:
@@ -107,7 +107,7 @@ def benchmark(
         Unit of the target; by default that of the `FeatureTable`. Of another table it is not guessed.
     coordinates : mapping, optional
         For a flat table: ``{"latitude": column, "longitude": column}``, by which the leakage audit finds neighbours.
-    pretraining : mapping of place to (latitude, longitude), optional
+    pretraining : mapping of place to (latitude, longitude), or "unknown", optional
         Where the encoder of the embeddings was trained, for the same audit.
     intervals : float, optional
         The share of held-out days, 0.9 say, that a prediction interval shall hold: by CV+ over the training sites

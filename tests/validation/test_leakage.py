@@ -254,6 +254,13 @@ def test_towers_where_the_encoder_was_trained_are_listed():
     assert found["amount"] == "2 of 5 towers"
 
 
+def test_places_that_nobody_knows_are_not_taken_for_far_ones():
+    result = run(placed(), coordinates=HERE, pretraining="unknown")
+    (found,) = findings(result, "encoder's training")
+    assert (found["where"], found["amount"]) == ("the encoder's weights", "training places unknown")
+    assert outcome(result, "encoder's training") == "not looked for: training places unknown"
+
+
 def test_a_feature_table_tells_its_places_and_windows():
     def centred(series, flux, place):
         for one in series.values():
