@@ -4,7 +4,7 @@
 `Sites`                 `geopandas.GeoDataFrame` indexed by ``site_id``; points in EPSG:4326
 `FluxTable`             `xr.Dataset(time)` of one site; every variable has ``units``; daily unless it says so
 `Cube`                  `xr.DataArray(time, band, y, x)` float32, NaN = missing; CRS by rioxarray
-`EmbeddingCube`         a `Cube` whose bands are ``z1..zd``, with the weights' hash
+`EmbeddingCube`         a `Cube` whose bands are ``z1..zd`` (and ``error``), with the weights' hash
 `SiteSeries`            `xr.Dataset(time, feature)`: ``value`` (time, feature) and ``coverage`` (time)
 `FeatureTable`          `pd.DataFrame` indexed by (site, date); columns (set, feature)
 `PredictionTable`       long `pd.DataFrame`: one row for each site, date, feature set and regressor
@@ -151,9 +151,7 @@ def check_cube(cube: xr.DataArray, sensor: str | None = None, where: object = No
     for key in ("sensor", "units"):
         if key not in cube.attrs:
             raise VariableError("attribute absent from the cube", where=where, expected=key)
-    index = cube.indexes["time"]
-    if not (index.is_monotonic_increasing and index.is_unique):
-        raise VariableError("time is not sorted and unique", where=where, expected="increasing acquisition times")
+    _check_times(cube.indexes["time"], where)
     if cube.rio.crs is None:
         raise GridError("the cube has no CRS", where=where, remedy="Write it with rioxarray: cube.rio.write_crs(...)")
     if sensor is not None:
@@ -161,11 +159,31 @@ def check_cube(cube: xr.DataArray, sensor: str | None = None, where: object = No
     return cube
 
 
+def _check_times(index: pd.Index, where: object) -> None:
+    expected = "increasing acquisition times (UTC), each once"
+    if not isinstance(index, pd.DatetimeIndex) or index.hasnans or index.tz is not None:
+        found = "missing times" if index.hasnans else str(index.dtype)
+        raise VariableError("time does not hold times", where=where, found=found, expected=expected)
+    if not index.is_unique:
+        again = index[index.duplicated()]
+        found = f"{len(again)} repeated, first {str(again[0])[:19]}"
+        remedy = 'Merge what belongs together, or keep the first: cube.drop_duplicates("time")'
+        raise VariableError("dates stand twice", where=where, found=found, expected=expected, remedy=remedy)
+    if not index.is_monotonic_increasing:
+        later = int(np.flatnonzero(np.diff(index.values) < np.timedelta64(0))[0])
+        found = f"{str(index[later + 1])[:19]} after {str(index[later])[:19]}"
+        remedy = 'Sort them: cube.sortby("time")'
+        raise VariableError("dates are out of order", where=where, found=found, expected=expected, remedy=remedy)
+
+
 def _check_sensor(cube: xr.DataArray, sensor: str, where: object) -> None:
     wanted, bands = get_sensor(sensor), [str(b) for b in cube["band"].values]
     absent = [b for b in wanted.band_names if b not in bands]
     if cube.attrs["sensor"] != sensor:
-        raise VariableError("cube of another sensor", where=where, found=cube.attrs["sensor"], expected=sensor)
+        remedy = f"Pass the cube of {sensor} here, and this one as what it is"
+        raise VariableError(
+            "cube of another sensor", where=where, found=cube.attrs["sensor"], expected=sensor, remedy=remedy
+        )
     if absent:
         raise VariableError(
             f"{len(absent)} of {len(wanted.bands)} bands absent ({', '.join(absent)}); {sensor} needs them",
@@ -175,15 +193,31 @@ def _check_sensor(cube: xr.DataArray, sensor: str, where: object) -> None:
             remedy="Rebuild the cube from files that hold them",
         )
     if tuple(bands) != wanted.band_names:
-        raise VariableError("band order differs", where=where, found=bands, expected=list(wanted.band_names))
+        raise VariableError(
+            "band order differs" if len(bands) == len(wanted.bands) else "more bands than the sensor's",
+            where=where,
+            found=", ".join(bands),
+            expected=", ".join(wanted.band_names),
+            remedy=f"Select them by name: cube.sel(band=list(get_sensor({sensor!r}).band_names))",
+        )
     if cube.attrs["units"] != wanted.unit:
-        raise VariableError("unit differs", where=where, found=cube.attrs["units"], expected=wanted.unit)
+        raise VariableError(
+            "unit differs",
+            where=where,
+            found=cube.attrs["units"],
+            expected=f"{wanted.unit} ({wanted.title})",
+            remedy="Convert the values, or open the files with ecoembed.open_cube, which settles scale and unit",
+        )
 
 
 def check_embedding_cube(cube: xr.DataArray, where: object = None) -> xr.DataArray:
-    """`EmbeddingCube`: a Cube with bands ``z1..zd``; ``weights`` (hash) and ``window`` in attrs."""
+    """`EmbeddingCube`: a Cube with bands ``z1..zd``; ``weights`` (hash) and ``window`` in attrs.
+
+    With ``error_unit`` in attrs it has one band more, ``error``: the expected error in that unit.
+    """
     check_cube(cube, where=where)
-    expected = [f"z{i + 1}" for i in range(cube.sizes["band"])]
+    error = ["error"] if "error_unit" in cube.attrs else []
+    expected = [f"z{i + 1}" for i in range(cube.sizes["band"] - len(error))] + error
     if list(cube["band"].values) != expected:
         raise VariableError("bands differ", where=where, found=list(cube["band"].values), expected=expected)
     for key in ("weights", "window"):

@@ -101,7 +101,9 @@ def test_flux(breakage, says):
     ("breakage", "error", "says"),
     [
         (lambda c: c.astype("float64"), VariableError, "float32"),
-        (lambda c: c.isel(time=[1, 0]), VariableError, "not sorted"),
+        (lambda c: c.isel(time=[1, 0]), VariableError, "out of order"),
+        (lambda c: c.isel(time=[0, 0, 1]), VariableError, "stand twice"),
+        (lambda c: c.assign_coords(time=range(c.sizes["time"])), VariableError, "does not hold times"),
         (lambda c: c.drop_vars("spatial_ref"), GridError, "no CRS"),
         (lambda c: c.drop_attrs(), VariableError, "sensor"),
         (lambda c: c.isel(band=0, drop=True), VariableError, "contract broken"),
