@@ -10,7 +10,7 @@ from ecoembed.archives.satellite.backscatter import to_db, to_power
 from ecoembed.errors import GridError, VariableError
 from ecoembed.sensors import S1, get_sensor
 
-_DAY = np.timedelta64(1, "D")
+_NS_PER_DAY = 86_400e9
 
 
 def pair(
@@ -45,26 +45,34 @@ def pair(
     if isinstance(at, xr.DataArray):
         _same_grid(at, cube)
         at = at["time"].values
-    dates, times = (np.asarray(values).astype("datetime64[ns]") for values in (at, cube["time"].values))
     if max_gap_days is None:
         max_gap_days = get_sensor(cube.attrs["sensor"]).max_gap_days
-    gap = np.full(dates.size, np.nan)
-    index = np.full(dates.size, -1, dtype="int64")
-    if times.size:
-        after = np.searchsorted(times, dates, side="right")
-        before = after - 1
-        later, earlier = (_days(times, i, dates) for i in (after, before))
-        take_earlier = np.abs(earlier) <= (np.inf if causal else np.abs(later))
-        gap = np.where(take_earlier, earlier, later)
-        index = np.where(take_earlier, before, after)
-        far = ~(np.abs(gap) <= max_gap_days * (2 if causal else 1))
-        gap, index = np.where(far, np.nan, gap), np.where(far, -1, index)
-    return index.astype("int64"), gap.astype("float32")
+    dates, times = (
+        np.asarray(values).astype("datetime64[ns]").astype("int64") / _NS_PER_DAY
+        for values in (at, cube["time"].values)
+    )
+    return nearest(dates, times, max_gap_days, causal=causal)
 
 
-def _days(times: np.ndarray, index: np.ndarray, origin: np.ndarray) -> np.ndarray:
+def nearest(
+    dates: np.ndarray, times: np.ndarray, max_gap_days: float, *, causal: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """As :func:`pair`, of days as numbers; `times` ascend."""
+    if not times.size:
+        return np.full(dates.size, -1, dtype="int64"), np.full(dates.size, np.nan, dtype="float32")
+    after = np.searchsorted(times, dates, side="right")
+    before = after - 1
+    later, earlier = (_apart(times, i, dates) for i in (after, before))
+    take_earlier = np.abs(earlier) <= (np.inf if causal else np.abs(later))
+    gap = np.where(take_earlier, earlier, later)
+    far = ~(np.abs(gap) <= max_gap_days * (2 if causal else 1))
+    index = np.where(take_earlier, before, after)
+    return np.where(far, -1, index).astype("int64"), np.where(far, np.nan, gap).astype("float32")
+
+
+def _apart(times: np.ndarray, index: np.ndarray, origin: np.ndarray) -> np.ndarray:
     """Days from `origin` to ``times[index]``; infinite where there is no such acquisition."""
-    days = (times[index.clip(0, times.size - 1)] - origin) / _DAY
+    days = times[index.clip(0, times.size - 1)] - origin
     return np.where((index >= 0) & (index < times.size), days, np.where(index < 0, -np.inf, np.inf))
 
 

@@ -126,9 +126,9 @@ class Decoder(nn.Module):
         self.out = nn.Linear(width, bands)
         self.error = nn.Linear(code, 1)
 
-    def log_error(self, code: Tensor) -> Tensor:
-        """Log of the expected mean absolute error of the bands, in the method's units; (n, code) -> (n,)."""
-        return self.error(code)[:, 0]
+    def expected_error(self, code: Tensor) -> Tensor:
+        """Expected mean absolute error of the bands, in the method's units; (..., code) -> (...)."""
+        return self.error(code)[..., 0].clamp(-9.0, 1.0).exp()
 
     def forward(self, code: Tensor, day: Tensor, dyx: Tensor) -> Tensor:
         """Codes (n, code), day offsets (n, point), pixel offsets (point, 2) -> (n, point, band)."""

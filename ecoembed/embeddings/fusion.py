@@ -41,11 +41,13 @@ class Fusion(nn.Module):
         return apply(self.out, self._mixed(codes, gaps))
 
     def with_error(self, codes: dict[str, Tensor], gaps: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """The embedding (n, 7), and (n,) the mean absolute error, in reflectance, expected of the ten Sentinel-2 bands
-        rebuilt from it, against what a clear view of that pixel on that date would have given; not yet calibrated.
+        """The embedding (n, 7) and its expected error (n,).
+
+        That is the mean absolute error, in reflectance, of the ten Sentinel-2 bands rebuilt from the embedding
+        against what a clear view of that pixel on that date would have given; not yet calibrated.
         """
         x = self._mixed(codes, gaps)
-        return apply(self.out, x), apply(self.error, x)[:, 0].exp()
+        return apply(self.out, x), apply(self.error, x)[:, 0].clamp(-9.0, 1.0).exp()
 
     def _mixed(self, codes: dict[str, Tensor], gaps: dict[str, Tensor]) -> Tensor:
         parts = []
