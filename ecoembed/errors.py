@@ -21,6 +21,7 @@ __all__ = [
     "ResolutionError",
     "StudyError",
     "TableError",
+    "TrainingError",
     "UnitError",
     "VariableError",
     "WeightsError",
@@ -131,6 +132,10 @@ def check_name(name: str, names: Iterable[str], what: str, where: Any = None, ot
 
 class WeightsError(EcoembedError):
     """A weights file is damaged, or belongs to another sensor, band order or architecture."""
+
+
+class TrainingError(EcoembedError):
+    """A training diverges; the last good weights are kept."""
 
 
 class StudyError(EcoembedError):

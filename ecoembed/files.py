@@ -152,8 +152,11 @@ def track(items: Iterable[T], description: str, total: int | None = None) -> Ite
 
 
 @contextmanager
-def progress(total: int | None, description: str) -> Iterator[Callable[..., None]]:
-    """The progress bar of :func:`track` for work that comes back by itself: call what is yielded at each step."""
+def progress(total: int | None, description: str, done: int = 0) -> Iterator[Callable[..., None]]:
+    """The progress bar of :func:`track` for work that comes back by itself: call what is yielded at each step.
+
+    A `note` that is handed over with a step stands behind the description; `done` steps were taken before.
+    """
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -168,5 +171,5 @@ def progress(total: int | None, description: str) -> Iterator[Callable[..., None
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), *spent)
     unseen = "CI" in os.environ and not sys.stderr.isatty()
     with Progress(*columns, console=Console(stderr=True), disable=unseen) as bar:
-        task = bar.add_task(description, total=total)
-        yield lambda *_: bar.advance(task)
+        task = bar.add_task(description, total=total, completed=done)
+        yield lambda *_, note="": bar.update(task, advance=1, description=f"{description} {note}".rstrip())

@@ -75,10 +75,10 @@ class Place:
             return read_frames(self.cubes[sensor], times, rows, columns)
         frames = self.held[sensor]
         inside = [slice(max(s.start, 0), min(s.stop, n)) for s, n in zip((rows, columns), self.shape, strict=True)]
-        part = frames.crop(*inside, times)
+        values, valid = frames.values[times][:, :, *inside], frames.valid[times][:, *inside]
         sides = zip((columns, rows), reversed(inside), strict=True)  # F.pad begins with the last dimension
         pad = [n for asked, there in sides for n in (there.start - asked.start, asked.stop - there.stop)]
-        return Frames(F.pad(part.values, pad), F.pad(part.valid, pad, value=False), part.days)
+        return Frames(F.pad(values, pad), F.pad(valid, pad, value=False), frames.days[times])
 
 
 @dataclass

@@ -1,0 +1,86 @@
+"""What an unfinished training leaves on disk, from which the same command continues: ``OUT.training/``.
+
+``training.json`` says what is trained, and each stage has a safetensors file; all are written atomically, so that a
+killed run leaves its last whole state.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from ecoembed.errors import ConfigError, FileError
+from ecoembed.files import atomic, write_json
+
+_CONFIGURATION = "training.json"
+_STATE = "ecoembed-training"
+
+
+def folder_of(out: Path) -> Path:
+    """The folder of the unfinished training of the weights file `out`."""
+    return out.with_name(f"{out.name}.training")
+
+
+def claim(folder: Path, configuration: dict[str, Any]) -> bool:
+    """Make `folder` that of this training; true if one of the same configuration was begun there.
+
+    Raises
+    ------
+    ConfigError
+        If another training was begun there; the first key that differs is named.
+    FileError
+        If what is there cannot be read.
+    """
+    file = folder / _CONFIGURATION
+    wanted = json.loads(json.dumps(configuration))
+    if not folder.exists():
+        write_json(file, wanted)
+        return False
+    remedy = f"Repeat the earlier command to continue that training, or delete {folder} to begin anew"
+    try:
+        begun = dict(json.loads(file.read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        remedy = f"Delete {folder} and begin anew"
+        raise FileError("an unfinished training, whose configuration is lost", where=file, remedy=remedy) from None
+    for key in sorted({*begun, *wanted}):
+        if begun.get(key) != wanted.get(key):
+            found, expected = (_short(values.get(key)) for values in (wanted, begun))
+            what = f"another training is unfinished here: its {key.replace('_', ' ')} differs"
+            raise ConfigError(what, where=folder, found=found, expected=expected, remedy=remedy)
+    return True
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 120 else f"{text[:117]}..."
+
+
+def write_state(file: Path, tensors: dict[str, Tensor], said: dict[str, Any]) -> None:
+    """Write the state of one stage."""
+    content = save({name: t.detach().contiguous() for name, t in tensors.items()}, {_STATE: json.dumps(said)})
+    with atomic(file) as temporary:
+        temporary.write_bytes(content)
+
+
+def read_state(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """What :func:`write_state` wrote; None if there is nothing.
+
+    Raises
+    ------
+    FileError
+        If it is damaged.
+    """
+    if not file.exists():
+        return None
+    try:
+        with safe_open(file, framework="pt") as opened:
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+            return tensors, dict(json.loads(opened.metadata()[_STATE]))
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as exc:
+        remedy = f"Delete {file} to train this stage anew, or {file.parent} to begin from the start"
+        raise FileError("the state of an unfinished training is damaged", where=file, remedy=remedy) from exc
