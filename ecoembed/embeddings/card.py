@@ -25,7 +25,10 @@ class _Card(BaseModel):
 
 
 class SensorCard(_Card):
-    """How one sensor's values enter: order, unit and normalisation; and how far in time from a date it is paired."""
+    """How one sensor's values enter: order, unit and normalisation; and how far in time from a date it is paired.
+
+    `quantity` is ``gamma0`` or ``sigma0`` where the files of all training places that declared it agree.
+    """
 
     bands: tuple[str, ...]
     unit: str
@@ -34,6 +37,7 @@ class SensorCard(_Card):
     mean: tuple[FiniteFloat, ...]
     std: tuple[PositiveFloat, ...]
     smoothing: str | None = None
+    quantity: str | None = None
     max_gap_days: PositiveFloat
 
     @property
@@ -114,8 +118,12 @@ def code_size(name: str) -> int:
     return {ANCHOR: 9, S1.name: 6}.get(name, 6)
 
 
-def sensor_card(name: str, norm: Normalisation, smoothing: str | None = None) -> SensorCard:
-    """The card of a sensor of :mod:`ecoembed.sensors` with this normalisation; `smoothing` as in a cube's attrs.
+def sensor_card(
+    name: str, norm: Normalisation, smoothing: str | None = None, quantity: str | None = None
+) -> SensorCard:
+    """The card of a sensor of :mod:`ecoembed.sensors` with this normalisation.
+
+    `smoothing` is as in a cube's attrs, `quantity` as :func:`ecoembed.embeddings.checks.quantity_of` reads it there.
 
     Raises
     ------
@@ -134,6 +142,7 @@ def sensor_card(name: str, norm: Normalisation, smoothing: str | None = None) ->
         mean=norm.mean,
         std=norm.std,
         smoothing=smoothing,
+        quantity=quantity,
         max_gap_days=sensor.max_gap_days or S1.max_gap_days,
     )
 

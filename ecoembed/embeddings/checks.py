@@ -3,20 +3,57 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
 from ecoembed import units
 from ecoembed.errors import UnitError, VariableError
+from ecoembed.schema import check_cube
 from ecoembed.sensors import Sensor, get_sensor
+
+if TYPE_CHECKING:
+    from ecoembed.embeddings.card import SensorCard
 
 #: Of a cube on disk, so many dates are read to judge it.
 LOOKED_AT = 12
 #: A band of an imager that repeats one number this often is broken: noise never does.
 REPEATED = 100
 _OPEN = "Open the files with ecoembed.open_cube, which settles scale and unit"
+
+
+def check_input(cube: xr.DataArray, name: str, card: SensorCard) -> xr.DataArray:
+    """`cube`, if it is a Cube of the sensor `name` and its values are such as the model of this card was trained on.
+
+    Raises
+    ------
+    VariableError
+        If it is of another sensor, bands, order, unit or times than a Cube of it, was smoothed otherwise than in
+        training, or as :func:`check_values`.
+    UnitError
+        If it is declared to be gamma0 and the training places were sigma0, or the reverse; or as :func:`check_values`.
+    """
+    where = check_cube(cube, name).attrs.get("site", name)
+    if cube.attrs.get("smoothing") != card.smoothing:
+        raise VariableError(
+            f"{name} is not smoothed as it was in training",
+            where=where,
+            found=cube.attrs.get("smoothing", "not smoothed"),
+            expected=card.smoothing or "not smoothed",
+            remedy=f"Pass ecoembed.smooth(open_cube(..., sensor={name!r}))" if card.smoothing else "Pass it unsmoothed",
+        )
+    quantity = quantity_of(cube)
+    if quantity and card.quantity and quantity != card.quantity:
+        what = f"{name} is another quantity than in training; they differ by 1 dB on flat land, by more on slopes"
+        remedy = "Take the same product as the training places, or train on yours with: ecoembed pretrain"
+        raise UnitError(what, where=where, found=quantity, expected=card.quantity, remedy=remedy)
+    return check_values(cube)
+
+
+def quantity_of(cube: xr.DataArray) -> str | None:
+    """``gamma0`` or ``sigma0``, if the files of a cube declare it; None where they do not, and for other sensors."""
+    return next((name for name in ("gamma0", "sigma0") if name in str(cube.attrs.get("quantity", ""))), None)
 
 
 @dataclass
