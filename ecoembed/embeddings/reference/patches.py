@@ -75,9 +75,9 @@ def samples(patches: dict[str, Patches], rows: dict[str, np.ndarray], y: np.ndar
     """The patches around the pixels (y, x) (n,) in the frames `rows` (n, 11) of each sensor."""
     cut = {name: p.cut(rows[name], y, x) for name, p in patches.items()}
     days = {name: p.since_first(rows[name]) for name, p in patches.items()}
-    centre = [patches[name].days[rows[name][:, HALF]] for name in ("S2_L2A", "S1")]
+    centre = [p.days[rows[name][:, HALF]] for name, p in patches.items()]
     frames, valid = ({name: parts[k] for name, parts in cut.items()} for k in (0, 1))
-    return Samples(frames, valid, days, torch.from_numpy(np.abs(centre[0] - centre[1])))
+    return Samples(frames, valid, days, torch.from_numpy(np.abs(centre[0] - centre[-1])))
 
 
 def _around(padded: Tensor) -> Tensor:
