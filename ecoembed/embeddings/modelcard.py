@@ -1,0 +1,269 @@
+"""A model card to be read, in Markdown, from nothing but what a weights file says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ecoembed.embeddings.card import ANCHOR, ModelCard, PlaceCard
+
+#: Identifiers of places of the virtual flux network begin so.
+SIMULATED = "XX-"
+#: Rows of the probes that are no encoder, in words.
+_ROWS = {
+    "decoded": "rebuilt from z",
+    "interpolation": "interpolation in time",
+    "last": "last clear value",
+    "mean": "mean of the band",
+}
+_ROLES = {
+    "train": "Trained on",
+    "validation": "Held out, to stop the training and to calibrate",
+    "test": "Never used in training: for the probes alone",
+}
+
+
+def model_card(card: ModelCard, weights: str, name: str) -> str:
+    """The model card of a weights file.
+
+    Parameters
+    ----------
+    card : ModelCard
+    weights : str
+        The weights' hash.
+    name : str
+        What the file is called, without its ending.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    parts = (_about(card, weights, name), _inputs(card), _places(card), _probes(card), _error(card), _training(card))
+    return "\n\n".join("\n".join(part) for part in (*parts, _limits(card))) + "\n"
+
+
+def _about(card: ModelCard, weights: str, name: str) -> list[str]:
+    kind = {"dense": "dense two-stage encoder", "reference": "reference encoder of Peters et al. (2025)"}
+    stage2 = "kept as they were" if card.stage2 == "frozen" else "fine-tuned"
+    steps = ", ".join(f"{stage} {n:,}" for stage, n in card.steps.items()).replace(",", " ") or "none: not trained"
+    lines = [
+        f"# Model card: the weights `{name}`",
+        "",
+        f"- **Weights** `{weights}`, written by ecoembed {card.code_version} in format {card.format}.",
+        f"- **What they are**: the {kind[card.architecture]}; {_all(card.sensors)}, each encoded alone, fused into "
+        "an embedding of seven dimensions for each pixel of 10 m and date.",
+        f"- **Objective**: {card.objective}. {card.objective_note}",
+        f"- **Second stage**: the sensors' encoders {stage2} while the fusion was trained.",
+        f"- **Steps**: {steps}; seed {'unknown' if card.seed is None else card.seed}; {card.precision}.",
+        f"- **Licence**: {card.licence}.",
+        f"- **Made with**: `{_command(card, name)}`",
+    ]
+    if card.kept:
+        lines.insert(-2, f"- **Encoders taken over** bit for bit from the weights `{card.kept}`.")
+    return lines
+
+
+def _command(card: ModelCard, name: str) -> str:
+    """The command that makes such weights; what the card does not say of its cubes is left to the reader."""
+    held, tests = (sum(place.role == role for place in card.places) for role in ("validation", "test"))
+    options = {
+        "objective": card.objective,
+        "encoder": card.architecture,
+        "steps": max(card.steps.values(), default=0),
+        "validation": held,
+        "seed": card.seed,
+        "precision": card.precision,
+        "keep": f"WEIGHTS-{card.kept}" if card.kept else None,
+    }
+    said = "".join(f" --{key} {value}" for key, value in options.items() if value is not None)
+    said += "".join(f" --sensors {sensor}" for sensor in card.sensors)
+    return f"ecoembed pretrain CUBES --out {name}.safetensors{said}" + (" --test CUBES" if tests else "")
+
+
+def _inputs(card: ModelCard) -> list[str]:
+    rows = []
+    for name, sensor in card.sensors.items():
+        low, high = sensor.clip
+        bands = f"{', '.join(sensor.bands)}"
+        unit = "reflectance 0-1" if sensor.unit == "1" and name == ANCHOR else sensor.unit
+        how = "; ".join(filter(None, [sensor.quantity, sensor.smoothing or "not smoothed"]))
+        gap = "its own dates" if name == ANCHOR else f"{sensor.max_gap_days:g} days"
+        rows.append((name, bands, unit, f"{low:g} to {high:g}", gap, str(sensor.code), how))
+    support = card.support
+    head = ("sensor", "bands, in this order", "unit", "clipped to", "paired within", "dimensions alone", "as")
+    return [
+        "## What goes in",
+        *_table(head, rows),
+        "",
+        f"One embedding sees at most {support.frames} dates of each sensor, {support.pixels} x {support.pixels} px of "
+        f"each, none farther than {support.max_offset_days:g} days. Windows: {_all(card.windows)}"
+        + ("; a causal one sees nothing of the future." if "causal" in card.windows else "."),
+    ]
+
+
+def _places(card: ModelCard) -> list[str]:
+    lines = ["## Places"]
+    if not card.places_known:
+        return [
+            *lines,
+            "**Not known**: whoever trained these weights did not say where. No benchmark can rule out leakage.",
+        ]
+    if not card.places:
+        return [*lines, "None: nothing was trained."]
+    for role, title in _ROLES.items():
+        places = [place for place in card.places if place.role == role]
+        real, simulated = _apart(places)
+        if not places:
+            lines += ["", f"**{title}**: no place."]
+            continue
+        lines += ["", f"**{title}**: {len(real)} real, {len(simulated)} simulated."]
+        lines += [f"- real: {_place(place)}" for place in real]
+        lines += [f"- simulated (virtual flux network): {', '.join(p.id for p in simulated)}"] * bool(simulated)
+    return lines
+
+
+def _place(place: PlaceCard) -> str:
+    north, east = ("N" if place.latitude >= 0 else "S"), ("E" if place.longitude >= 0 else "W")
+    where = f"{abs(place.latitude):.4f} {north}, {abs(place.longitude):.4f} {east}"
+    return f"`{place.id}`: {where}, {place.start} to {place.end}, {place.dates} dates"
+
+
+def _apart(places: Iterable[PlaceCard]) -> tuple[list[PlaceCard], list[PlaceCard]]:
+    places = list(places)
+    simulated = [place for place in places if place.id.startswith(SIMULATED)]
+    return [place for place in places if place not in simulated], simulated
+
+
+def _probes(card: ModelCard) -> list[str]:
+    table, lines = card.probes, ["## What the embedding holds"]
+    if "probes" not in table:
+        return [*lines, f"**Not measured**: {table.get('not_measured', 'no probe was run')}."]
+    unseen = table["places"]["unseen"]
+    simulated = sum(place.startswith(SIMULATED) for place in unseen)
+    lines += [
+        f"Probes at {len(unseen)} places that no training saw ({len(unseen) - simulated} real, {simulated} simulated), "
+        "with 95 % of a bootstrap over places in brackets; no interval where places are fewer than three.",
+        "",
+        *(
+            f"- {'Reached' if gate['passed'] else '**Not reached**'}: {gate['says']}"
+            for gate in table["gates"].values()
+        ),
+        "",
+        *_table(("probe", *(_row(row) for row in table["encoders"])), _encoder_rows(table)),
+    ]
+    others = [row for row in _ROWS if any(row in probe["values"] for probe in table["probes"].values())]
+    if others:
+        gaps = {key: probe for key, probe in table["probes"].items() if any(row in probe["values"] for row in others)}
+        rows = ((_title(probe), *(_estimate(probe["values"].get(row)) for row in others)) for probe in gaps.values())
+        lines += [
+            "",
+            "The same where no linear model is between:",
+            "",
+            *_table(("probe", *map(_ROWS.get, others)), rows),
+        ]
+    reasons = {
+        f"{probe['title']}, {row}: {reason}"
+        for probe in table["probes"].values()
+        for row, reason in probe["not_measured"].items()
+    }
+    return [*lines, *["", "Not measured:"] * bool(reasons), *(f"- {reason}" for reason in sorted(reasons))]
+
+
+def _encoder_rows(table: dict[str, Any]) -> Iterable[Sequence[str]]:
+    encoders = table["encoders"]
+    for probe in table["probes"].values():
+        if any(encoder in probe["values"] for encoder in encoders):
+            yield _title(probe), *(_estimate(probe["values"].get(encoder)) for encoder in encoders)
+    values = table["sum"]["values"]
+    yield "**sum of the scores**", *(_estimate(values.get(encoder)) for encoder in encoders)
+    gain = table["sum"]["differences"]
+    judged = table["judged"]
+    yield f"{judged} minus it", *("" if encoder == judged else _estimate(gain.get(encoder)) for encoder in encoders)
+
+
+def _row(row: str) -> str:
+    return {"ours": "these weights", "pca7": "PCA-7", "raw": "raw values", "reference": "reference encoder"}.get(
+        row, row
+    )
+
+
+def _title(probe: dict[str, Any]) -> str:
+    better = {"higher": ", higher is better", "lower": ", lower is better"}.get(probe["better"], "")
+    unit = "" if probe["unit"] in ("", "1") else f" ({probe['unit']})"
+    return f"{probe['title']}{unit}{better}; {probe['window']}"
+
+
+def _estimate(found: dict[str, Any] | None) -> str:
+    """A number with its interval, to three digits."""
+    if found is None or found["value"] is None:
+        return "-"
+    bounds = "" if found["low"] is None or found["high"] is None else f" [{found['low']:.3g}, {found['high']:.3g}]"
+    return f"{found['value']:.3g}{bounds}"
+
+
+def _error(card: ModelCard) -> list[str]:
+    lines = ["## Expected error"]
+    if card.architecture == "reference":
+        return [*lines, "This architecture does not say how far to trust it."]
+    if not card.error_calibration:
+        return [*lines, "**Not calibrated**: the band `error` is the model's own guess."]
+    knots = [(f"{predicted:.4f}", f"{measured:.4f}") for predicted, measured in card.error_calibration]
+    return [
+        *lines,
+        "The band `error` (mean absolute error of the ten Sentinel-2 bands, reflectance) is what was measured, at "
+        "hidden dates of the places held out to calibrate, where the model expected so much:",
+        "",
+        *_table(("the model expects", "measured, and given"), knots),
+    ]
+
+
+def _training(card: ModelCard) -> list[str]:
+    rows = []
+    for stage, curve in card.curves.items():
+        measured = [(e, s) for e, s in zip(curve.get("error", []), curve["step"], strict=False) if e is not None]
+        best = min(measured, default=None)
+        said = f"{best[0]:.4g} at step {best[1]:.0f}" if best else "not measured"
+        rows.append((stage, f"{curve['step'][-1]:.0f}" if curve["step"] else "0", said))
+    lines = ["## Training", *(_table(("stage", "steps", "lowest error at the places held out"), rows) if rows else [])]
+    return lines if rows else [*lines, "No curve is recorded."]
+
+
+def _limits(card: ModelCard) -> list[str]:
+    real, simulated = _apart(place for place in card.places if place.role == "train")
+    table = card.probes
+    gates = list(table.get("gates", {}).values())
+    failed = sum(not gate["passed"] for gate in gates)
+    lines = ["## Limits"]
+    if card.places_known and card.places and len(real) < 20:
+        lines.append(
+            f"- Of the real world these weights know {len(real)} place{'s' * (len(real) != 1)}: no foundation model. "
+            "Train on places of your own region (`ecoembed pretrain`) before you conclude anything about embeddings."
+        )
+    if simulated:
+        lines.append(
+            "- Simulated places follow one set of rules and spectra: scores there are no evidence about real places."
+        )
+    if "probes" in table and all(place.startswith(SIMULATED) for place in table["places"]["unseen"]):
+        lines.append("- All places of the probes are simulated.")
+    if failed:
+        lines.append(f"- {failed} of the {len(gates)} goals above are not reached.")
+    lines += [
+        "- A centred window sees the future: take the causal one for forecasts, or where GPP must not know what follows."
+        if "causal" in card.windows
+        else "- The window sees five dates after its own: not for uses that must not know the future.",
+        "- What a sensor's numbers are (bands, unit, smoothing, gamma0 or sigma0) must be as in the table above: other "
+        "input is refused where it can be told.",
+    ]
+    return lines
+
+
+def _all(names: Iterable[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _table(head: Sequence[str | None], rows: Iterable[Sequence[str]]) -> list[str]:
+    """A Markdown table; a bar within a cell would end it."""
+    lines = [head, ["---"] * len(head), *rows]
+    return ["| " + " | ".join(str(cell).replace("|", "/") for cell in line) + " |" for line in lines]
