@@ -249,7 +249,7 @@ def _limits(card: ModelCard) -> list[str]:
     if failed:
         lines.append(f"- {failed} of the {len(gates)} goals above are not reached.")
     lines += [
-        "- A centred window sees the future: take the causal one for forecasts, or where GPP must not know what follows."
+        "- A centred window sees the future: take the causal one for forecasts, and where GPP must not know it."
         if "causal" in card.windows
         else "- The window sees five dates after its own: not for uses that must not know the future.",
         "- What a sensor's numbers are (bands, unit, smoothing, gamma0 or sigma0) must be as in the table above: other "
