@@ -106,7 +106,7 @@ class ModelCard(_Card):
     steps: dict[str, int]
     seed: int | None
     precision: Literal["fp32", "bf16"] = "fp32"
-    licence: str = "MIT"
+    licence: str = "not declared"
     curves: dict[str, dict[str, list[FiniteFloat | None]]] = {}
     probes: dict[str, Any] = {}
     error_calibration: tuple[tuple[FiniteFloat, FiniteFloat], ...] = ()

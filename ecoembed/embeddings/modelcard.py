@@ -46,7 +46,7 @@ def model_card(card: ModelCard, weights: str, name: str) -> str:
 def _about(card: ModelCard, weights: str, name: str) -> list[str]:
     kind = {"dense": "dense two-stage encoder", "reference": "reference encoder of Peters et al. (2025)"}
     stage2 = "kept as they were" if card.stage2 == "frozen" else "fine-tuned"
-    steps = ", ".join(f"{stage} {n:,}" for stage, n in card.steps.items()).replace(",", " ") or "none: not trained"
+    steps = ", ".join(f"{stage} {n}" for stage, n in card.steps.items()) or "none: not trained"
     lines = [
         f"# Model card: the weights `{name}`",
         "",
@@ -87,11 +87,11 @@ def _inputs(card: ModelCard) -> list[str]:
         low, high = sensor.clip
         bands = f"{', '.join(sensor.bands)}"
         unit = "reflectance 0-1" if sensor.unit == "1" and name == ANCHOR else sensor.unit
-        how = "; ".join(filter(None, [sensor.quantity, sensor.smoothing or "not smoothed"]))
+        how = "; ".join(filter(None, [sensor.quantity, sensor.smoothing])) or "as it is"
         gap = "its own dates" if name == ANCHOR else f"{sensor.max_gap_days:g} days"
         rows.append((name, bands, unit, f"{low:g} to {high:g}", gap, str(sensor.code), how))
     support = card.support
-    head = ("sensor", "bands, in this order", "unit", "clipped to", "paired within", "dimensions alone", "as")
+    head = ("sensor", "bands, in this order", "unit", "clipped to", "paired within", "dimensions alone", "taken")
     return [
         "## What goes in",
         *_table(head, rows),
@@ -140,10 +140,13 @@ def _probes(card: ModelCard) -> list[str]:
     if "probes" not in table:
         return [*lines, f"**Not measured**: {table.get('not_measured', 'no probe was run')}."]
     unseen = table["places"]["unseen"]
+    stopped = {place.id for place in card.places if place.role == "validation"}
     simulated = sum(place.startswith(SIMULATED) for place in unseen)
     lines += [
         f"Probes at {len(unseen)} places that no training saw ({len(unseen) - simulated} real, {simulated} simulated), "
-        "with 95 % of a bootstrap over places in brackets; no interval where places are fewer than three.",
+        "with 95 % of a bootstrap over places in brackets; no interval where places are fewer than three."
+        + " Some of them stopped the training, and are no strangers."
+        * any(place in stopped for place in unseen),
         "",
         *(
             f"- {'Reached' if gate['passed'] else '**Not reached**'}: {gate['says']}"
@@ -158,7 +161,7 @@ def _probes(card: ModelCard) -> list[str]:
         rows = ((_title(probe), *(_estimate(probe["values"].get(row)) for row in others)) for probe in gaps.values())
         lines += [
             "",
-            "The same where no linear model is between:",
+            "Gap filling without a linear model between:",
             "",
             *_table(("probe", *map(_ROWS.get, others)), rows),
         ]
@@ -179,7 +182,10 @@ def _encoder_rows(table: dict[str, Any]) -> Iterable[Sequence[str]]:
     yield "**sum of the scores**", *(_estimate(values.get(encoder)) for encoder in encoders)
     gain = table["sum"]["differences"]
     judged = table["judged"]
-    yield f"{judged} minus it", *("" if encoder == judged else _estimate(gain.get(encoder)) for encoder in encoders)
+    yield (
+        f"{_row(judged)} minus it",
+        *("" if encoder == judged else _estimate(gain.get(encoder)) for encoder in encoders),
+    )
 
 
 def _row(row: str) -> str:

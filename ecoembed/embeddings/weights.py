@@ -53,7 +53,7 @@ class TwoStage(nn.Module):
 
 def weights_hash(model: nn.Module, card: ModelCard) -> str:
     """SHA-256 (first 16 hex digits) of all that decides an embedding: how values enter, and the tensors by name."""
-    deciding = {"architecture", "sensors", "support", "error_calibration"}
+    deciding = {"architecture", "axis", "sensors", "support", "error_calibration"}
     return tensor_hash(card.model_dump_json(include=deciding), model)
 
 
