@@ -10,12 +10,12 @@
      "sampling": {"side": 20, ...},                      pixels and dates of each place
      "probes": {"gap_30": {"title": ..., "unit": ..., "better": "higher" | "lower" | "",
                            "window": "centred" | "causal",
-                           "score": how a value becomes its part of the sum, or None: it is no part,
-                           "values": {row: {"value", "low", "high", "places", "score"}},
+                           "score": what the score is, or None: it has none,
+                           "values": {row: {"value", "low", "high", "places", "score", "score_low", "score_high"}},
                            "by_place": {row: {id: value}},
                            "not_measured": {row or "all": reason}},
                 ...},
-     "sum": {"parts": [probe, ...],                      of the judged encoder
+     "sum": {"parts": [probe, ...],                      whose scores are added
              "values": {encoder: {"value", "low", "high", "places", "parts"}},
              "differences": {rival: {"value", "low", "high", "places", "parts"}}},   judged minus rival, paired by place
      "error": see :func:`ecoembed.embeddings.probes.calibration.reliability`, or {"not_measured": reason},
@@ -47,13 +47,33 @@ LEVEL = 0.95
 
 
 class Estimate(TypedDict):
-    """A number with its interval over places; ``score`` is its part of the sum, if it is one."""
+    """A number with its interval over places, and its score: the higher the better, 1 at best."""
 
     value: float
     low: float | None
     high: float | None
     places: int
     score: float | None
+    score_low: float | None
+    score_high: float | None
+
+
+class Total(TypedDict):
+    """A sum of scores, or a difference of two, over the probes `parts` (those that both have)."""
+
+    value: float
+    low: float | None
+    high: float | None
+    places: int
+    parts: list[str]
+
+
+class Sum(TypedDict):
+    """The sum of the scores: its parts, of each encoder, and the judged one's minus each other's."""
+
+    parts: list[str]
+    values: dict[str, Total]
+    differences: dict[str, Total]
 
 
 class Probe(TypedDict):
@@ -90,13 +110,9 @@ class ProbeTable(TypedDict):
     places: dict[str, list[str]]
     sampling: dict[str, Any]
     probes: dict[str, Probe]
-    sum: dict[str, Any]
+    sum: Sum
     error: dict[str, Any]
     gates: dict[str, Gate]
-
-
-#: Means over places of what was counted at each, (..., k) -> the value (...).
-Reduce = Callable[[np.ndarray], np.ndarray]
 
 
 def interval(value: Callable[[np.ndarray], np.ndarray], places: int, seed: int) -> tuple[float | None, float | None]:
