@@ -35,7 +35,7 @@ CLIP = 1.0
 WARM_UP = 0.05
 #: Evaluations at unseen places in a whole training, and after how many without a better one it stops.
 EVALUATIONS, PATIENCE = 40, 12
-#: A loss diverges if its mean over so many steps exceeds so many times the largest of as many first steps.
+#: A loss diverges if its mean over so many steps exceeds so many times the first one.
 MEAN_OF, TIMES = 20, 10.0
 #: Seconds between two saved states.
 SAVE_SECONDS = 30.0
@@ -209,9 +209,9 @@ class _Run:
             return "the loss is not finite"
         if not math.isfinite(norm):
             return "the gradient is not finite"
-        first, last = np.abs(self.losses[:MEAN_OF]), self.losses[MEAN_OF:][-MEAN_OF:]
-        if len(last) == MEAN_OF and np.mean(last) > TIMES * first.max():
-            return f"the loss grew to more than {TIMES:g} times what it began with ({first.max():.4g})"
+        first = next((abs(loss) for loss in self.losses if loss), 0.0)  # only the first is surely of good weights
+        if len(self.losses) > MEAN_OF and np.mean(self.losses[-MEAN_OF:]) > TIMES * first:
+            return f"the loss grew to more than {TIMES:g} times what it began with ({first:.4g})"
         return None
 
     def _diverged(self, fault: str, rate: float, crops: list[Crop]) -> None:
