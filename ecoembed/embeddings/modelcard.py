@@ -212,16 +212,21 @@ def _error(card: ModelCard) -> list[str]:
     lines = ["## Expected error"]
     if card.architecture == "reference":
         return [*lines, "This architecture does not say how far to trust it."]
-    if not card.error_calibration:
+    knots = card.error_calibration
+    if not knots:
         return [*lines, "**Not calibrated**: the band `error` is the model's own guess."]
-    knots = [(f"{predicted:.4f}", f"{measured:.4f}") for predicted, measured in card.error_calibration]
-    return [
-        *lines,
-        "The band `error` (mean absolute error of the ten Sentinel-2 bands, reflectance) is what was measured, at "
-        "hidden dates of the places held out to calibrate, where the model expected so much:",
-        "",
-        *_table(("the model expects", "measured, and given"), knots),
+    lines += [
+        "The band `error` is the mean absolute error (reflectance) of the ten Sentinel-2 bands rebuilt from z. It was "
+        f"set to what was found at hidden dates of the places held out: {knots[0][1]:.4f} to {knots[-1][1]:.4f} in "
+        f"{len(knots)} steps."
     ]
+    found = card.probes.get("error", {})
+    if "bins" not in found:
+        return [*lines, f"Not verified elsewhere: {found.get('not_measured', 'no probe was run')}."]
+    figures = {"ratio": "found / stated", "slope": "slope of found on stated", "rank_correlation": "rank correlation"}
+    said = "; ".join(f"{title} {_estimate(found[key])}" for key, title in figures.items() if key in found)
+    bins = [(f"{b['stated']:.4f}", f"{b['found']:.4f}", str(b["n"])) for b in found["bins"]]
+    return [*lines, f"At the places of the probes: {said}.", "", *_table(("stated", "found", "pixel-dates"), bins)]
 
 
 def _training(card: ModelCard) -> list[str]:
