@@ -14,8 +14,8 @@ from ecoembed.cubes.pairing import pair
 from ecoembed.cubes.store import load_cube
 from ecoembed.embeddings.batches import FRAMES, MARGIN, READ, Frames, Normalisation, days_of, read_frames
 from ecoembed.embeddings.card import PlaceCard
-from ecoembed.embeddings.checks import check_values
-from ecoembed.errors import ConfigError, TableError, VariableError
+from ecoembed.embeddings.checks import check_values, quantity_of
+from ecoembed.errors import ConfigError, TableError, UnitError, VariableError
 from ecoembed.schema import check_cube
 from ecoembed.sensors import S1, get_sensor
 
@@ -43,6 +43,8 @@ class Place:
         Rows and columns.
     smoothing : dict
         Sensor -> what its cube's attributes say of smoothing.
+    quantity : dict
+        Sensor -> gamma0 or sigma0, or None where its cube does not declare it.
     moments : dict of numpy.ndarray (3, band)
         Sensor -> number, sum and sum of squares of each band's valid values.
     """
@@ -53,6 +55,7 @@ class Place:
     days: dict[str, np.ndarray]
     shape: tuple[int, int]
     smoothing: dict[str, str | None]
+    quantity: dict[str, str | None]
     held: dict[str, Frames]
     moments: dict[str, np.ndarray]
 
@@ -142,6 +145,7 @@ def _open(path: Path, sensors: tuple[str, ...]) -> Place:
         days={name: days_of(cube["time"].values) for name, cube in cubes.items()},
         shape=(anchor.sizes["y"], anchor.sizes["x"]),
         smoothing={name: cube.attrs.get("smoothing") for name, cube in cubes.items()},
+        quantity={name: quantity_of(cube) for name, cube in cubes.items()},
         held={},
         moments={},
     )
@@ -237,6 +241,8 @@ def check_together(places: list[Place]) -> None:
     ------
     VariableError
         If the cubes of one sensor were not smoothed alike.
+    UnitError
+        If they are gamma0 at some places and sigma0 at others.
     ConfigError
         If a place of the role ``test`` overlaps one that is trained on, or used to stop.
     """
@@ -245,6 +251,13 @@ def check_together(places: list[Place]) -> None:
             found = ", ".join(f"{place.card.id}: {place.smoothing[sensor]}" for place in places)
             raise VariableError(
                 f"cubes of {sensor} are not smoothed alike", found=found, remedy="Build all with ecoembed cube"
+            )
+        declared = {place.quantity[sensor]: place.card.id for place in places if place.quantity[sensor]}
+        if len(declared) > 1:
+            found = ", ".join(f"{quantity} at {name}" for quantity, name in declared.items())
+            remedy = "They differ by 1 dB on flat land, by more on slopes: take one product for all places"
+            raise UnitError(
+                f"cubes of {sensor} are gamma0 at some places and sigma0 at others", found=found, remedy=remedy
             )
     for test in (place for place in places if place.card.role == "test"):
         for other in (place for place in places if place.card.role != "test"):
