@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 import xarray as xr
 
-from ecoembed.errors import UnitError
+from ecoembed.embeddings.checks import check_values
 from ecoembed.schema import check_embedding_cube
 from ecoembed.sensors import get_sensor
 
@@ -83,54 +84,44 @@ def frames_of(cube: xr.DataArray) -> Frames:
     Raises
     ------
     UnitError
-        As :func:`check_unit`.
+        If its values cannot be in its unit.
+    VariableError
+        If a band is broken, or nothing is seen.
     """
-    check_unit(cube)
+    check_values(cube)
     return read_frames(cube, *(slice(0, cube.sizes[d]) for d in ("time", "y", "x")))
 
 
-def check_unit(cube: xr.DataArray) -> None:
-    """Refuse a Cube whose values cannot be in its sensor's unit; of one on disk, twelve dates are read for it.
-
-    Raises
-    ------
-    UnitError
-        If more than 5 % of the values lie farther outside the valid range than that range is wide: another unit.
-    """
-    sensor = get_sensor(cube.attrs["sensor"])
-    low, high = sensor.valid_range
-    dates = cube.sizes["time"]
-    far = seen = 0
-    for date in np.unique(np.linspace(0, dates - 1, min(dates, 12) if cube.chunks else dates).astype(int)):
-        values = cube[date]
-        counts = ((values < 2 * low - high) | (values > 2 * high - low)).sum(), np.isfinite(values).sum()
-        far, seen = (int(n) + int(count) for n, count in zip((far, seen), counts, strict=True))
-    if far > 0.05 * seen:
-        raise UnitError(
-            f"{far / seen:.0%} of the values cannot be {sensor.title} in {sensor.unit}",
-            where=cube.attrs.get("site", sensor.name),
-            expected=f"values of about {low:g} to {high:g} {sensor.unit}",
-            remedy="Open the files with ecoembed.open_cube, which settles scale and unit",
-        )
-
-
-def read_frames(cube: xr.DataArray, times: slice, rows: slice, columns: slice) -> Frames:
+def read_frames(cube: xr.DataArray, times: slice | np.ndarray, rows: slice, columns: slice) -> Frames:
     """Frames of a part of a Cube; what lies beyond the image is missing. Memory: the frames, and what READ reads."""
     low, high = get_sensor(cube.attrs["sensor"]).valid_range
-    asked = rows, columns
+    wanted, asked = np.arange(cube.sizes["time"])[times], (rows, columns)
     there = [slice(max(s.start, 0), min(s.stop, cube.sizes[d])) for s, d in zip(asked, ("y", "x"), strict=True)]
     inside = [slice(t.start - s.start, t.stop - s.start) for t, s in zip(there, asked, strict=True)]
-    shape = times.stop - times.start, cube.sizes["band"], *(s.stop - s.start for s in asked)
+    shape = len(wanted), cube.sizes["band"], *(s.stop - s.start for s in asked)
     values, valid = torch.zeros(shape), torch.zeros(shape[0], *shape[2:], dtype=torch.bool)
-    for first in range(times.start - times.start % READ, times.stop, READ):
-        step = slice(max(first, times.start), min(first + READ, times.stop))
-        part = cube[step, :, there[0], there[1]].compute(scheduler="synchronous")
+    for here in np.split(np.arange(len(wanted)), np.flatnonzero(np.diff(wanted // READ)) + 1):
+        part = cube[wanted[here], :, there[0], there[1]].compute(scheduler="synchronous")
         read = torch.from_numpy(np.array(part.values, dtype=np.float32))
         seen = torch.isfinite(read).all(dim=1)
-        here = slice(step.start - times.start, step.stop - times.start)
         values[here, :, inside[0], inside[1]] = read.clamp_(low, high).masked_fill_(~seen[:, None], 0.0)
         valid[here, inside[0], inside[1]] = seen
-    return Frames(values, valid, days_of(cube["time"].values[times]))
+    return Frames(values, valid, days_of(cube["time"].values[wanted]))
+
+
+def observed_dates(cube: xr.DataArray) -> np.ndarray:
+    """Which dates (time,) of a Cube have any observed pixel; of one on disk, it reads until it has found one."""
+    seen = np.zeros(cube.sizes["time"], dtype=bool)
+    sides = cube.chunksizes if cube.chunks else {d: (cube.sizes[d],) for d in ("y", "x")}
+    corners = [np.cumsum((0, *sides[d])) for d in ("y", "x")]
+    rows, columns = ([slice(*pair) for pair in pairwise(corner.tolist())] for corner in corners)
+    for y, x in product(rows, columns):
+        left = np.flatnonzero(~seen)
+        if not left.size:
+            break
+        part = cube[:, :, y, x] if len(left) == len(seen) else cube[left, :, y, x]
+        seen[left] = part.notnull().all("band").any(("y", "x")).values
+    return seen
 
 
 def standardise(frames: Frames, norm: Normalisation) -> torch.Tensor:
@@ -204,15 +195,21 @@ def fit_normalisation(places: list[Frames], sensor: str) -> Normalisation:
     return Normalisation(low, high, tuple(stacked.mean(dim=0).tolist()), tuple(std.tolist()))
 
 
-def embedding_cube(z: np.ndarray | da.Array, like: xr.DataArray, attrs: dict[str, Any]) -> xr.DataArray:
-    """An EmbeddingCube (time, band, y, x) from an array of that shape, on the grid and dates of the cube `like`."""
-    coords = {k: like.coords[k] for k in ("time", "y", "x", "spatial_ref") if k in like.coords}
-    bands = [f"z{i + 1}" for i in range(z.shape[1])]
+def embedding_cube(
+    z: np.ndarray | da.Array, like: xr.DataArray, attrs: dict[str, Any], times: np.ndarray | None = None
+) -> xr.DataArray:
+    """An EmbeddingCube (time, band, y, x) from an array of that shape, on the grid of the cube `like`.
+
+    Its dates are `times`, or those of `like`; with ``error_unit`` in `attrs`, its last band is the error.
+    """
+    coords = {k: like.coords[k] for k in ("y", "x", "spatial_ref") if k in like.coords}
+    dimensions = z.shape[1] - ("error_unit" in attrs)
+    bands = [f"z{i + 1}" for i in range(dimensions)] + ["error"] * ("error_unit" in attrs)
     kept = {k: like.attrs[k] for k in ("site", "provenance") if k in like.attrs}
     cube = xr.DataArray(
         z.astype(np.float32, copy=False),
         dims=("time", "band", "y", "x"),
-        coords={**coords, "band": bands},
+        coords={**coords, "time": like["time"].values if times is None else times, "band": bands},
         attrs={**kept, **attrs, "sensor": "embedding", "units": "1"},
     )
     return check_embedding_cube(cube.rio.write_crs(like.rio.crs))

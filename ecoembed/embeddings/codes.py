@@ -20,6 +20,8 @@ from ecoembed.embeddings.pointwise import apply
 
 #: Pixels that attend together: what they see of 11 frames stays in a processor's cache.
 BLOCK_PIXELS = 1024
+#: Rank of the date's own frame in its window.
+OWN = {window: ranks.index(0) for window, ranks in batches.RANKS.items()}
 
 
 class Held:
@@ -34,50 +36,77 @@ class Held:
 
     def __init__(self, encoder: SensorEncoder, card: SensorCard, frames: Frames, pixels: int) -> None:
         self._encoder, self._card, self._frames = encoder, card, frames
-        self._next = 0
+        self._next, self._stood_in = 0, -1
         self.tokens = torch.zeros(FRAMES, pixels, WIDTH)
         self.keys_values = torch.zeros(FRAMES, 2 * WIDTH, pixels)
 
     def renew(self, first: int, last: int) -> None:
         """Compute what is not held of the frames ``first ... last - 1``."""
-        mixing = self._encoder.mixing
         for frame in range(max(first, self._next), last):
             part = self._frames.crop(slice(None), slice(None), slice(frame, frame + 1))
-            token = self._encoder.tokens(batches.standardise(part, self._card.normalisation))[0]
-            slot = frame % FRAMES
-            self.tokens[slot] = token
-            torch.mm(mixing.key_value.weight, mixing.norm(token).T, out=self.keys_values[slot])
+            self._put(frame, self._encoder.tokens(batches.standardise(part, self._card.normalisation))[0])
         self._next = max(last, self._next)
+
+    def stand_in(self, frame: int) -> None:
+        """Let the slot of a frame that is not held yet, and displaces none that is needed, hold the missing token."""
+        if self._stood_in != frame:
+            self._put(frame, self._encoder.missing().expand_as(self.tokens[0]))
+            self._stood_in = frame
+
+    def _put(self, frame: int, token: Tensor) -> None:
+        mixing, slot = self._encoder.mixing, frame % FRAMES
+        self.tokens[slot] = token
+        torch.mm(mixing.key_value.weight, mixing.norm(token).T, out=self.keys_values[slot])
 
 
 @torch.no_grad()
 def sensor_codes(
     encoder: SensorEncoder, card: SensorCard, frames: Frames, centres: np.ndarray, window: Window
-) -> Tensor:
-    """Codes (centre, pixel, code) of one sensor at the frames `centres`, ascending, from frames 7 px wider all round.
+) -> tuple[Tensor, Tensor]:
+    """Codes of one sensor for every pixel.
 
     Memory: the frames, the codes, and 768 bytes a pixel for each of 11 frames.
+
+    Parameters
+    ----------
+    encoder : SensorEncoder
+    card : SensorCard
+    frames : Frames
+        7 px wider all round than the codes.
+    centres : np.ndarray (centre,)
+        Ascending dates, in the days of `frames`, each with a frame within MAX_OFFSET_DAYS. One without a frame at
+        exactly that time has the missing token for its own.
+    window : {"centred", "causal"}
+
+    Returns
+    -------
+    codes : Tensor (centre, pixel, code)
+    seen : Tensor (centre, pixel), bool
+        Whether any frame of the window observed the pixel.
     """
     valid = frames.valid[:, MARGIN:-MARGIN, MARGIN:-MARGIN].flatten(1)
     pixels = valid.shape[1]
     held = Held(encoder, card, frames, pixels)
-    index = batches.neighbours(frames.days, frames.days[centres], window)
+    index = batches.neighbours(frames.days, centres, window)
     day_key, day_value = _day_codes(encoder, index, frames.days, centres)
     codes = torch.empty(len(centres), pixels, card.code)
-    for i, (centre, near) in enumerate(zip(centres.tolist(), index, strict=True)):
-        near = near[near >= 0]
-        held.renew(int(near[0]), int(near[-1]) + 1)
+    seen = torch.empty(len(centres), pixels, dtype=torch.bool)
+    for i, (own, near) in enumerate(zip(index[:, OWN[window]].tolist(), index, strict=True)):
+        near = near[near >= 0]  # consecutive: what is not there is at the ends, or the own
+        first, last = int(near[0]), int(near[-1]) + 1
+        held.renew(first, last)
+        if own < 0:  # there are at most ten, so that the slot after them is free
+            own = last
+            held.stand_in(own)
         hidden = torch.full((FRAMES, pixels), -torch.inf)
-        hidden[near % FRAMES] = torch.where(valid[near], 0.0, -torch.inf)
-        own = centre % FRAMES
-        hidden[own] = 0.0  # the centre itself is always seen
+        hidden[near % FRAMES] = torch.where(valid[first:last], 0.0, -torch.inf)
+        hidden[own % FRAMES] = 0.0  # the date's own is always seen
+        seen[i] = valid[first:last].any(dim=0)
         for a in range(0, pixels, BLOCK_PIXELS):
             block = slice(a, a + BLOCK_PIXELS)
-            keys_values = held.keys_values[:, :, block]
-            codes[i, block] = _code(
-                encoder, held.tokens[own, block], keys_values, day_key[i], day_value[i], hidden[:, block]
-            )
-    return codes
+            keys_values, token = held.keys_values[:, :, block], held.tokens[own % FRAMES, block]
+            codes[i, block] = _code(encoder, token, keys_values, day_key[i], day_value[i], hidden[:, block])
+    return codes, seen
 
 
 def _day_codes(encoder: SensorEncoder, index: np.ndarray, days: np.ndarray, centres: np.ndarray) -> list[Tensor]:
@@ -85,7 +114,7 @@ def _day_codes(encoder: SensorEncoder, index: np.ndarray, days: np.ndarray, cent
     offset = np.zeros((len(centres), FRAMES), dtype=np.float32)
     row, _ = np.nonzero(index >= 0)
     frame = index[index >= 0]
-    offset[row, frame % FRAMES] = days[frame] - days[centres[row]]
+    offset[row, frame % FRAMES] = days[frame] - centres[row]
     mixing = encoder.mixing
     layers = zip((mixing.day_key, mixing.day_value), mixing.key_value.bias.chunk(2), strict=True)
     return [(code(torch.from_numpy(offset)) + bias).unflatten(-1, (HEADS, -1)) for code, bias in layers]

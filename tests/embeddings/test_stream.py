@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from ecoembed.cubes import store
 from ecoembed.cubes.store import load_cube, save_cubes
-from ecoembed.embeddings import batches, codes, encode, parts
+from ecoembed.embeddings import batches, codes, encode, parts, tracks
 from ecoembed.embeddings.batches import frames_of, pad_missing
 from ecoembed.embeddings.codes import sensor_codes
 from ecoembed.errors import UnitError
@@ -88,10 +88,10 @@ def test_batch_companions_and_gaps_in_time_change_nothing(encoder, s2, s1, seen)
     """A date's codes are the same whichever other dates are asked for, also after frames that no window sees."""
     frames, sensor = pad_missing(frames_of(s2)), "S2_L2A"
     network, card = encoder.model.encoder(sensor), encoder.card.sensors[sensor]
-    everything = sensor_codes(network, card, frames, np.arange(30), "centred")
+    everything, _ = sensor_codes(network, card, frames, frames.days, "centred")
     some = np.array([seen, 20, 29])
     torch.testing.assert_close(
-        sensor_codes(network, card, frames, some, "centred"), everything[some], atol=1e-5, rtol=0
+        sensor_codes(network, card, frames, frames.days[some], "centred")[0], everything[some], atol=1e-5, rtol=0
     )
 
 
@@ -113,7 +113,7 @@ def test_use_and_training_compute_the_same_codes(encoder, s2, window):
     ]
     mixed = network.mixing(tokens[centres], *network.mixing.keys_values(tokens), seen, safe, offset)
     expected = network.head(mixed).detach()
-    torch.testing.assert_close(sensor_codes(network, card, frames, centres, window), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(sensor_codes(network, card, frames, frames.days, window)[0], expected, atol=1e-5, rtol=0)
 
 
 def test_values_far_from_a_part_are_not_even_read(encoder, stored, whole):
@@ -123,7 +123,7 @@ def test_values_far_from_a_part_are_not_even_read(encoder, stored, whole):
     original = batches.read_frames
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parts, "PART_SIDE", 4)
-        patch.setattr(parts, "read_frames", lambda cube, t, y, x: read.append((t, y, x)) or original(cube, t, y, x))
+        patch.setattr(tracks, "read_frames", lambda cube, t, y, x: read.append((t, y, x)) or original(cube, t, y, x))
         z = encoder.encode(*stored)[..., :4, :4].compute(scheduler="synchronous")
     assert {(y.stop, x.stop) for _, y, x in read} == {(11, 11)}
     np.testing.assert_allclose(z.values, whole["centred"].values[..., :4, :4], atol=1e-5)
@@ -151,7 +151,7 @@ def test_an_interrupted_write_leaves_the_store_as_it_was(encoder, stored, tmp_pa
         raise OSError("the disk is gone")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parts, "read_frames", broken)
+        patch.setattr(tracks, "read_frames", broken)
         with pytest.raises(OSError, match="the disk is gone"):
             save_cubes({"embeddings": encoder.encode(*stored, window="causal")}, out)
     assert {p.relative_to(out): p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
