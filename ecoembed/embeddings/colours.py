@@ -57,8 +57,19 @@ def dimensions(z: xr.DataArray) -> tuple[str, ...]:
     return tuple(str(band) for band in z["band"].values if band != "error")
 
 
+def sample(cube: xr.DataArray, bands: tuple[str, ...]) -> np.ndarray:
+    """Values (n, band) of some of the dates and pixels of a cube, on a lattice; of a lazy one little is held."""
+    few = cube.isel(time=np.unique(np.linspace(0, cube.sizes["time"] - 1, FIT_DATES).round().astype(int)))
+    step = max(1, round(float(np.sqrt(few.sizes["time"] * few.sizes["y"] * few.sizes["x"] / FIT_PIXELS))))
+    lattice = slice(step // 2, None, step)
+    some = few.sel(band=list(bands)).isel(y=lattice, x=lattice).transpose("time", "y", "x", "band")
+    values = some.values.reshape(-1, len(bands)).astype(float)
+    valid: np.ndarray = values[np.isfinite(values).all(axis=1)]
+    return valid
+
+
 def fit_colours(z: xr.DataArray) -> Colours:
-    """Colours for an embedding cube, from a sample of all its dates and pixels; of a lazy one little is held.
+    """Colours for an embedding cube, from a sample of all its dates and pixels.
 
     Raises
     ------
@@ -66,12 +77,7 @@ def fit_colours(z: xr.DataArray) -> Colours:
         If it has fewer than three dimensions or valid pixels.
     """
     names = dimensions(z)
-    few = z.isel(time=np.unique(np.linspace(0, z.sizes["time"] - 1, FIT_DATES).round().astype(int)))
-    step = max(1, round(float(np.sqrt(few.sizes["time"] * few.sizes["y"] * few.sizes["x"] / FIT_PIXELS))))
-    lattice = slice(step // 2, None, step)
-    sample = few.sel(band=list(names)).isel(y=lattice, x=lattice).transpose("time", "y", "x", "band")
-    values = sample.values.reshape(-1, len(names)).astype(float)
-    values = values[np.isfinite(values).all(axis=1)]
+    values = sample(z, names)
     if len(values) < 3 or len(names) < 3:
         found = f"{len(names)} dimensions, {len(values)} valid pixels"
         raise TableError(
