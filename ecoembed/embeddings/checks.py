@@ -16,8 +16,8 @@ from ecoembed.sensors import Sensor, get_sensor
 if TYPE_CHECKING:
     from ecoembed.embeddings.card import SensorCard
 
-#: Of a cube on disk, so many dates are read to judge it.
-LOOKED_AT = 12
+#: Of a cube on disk that is larger than this, in bytes, so many dates are read to judge it.
+SMALL_BYTES, LOOKED_AT = 256 << 20, 12
 #: A band of an imager that repeats one number this often is broken: noise never does.
 REPEATED = 100
 _OPEN = "Open the files with ecoembed.open_cube, which settles scale and unit"
@@ -70,7 +70,7 @@ class _Seen:
 
 
 def check_values(cube: xr.DataArray) -> xr.DataArray:
-    """`cube`, a checked Cube, if its values can be what it says; of one on disk, twelve dates are read for it.
+    """`cube`, a checked Cube, if its values can be what it says; of a large one on disk, twelve dates are read for it.
 
     Raises
     ------
@@ -86,6 +86,9 @@ def check_values(cube: xr.DataArray) -> xr.DataArray:
     if not cube.size:
         found = " x ".join(f"{n} {d}" for d, n in cube.sizes.items())
         raise VariableError("the cube is empty", where=where, found=found, expected="dates and pixels")
+    given = cube
+    if cube.chunks and cube.nbytes <= SMALL_BYTES:
+        cube = cube.compute(scheduler="synchronous")
     seen = _look(cube, sensor)
     if seen.infinite.any():
         count, date = int(seen.infinite.sum()), _day(cube, seen, seen.infinite.any(axis=1))
@@ -100,7 +103,7 @@ def check_values(cube: xr.DataArray) -> xr.DataArray:
             _refuse_power(cube, seen, where)
         if all(band.wavelength_nm > 0 for band in sensor.bands):  # of an imager; no snow all year may be true
             _refuse_broken_band(cube, seen, where)
-    return cube
+    return given
 
 
 def _look(cube: xr.DataArray, sensor: Sensor) -> _Seen:
