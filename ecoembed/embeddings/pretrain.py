@@ -1,204 +1,233 @@
-"""Training of both stages: each sensor alone, then the fusion on frozen encoders."""
+"""Training of an embedding model, from the cubes of some places to a weights file and what is to be known of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import shutil
+import warnings
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
-from ecoembed._version import __version__
-from ecoembed.embeddings import batches, samples
-from ecoembed.embeddings.batches import MARGIN, Normalisation, Window, physical, scaled
-from ecoembed.embeddings.card import ModelCard, sensor_card
-from ecoembed.embeddings.objectives import COEFFICIENTS, context_loss, loss_points
-from ecoembed.embeddings.probes import reconstruction
-from ecoembed.embeddings.samples import SIDE, CodedPlace, Place
-from ecoembed.embeddings.weights import TwoStage, save_weights
-from ecoembed.errors import ConfigError, FileError
-from ecoembed.files import track
-
-LEARNING_RATE = 1.5e-3
-WEIGHT_DECAY = 1.5e-4
-CLIP = 1.0
-#: Stage 1: crops a step, centre dates and pixels sampled of each.
-CROPS, CENTRES, PIXELS = 6, 4, 24
-#: Stage 2: samples a step.
-FUSION_BATCH = 512
-#: Loss points drawn at each step, beside the three heaviest.
-POINTS = 12
-#: Share of stage-2 samples from which S1 is withheld, so that z exists without it.
-S1_WITHHELD = 0.1
+from ecoembed.embeddings import unfinished
+from ecoembed.embeddings.card import ANCHOR, ModelCard, PlaceCard
+from ecoembed.embeddings.encode import Encoder
+from ecoembed.embeddings.figures import curves_figure, probe_figure
+from ecoembed.embeddings.modelcard import model_card
+from ecoembed.embeddings.objectives import OBJECTIVES
+from ecoembed.embeddings.probes import calibrate, run_probes
+from ecoembed.embeddings.recipes import Dense, Kept, Recipe, Reference
+from ecoembed.embeddings.reference.model import CODES
+from ecoembed.embeddings.roles import check_together, split, with_role
+from ecoembed.embeddings.samples import Place, load_places
+from ecoembed.embeddings.training import Schedule, train
+from ecoembed.embeddings.weights import read_weights, save_weights, weights_hash
+from ecoembed.errors import ConfigError, FileError, LeakageError, TableError, check_name
+from ecoembed.files import atomic
+from ecoembed.sensors import get_sensor
 
 
 def pretrain(
     cubes: Sequence[str | Path],
     out: str | Path,
     *,
+    objective: Literal["paper", "context"] | None = None,
+    encoder: Literal["dense", "reference"] = "dense",
+    sensors: Sequence[str] = (ANCHOR, "S1"),
+    keep: str | Path | None = None,
+    finetune: bool = False,
     steps: int = 1500,
     validation: int | None = None,
+    test: Sequence[str | Path] = (),
     seed: int = 0,
+    workers: int = 0,
+    precision: Literal["fp32", "bf16"] = "fp32",
 ) -> Path:
-    """Train both stages on the cubes of some places and write one weights file.
+    """Train each sensor's encoder alone, then the fusion, and write one weights file.
 
     Parameters
     ----------
     cubes : sequence of path
-        Zarr stores with the groups ``S2_L2A`` and ``S1`` (as ``ecoembed cube`` writes them), one for each place.
+        Zarr stores with a group for each sensor (as ``ecoembed cube`` writes them), one for each place.
     out : path
-        The safetensors file to write.
+        The safetensors file to write. Beside it: the model card (``.md``), pictures of the curves and of the probes.
+        An unfinished training lies in ``OUT.training/``, where the same call continues it, to the same bits.
+    objective : {"paper", "context"}, optional
+        By default ``context``; the reference encoder has ``paper`` only.
+    encoder : {"dense", "reference"}
+        The architecture.
+    sensors : sequence of str
+        S2_L2A first, then any that :mod:`ecoembed.sensors` knows.
+    keep : path, optional
+        A weights file whose encoders are taken over bit for bit, normalisation included: only sensors that it lacks are
+        trained, and the fusion. So a sensor is added.
+    finetune : bool
+        Train the encoders further in the second stage.
     steps : int
-        Steps of each of the three trainings (S1 alone, S2 alone, fusion).
+        Steps of each stage at most; it stops early when the places held out gain no more.
     validation : int, optional
         How many places to hold out, drawn by `seed`; by default one in five. Places are split, never dates: cubes of
         one name, or within 1 km of each other, are one place.
+    test : sequence of path
+        Stores of further places, for the probes only; without them, the probes look at the places held out.
     seed : int
+    workers : int
+        Processes that draw crops; their number does not change the result.
+    precision : {"fp32", "bf16"}
+        Of the training; weights are always fp32.
 
     Returns
     -------
     Path
-        The file written. Its card holds the centre-pixel error at trained and held-out places, beside the per-band
-        mean and a PCA to seven components fitted on the trained places.
+        The file written. Its card holds the curves, the probes and the calibration of the expected error.
 
     Raises
     ------
     ConfigError
-        If no cube is given, or all would be held out.
+        If the arguments do not go together, no place would be left to train on, a test place overlaps one that is
+        learnt from, or another training is unfinished at `out`.
     TableError
-        If a place is under 8 px, never clear, never paired, or has fewer than 11 acquisitions of either sensor.
-    VariableError
-        If the Sentinel-1 cubes were not smoothed alike.
+        If a place is under 4 px, never clear, never paired, or has fewer than 11 acquisitions of a sensor.
+    VariableError, UnitError, GridError
+        If a store lacks a sensor, holds it in another unit, on another grid, or smoothed otherwise.
+    WeightsError
+        If `keep` cannot be read.
+    TrainingError
+        If the training diverges; what was at `out` stays.
     """
-    if not cubes or steps < 1:
-        raise ConfigError(
-            "nothing to train on", found=f"{len(cubes)} cubes, {steps} steps", expected="at least 1 of each"
-        )
-    if Path(out).is_dir():
-        raise FileError("the output is a folder", where=out, expected="the name of a safetensors file")
-    rng = np.random.default_rng(seed)
-    places = samples.split([samples.load_place(path) for path in cubes], validation, rng)
-    trained = [place for place in places if place.card.role == "train"]
-    norms = {name: batches.fit_normalisation([p.frames[name] for p in trained], name) for name in ("S2_L2A", "S1")}
-    cards = {
-        name: sensor_card(name, norm, trained[0].smoothing if name == "S1" else None) for name, norm in norms.items()
+    out, sensors, objective = Path(out), tuple(sensors), objective or ("context" if encoder == "dense" else "paper")
+    check_name(objective, OBJECTIVES, "objective")
+    check_name(precision, ("fp32", "bf16"), "precision")
+    _check(out, cubes, sensors, steps, workers)
+    if check_name(encoder, ("dense", "reference"), "encoder") == "reference":
+        _check_reference(objective, sensors, keep)
+    kept = _kept(keep, objective, sensors, finetune)
+    known = kept[1].places if kept else ()
+    places = _places(cubes, test, sensors, validation, known, np.random.default_rng(seed))
+    facts: dict[str, Any] = {
+        "places": (*(own := [place.card for place in places]), *(card for card in known if card not in own)),
+        "objective": objective,
+        "stage2": "fine-tuned" if finetune else "frozen",
+        "kept": weights_hash(*kept) if kept else None,
+        "steps": steps,
+        "seed": seed,
+        "precision": precision,
     }
-    with _repeatable(seed):
-        model = TwoStage(cards)
-        for name in cards:
-            _train_sensor(model, name, norms[name], trained, steps, rng)
-        _train_fusion(model, norms, trained, steps, rng)
-    model.eval()
-    card = ModelCard(
-        code_version=__version__,
-        sensors=cards,
-        places=tuple(place.card for place in places),
-        objective="paper",
-        objective_note="MAE and spectral angle, context-weighted; centred and causal windows",
-        steps={"S1": steps, "S2_L2A": steps, "fusion": steps},
-        seed=seed,
-        scores=reconstruction(model, norms, places),
-    )
-    return save_weights(model, card, out)
+    recipe = Dense(places, sensors, kept, facts) if encoder == "dense" else Reference(places, facts)
+    folder = unfinished.folder_of(out)
+    unfinished.claim(folder, recipe.card.model_dump(mode="json"))
+    try:
+        curves = _train(recipe, places, steps, seed, workers, precision, folder)
+        card = _judged(recipe, curves, {role: _paths(places, role) for role in ("train", "validation", "test")}, seed)
+    except KeyboardInterrupt as stop:
+        stop.add_note(f"The training so far is kept in {folder}: the same call continues it")
+        raise
+    _write(recipe, card, out)
+    shutil.rmtree(folder)
+    return out
 
 
-@contextmanager
-def _repeatable(seed: int) -> Iterator[None]:
-    """Torch's generator seeded and its kernels deterministic, within the block only."""
-    before = torch.are_deterministic_algorithms_enabled()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        torch.use_deterministic_algorithms(True)
+def _check(out: Path, cubes: Sequence[Any], sensors: tuple[str, ...], steps: int, workers: int) -> None:
+    if not cubes or steps < 1 or workers < 0:
+        found = f"{len(cubes)} cubes, {steps} steps, {workers} workers"
+        raise ConfigError("nothing to train on", found=found, expected="at least 1 cube, 1 step and 0 workers")
+    if out.is_dir():
+        raise FileError("the output is a folder", where=out, expected="the name of a safetensors file")
+    for name in sensors:
+        get_sensor(name)
+    if sensors[:1] != (ANCHOR,) or len(set(sensors)) < len(sensors):
+        expected = f"{ANCHOR}, at whose dates a place is embedded, and then each other sensor once"
+        raise ConfigError("these sensors make no model", found=", ".join(sensors), expected=expected)
+
+
+def _check_reference(objective: str, sensors: tuple[str, ...], keep: object) -> None:
+    if objective != "paper" or sensors != tuple(CODES) or keep is not None:
+        found = f"objective {objective}, sensors {', '.join(sensors)}" + (f", keep {keep}" if keep else "")
+        expected = f"objective paper, sensors {', '.join(CODES)}, nothing kept"
+        raise ConfigError("the reference encoder is what the paper describes", found=found, expected=expected)
+
+
+def _kept(keep: str | Path | None, objective: str, sensors: tuple[str, ...], finetune: bool) -> Kept | None:
+    """The model and card whose encoders are taken over."""
+    if keep is None:
+        return None
+    kept = read_weights(keep)
+    if finetune:
+        remedy = "Leave out one of keep and finetune"
+        raise ConfigError("encoders that are kept bit for bit cannot be fine-tuned", where=keep, remedy=remedy)
+    if kept[1].objective != objective:
+        what = "the encoders that are kept were trained with another objective"
+        raise ConfigError(what, where=keep, found=objective, expected=kept[1].objective)
+    if not set(sensors) & set(kept[1].sensors):
+        what, expected = "the weights hold no encoder to keep", ", ".join(kept[1].sensors)
+        raise ConfigError(what, where=keep, found=", ".join(sensors), expected=expected)
+    return kept
+
+
+def _places(
+    cubes: Sequence[str | Path],
+    test: Sequence[str | Path],
+    sensors: tuple[str, ...],
+    validation: int | None,
+    known: Sequence[PlaceCard],
+    rng: np.random.Generator,
+) -> list[Place]:
+    """All places with their roles; kept in memory first are those to train on."""
+    loaded = load_places([*cubes, *test], sensors)
+    places = split(loaded[: len(cubes)], validation, rng, known)
+    places += [with_role(place, "test") for place in loaded[len(cubes) :]]
+    check_together(places, known)
+    return places
+
+
+def _paths(places: list[Place], role: str) -> list[Path]:
+    return [place.path for place in places if place.card.role == role]
+
+
+def _train(
+    recipe: Recipe, places: list[Place], steps: int, seed: int, workers: int, precision: Any, folder: Path
+) -> dict[str, Any]:
+    """All stages, one after the other; their curves."""
+    schedule = Schedule(steps, recipe.learning_rate, precision, workers)
+    return {
+        stage.name: asdict(train(stage, places, schedule, seed, folder / f"{stage.name}.safetensors"))
+        for stage in recipe.stages()
+    }
+
+
+def _judged(recipe: Recipe, curves: dict[str, Any], paths: dict[str, list[Path]], seed: int) -> ModelCard:
+    """The card with all that is measured after training: the expected error's calibration, and the probes."""
+    found: dict[str, Any] = {"curves": curves}
+    encoder = recipe.encoder(recipe.card)
+    if isinstance(encoder, Encoder):
         try:
-            yield
-        finally:
-            torch.use_deterministic_algorithms(before)
+            found["error_calibration"] = calibrate(encoder, paths["validation"], seed=seed)
+        except TableError as reason:
+            warnings.warn(f"the expected error of the embedding is not calibrated: {reason}", stacklevel=3)
+    card = ModelCard.model_validate({**recipe.card.model_dump(), **found})
+    try:
+        unseen = paths["test"] or paths["validation"]
+        probes: Any = run_probes({card.architecture: recipe.encoder(card)}, paths["train"], unseen, seed=seed)
+    except LeakageError:
+        raise
+    except TableError as reason:
+        probes = {"not_measured": str(reason)}
+    return card.model_copy(update={"probes": dict(probes)})
 
 
-def _optimise(parameters: list[nn.Parameter], steps: int, loss_of_step: Callable[[], Tensor], title: str) -> None:
-    """AdamW with a short warm-up and a cosine decay."""
-    optimiser = torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps + 1, pct_start=0.1)
-    for _ in track(range(steps), title):
-        optimiser.zero_grad(set_to_none=True)
-        loss_of_step().backward()
-        nn.utils.clip_grad_norm_(parameters, CLIP)
-        optimiser.step()
-        schedule.step()
-
-
-def _train_sensor(
-    model: TwoStage, name: str, norm: Normalisation, places: list[Place], steps: int, rng: np.random.Generator
-) -> None:
-    """Stage 1: the autoencoder of one sensor, on crops whose fronts are shared by all samples in them."""
-    encoder, decoder = model.encoder(name), model.decoder(name)
-    c = COEFFICIENTS["sensor", name]
-    all_points = loss_points(c.centre)
-
-    def step() -> Tensor:
-        points = all_points.drawn(POINTS, rng)
-        weight, dyx = torch.from_numpy(points.weight).float(), torch.from_numpy(points.dyx).float()
-        drawn = [
-            samples.draw_sequence(places[int(rng.integers(len(places)))].frames[name], SIDE, CENTRES, rng)
-            for _ in range(CROPS)
-        ]
-        tokens = encoder.tokens(torch.cat([batches.standardise(s.frames, norm) for s in drawn]))
-        codes, wanted = [], []
-        for s, part in zip(drawn, tokens.split([len(s.frames) for s in drawn]), strict=True):
-            pixels = np.sort(rng.choice(SIDE * SIDE, size=PIXELS, replace=False))
-            part = part[:, pixels]
-            valid = s.frames.valid[:, MARGIN:-MARGIN, MARGIN:-MARGIN].flatten(1)[:, pixels]
-            safe = torch.from_numpy(np.maximum(s.index, 0))
-            own = torch.from_numpy(s.index == s.centres[:, None])[..., None]
-            seen = (valid[safe] | own) & torch.from_numpy(s.index >= 0)[..., None]
-            mixed = encoder.mixing(part[s.centres], *encoder.mixing.keys_values(part), seen, safe, s.offset)
-            clear = valid[s.centres].flatten()
-            yx = np.stack(np.divmod(pixels, SIDE), axis=-1)
-            who = np.repeat(s.centres, PIXELS), np.tile(yx, (len(s.centres), 1))
-            values, ok, days = samples.targets(s.frames, *who, points, s.window == "causal")
-            codes.append(encoder.head(mixed).flatten(0, 1)[clear])
-            wanted.append((values[clear], ok[clear], days[clear]))
-        values, ok, days = (torch.cat(parts) for parts in zip(*wanted, strict=True))
-        code = torch.cat(codes)
-        if not len(code):  # every sampled pixel was cloudy
-            return sum(p.sum() for p in encoder.parameters()) * 0.0  # type: ignore[return-value]
-        return context_loss(physical(decoder(code, days, dyx), norm), scaled(values, norm), ok, weight, c)
-
-    _optimise([*encoder.parameters(), *decoder.parameters()], steps, step, f"stage 1, {name}")
-
-
-def _train_fusion(
-    model: TwoStage, norms: dict[str, Normalisation], places: list[Place], steps: int, rng: np.random.Generator
-) -> None:
-    """Stage 2: the fusion and the decoders, on codes that the frozen encoders gave once."""
-    coded = [CodedPlace(model, norms, place, ("centred", "causal"), rng) for place in places]
-    points = {name: loss_points(COEFFICIENTS["fusion", name].centre) for name in model.sensors}
-    share = np.array([len(c.clear) for c in coded], dtype=float)
-    share /= share.sum()
-
-    def step() -> Tensor:
-        home = coded[int(rng.choice(len(coded), p=share))]
-        time, pixel = home.clear[rng.integers(len(home.clear), size=FUSION_BATCH)].T
-        window: Window = "centred" if rng.random() < 0.5 else "causal"
-        (optical, radar), (index, gaps) = home.codes[window], home.pairs[window]
-        gap = torch.from_numpy(gaps[time])
-        paired = torch.isfinite(gap)[:, None]
-        gap[torch.from_numpy(rng.random(len(time)) < S1_WITHHELD)] = torch.nan
-        z = model.fusion(optical[time, pixel], radar[time, pixel], gap)
-        yx = np.stack(np.divmod(pixel, home.side), axis=-1)
-        loss = torch.zeros(())
-        for name, centre in (("S2_L2A", time), ("S1", np.maximum(index[time], 0))):
-            c, p = COEFFICIENTS["fusion", name], points[name].drawn(POINTS, rng)
-            values, ok, days = samples.targets(home.frames[name], centre, yx, p, window == "causal")
-            if name == "S1":
-                ok = ok & paired
-            code = model.fusion.back[name](z)
-            predicted = physical(model.decoder(name)(code, days, torch.from_numpy(p.dyx).float()), norms[name])
-            weight = torch.from_numpy(p.weight).float()
-            loss = loss + 0.5 * context_loss(predicted, scaled(values, norms[name]), ok, weight, c)
-        return loss
-
-    trainable = [*model.fusion.parameters(), *model.decoders.parameters()]
-    _optimise(trainable, steps, step, "stage 2, fusion")
+def _write(recipe: Recipe, card: ModelCard, out: Path) -> None:
+    """The weights file, the model card and the pictures, all or none."""
+    encoder = recipe.encoder(card)
+    beside = {
+        out.with_suffix(".md"): model_card(card, encoder.weights, out.stem).encode(),
+        out.with_name(f"{out.stem}_curves.png"): curves_figure(card),
+    }
+    if "not_measured" not in card.probes:
+        beside[out.with_name(f"{out.stem}_probes.png")] = probe_figure(card)
+    with ExitStack() as files:
+        save_weights(recipe.model, card, files.enter_context(atomic(out)))
+        for path, content in beside.items():
+            files.enter_context(atomic(path)).write_bytes(content)

@@ -1,9 +1,9 @@
-"""Training places, which fall on one side as a whole, and the crops drawn from them."""
+"""Training places, in memory or on disk, and the crops drawn from them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from ecoembed.cubes.store import load_cube
 from ecoembed.embeddings.batches import FRAMES, MARGIN, READ, Frames, Normalisation, days_of, read_frames
 from ecoembed.embeddings.card import PlaceCard
 from ecoembed.embeddings.checks import check_values, quantity_of
-from ecoembed.errors import ConfigError, TableError, UnitError, VariableError
+from ecoembed.errors import TableError
 from ecoembed.schema import check_cube
 from ecoembed.sensors import S1, get_sensor
 
@@ -23,8 +23,6 @@ from ecoembed.sensors import S1, get_sensor
 CACHE_BYTES = 2 << 30
 #: A place is at least this wide and high, in px.
 SMALLEST = 4
-#: Two cubes whose centres lie nearer than this, in m, are of one place.
-NEAR = 1000.0
 #: Side in px of the blocks in which a place is read as a whole.
 _BLOCK = 256
 
@@ -198,82 +196,6 @@ def fit_normalisation(places: list[Place], sensor: str) -> Normalisation:
     mean = first / n
     std = np.sqrt(np.maximum(second / n - mean**2, 0.0)).clip(min=1e-3 * (high - low))
     return Normalisation(low, high, tuple(mean.tolist()), tuple(std.tolist()))
-
-
-def split(places: list[Place], validation: int | None, rng: np.random.Generator) -> list[Place]:
-    """The places with their roles: `validation` of them (one in five by default) held out, drawn by `rng`.
-
-    Cubes of one name, or whose centres lie within 1 km, are one place and fall on one side.
-
-    Raises
-    ------
-    ConfigError
-        If no place would be left to train on.
-    """
-    group: list[int] = []
-    for i, place in enumerate(places):
-        same = [k for k in range(i) if _is_one_place(places[k].card, place.card)]
-        group.append(group[same[0]] if same else max(group, default=-1) + 1)
-    n = max(group) + 1
-    n_held = n // 5 if validation is None else validation
-    if not 0 <= n_held < n:
-        raise ConfigError("no place left to train on", found=f"{n_held} of {n} places held out")
-    held = set(rng.permutation(n)[:n_held].tolist())
-    roles = ("validation" if g in held else "train" for g in group)
-    return [with_role(place, role) for place, role in zip(places, roles, strict=True)]
-
-
-def with_role(place: Place, role: str) -> Place:
-    """The same place in another role: ``train``, ``validation`` or ``test``."""
-    return replace(place, card=place.card.model_copy(update={"role": role}))
-
-
-def _is_one_place(a: PlaceCard, b: PlaceCard) -> bool:
-    from pyproj import Geod
-
-    return a.id == b.id or Geod(ellps="WGS84").inv(a.longitude, a.latitude, b.longitude, b.latitude)[2] < NEAR
-
-
-def check_together(places: list[Place]) -> None:
-    """Refuse places that do not go together.
-
-    Raises
-    ------
-    VariableError
-        If the cubes of one sensor were not smoothed alike.
-    UnitError
-        If they are gamma0 at some places and sigma0 at others.
-    ConfigError
-        If a place of the role ``test`` overlaps one that is trained on, or used to stop.
-    """
-    for sensor in places[0].smoothing:
-        if len({place.smoothing[sensor] for place in places}) > 1:
-            found = ", ".join(f"{place.card.id}: {place.smoothing[sensor]}" for place in places)
-            raise VariableError(
-                f"cubes of {sensor} are not smoothed alike", found=found, remedy="Build all with ecoembed cube"
-            )
-        declared = {place.quantity[sensor]: place.card.id for place in places if place.quantity[sensor]}
-        if len(declared) > 1:
-            found = ", ".join(f"{quantity} at {name}" for quantity, name in declared.items())
-            remedy = "They differ by 1 dB on flat land, by more on slopes: take one product for all places"
-            raise UnitError(
-                f"cubes of {sensor} are gamma0 at some places and sigma0 at others", found=found, remedy=remedy
-            )
-    for test in (place for place in places if place.card.role == "test"):
-        for other in (place for place in places if place.card.role != "test"):
-            if _overlap(test, other):
-                raise ConfigError(
-                    "a place to test on overlaps one that is learnt from",
-                    where=test.path,
-                    found=f"{other.path} ({other.card.role})",
-                    remedy="Leave one of the two out",
-                )
-
-
-def _overlap(one: Place, other: Place) -> bool:
-    a, b = (next(iter(place.cubes.values())) for place in (one, other))
-    (w, s, e, n), (w2, s2, e2, n2) = a.rio.bounds(), b.rio.transform_bounds(a.rio.crs)
-    return bool(w < e2 and w2 < e and s < n2 and s2 < n)
 
 
 def draw_crop(place: Place, side: int, consecutive: int, rng: np.random.Generator) -> Crop:

@@ -28,6 +28,8 @@ from ecoembed.embeddings.samples import Crop, Place, draw_crop
 from ecoembed.errors import TrainingError
 from ecoembed.files import progress
 
+#: Largest learning rate, unless a schedule has its own.
+LEARNING_RATE = 1.5e-3
 WEIGHT_DECAY = 1.5e-4
 #: Largest norm of a gradient.
 CLIP = 1.0
@@ -47,7 +49,7 @@ class Stage(Protocol):
     Attributes
     ----------
     name : str
-        Names its file, its curve and its random numbers.
+        Names its state, its curve and its random numbers.
     module : torch.nn.Module
         What is trained and saved. Frozen parts have ``requires_grad`` False.
     crops, side, consecutive : int
@@ -55,10 +57,12 @@ class Stage(Protocol):
     """
 
     name: str
-    module: nn.Module
     crops: int
     side: int
     consecutive: int
+
+    @property
+    def module(self) -> nn.Module: ...
 
     def loss(self, crops: list[Crop], rng: np.random.Generator) -> Tensor:
         """What a step lowers; without a gradient where the crops show nothing, which is then no step."""
@@ -72,7 +76,7 @@ class Schedule:
     """How long, how fast, in what precision, and how many processes draw crops."""
 
     steps: int
-    learning_rate: float = 1.5e-3
+    learning_rate: float = LEARNING_RATE
     precision: Literal["fp32", "bf16"] = "fp32"
     workers: int = 0
 

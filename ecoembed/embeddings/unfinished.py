@@ -47,17 +47,24 @@ def claim(folder: Path, configuration: dict[str, Any]) -> bool:
     except (OSError, ValueError, TypeError):
         remedy = f"Delete {folder} and begin anew"
         raise FileError("an unfinished training, whose configuration is lost", where=file, remedy=remedy) from None
-    for key in sorted({*begun, *wanted}):
-        if begun.get(key) != wanted.get(key):
-            found, expected = (_short(values.get(key)) for values in (wanted, begun))
-            what = f"another training is unfinished here: its {key.replace('_', ' ')} differs"
-            raise ConfigError(what, where=folder, found=found, expected=expected, remedy=remedy)
+    if differs := _difference(begun, wanted):
+        key, expected, found = differs
+        what = f"another training is unfinished here: its {key} differs"
+        raise ConfigError(what, where=folder, found=found, expected=expected, remedy=remedy)
     return True
 
 
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 120 else f"{text[:117]}..."
+def _difference(begun: Any, wanted: Any, key: str = "") -> tuple[str, str, str] | None:
+    """The first key at which two configurations differ, and both values."""
+    if isinstance(begun, dict) and isinstance(wanted, dict):
+        names = sorted({*begun, *wanted})
+        pairs = [(f"{key}.{name}".strip("."), begun.get(name), wanted.get(name)) for name in names]
+    elif isinstance(begun, list) and isinstance(wanted, list) and len(begun) == len(wanted):
+        pairs = [(f"{key}.{i}", *both) for i, both in enumerate(zip(begun, wanted, strict=True))]
+    else:
+        a, b = (f"{len(v)} entries" if isinstance(v, list | dict) else json.dumps(v) for v in (begun, wanted))
+        return None if begun == wanted else (key, a, b)
+    return next((found for name, one, other in pairs if (found := _difference(one, other, name))), None)
 
 
 def write_state(file: Path, tensors: dict[str, Tensor], said: dict[str, Any]) -> None:

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from ecoembed.embeddings import training
-from ecoembed.embeddings.samples import Crop, load_places, split
+from ecoembed.embeddings.roles import split
+from ecoembed.embeddings.samples import Crop, load_places
 from ecoembed.embeddings.training import Schedule
 
 SENSORS = ("S2_L2A", "S1")

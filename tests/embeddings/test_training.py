@@ -17,7 +17,8 @@ import torch
 
 from ecoembed.cubes.store import save_cubes
 from ecoembed.embeddings import training, unfinished
-from ecoembed.embeddings.samples import load_places, split
+from ecoembed.embeddings.roles import split
+from ecoembed.embeddings.samples import load_places
 from ecoembed.embeddings.training import EVALUATIONS, PATIENCE, Schedule, train
 from ecoembed.errors import ConfigError, FileError, TrainingError
 
