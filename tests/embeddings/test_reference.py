@@ -185,7 +185,6 @@ def test_days_count_whole_and_hours_do_not(over_time, small):
         ({"n": 11, "every": 19.0}, {"n": 2, "every": 235.0, "start": "2019-12-12"}, "window of 200 days or more"),
         ({"n": 11}, {"n": 11, "start": "2022-01-01"}, "Sentinel-1 farther than 350 days"),
         ({"n": 7}, {"n": 11}, None),
-        ({"n": 11, "cloud": 1.1}, {"n": 11}, None),
     ],
 )
 def test_what_cannot_be_encoded_is_missing_and_counted(over_time, s2, s1, reason):
@@ -286,6 +285,7 @@ def test_points_outside_the_cube_are_refused(over_time, small, date, y, x, dim):
         (lambda s2, s1: (s2, s1.assign_coords(x=s1["x"] + 10)), GridError, "different grids"),
         (lambda s2, s1: (s2 * np.float32(1e4), s1), UnitError, "cannot be Sentinel-2"),
         (lambda s2, s1: (s2, s1 * np.float32(1e4)), UnitError, "cannot be Sentinel-1"),
+        (lambda s2, s1: (s2.where(s2 > 9), s1), VariableError, "no clear pixel on any date"),
     ],
 )
 def test_wrong_input_is_refused(over_time, small, breakage, error, says):

@@ -15,14 +15,16 @@ PAPER = (
 )
 
 
-def reference_card(axis: Axis, *, smoothing: str | None = SMOOTHING, **facts: Any) -> ModelCard:
+def reference_card(
+    axis: Axis, *, smoothing: str | None = SMOOTHING, quantity: str | None = None, **facts: Any
+) -> ModelCard:
     """The card of a reference encoder.
 
     Parameters
     ----------
     axis : {"time", "batch"}
-    smoothing : str or None
-        How Sentinel-1 was smoothed in training, as in a cube's attrs.
+    smoothing, quantity : str or None
+        How Sentinel-1 was smoothed in training, and what it is, as of :class:`ecoembed.embeddings.card.SensorCard`.
     **facts
         Fields of :class:`ecoembed.embeddings.card.ModelCard`; where they are not given, nothing was trained.
 
@@ -36,8 +38,8 @@ def reference_card(axis: Axis, *, smoothing: str | None = SMOOTHING, **facts: An
         low, high = SENSORS[name].valid_range
         bands = len(SENSORS[name].bands)
         norm = Normalisation(low, high, (low,) * bands, (high - low,) * bands)
-        own = {"code": code, "max_gap_days": float(MAX_GAP_DAYS), "smoothing": smoothing if name == "S1" else None}
-        sensors[name] = sensor_card(name, norm).model_copy(update=own)
+        card = sensor_card(name, norm, *((smoothing, quantity) if name == "S1" else ()))
+        sensors[name] = card.model_copy(update={"code": code, "max_gap_days": float(MAX_GAP_DAYS)})
     untrained: dict[str, Any] = {"places": (), "objective": "paper", "objective_note": PAPER, "steps": {}, "seed": None}
     return ModelCard(
         architecture="reference", axis=axis, sensors=sensors, windows=("centred",), **{**untrained, **facts}

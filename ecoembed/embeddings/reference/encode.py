@@ -14,7 +14,7 @@ from torch import Tensor
 from ecoembed._version import __version__
 from ecoembed.embeddings import batches
 from ecoembed.embeddings.card import ModelCard
-from ecoembed.embeddings.checks import check_values
+from ecoembed.embeddings.checks import check_input
 from ecoembed.embeddings.reference.card import official_card, reference_card
 from ecoembed.embeddings.reference.checkpoint import read_official_checkpoint
 from ecoembed.embeddings.reference.model import (
@@ -29,7 +29,6 @@ from ecoembed.embeddings.reference.patches import NORMALISATION, SMOOTHING, Patc
 from ecoembed.embeddings.weights import fill, tensor_hash
 from ecoembed.errors import ConfigError, VariableError, WeightsError
 from ecoembed.files import track
-from ecoembed.schema import check_cube
 
 
 class ReferenceEncoder:
@@ -177,20 +176,16 @@ class ReferenceEncoder:
         return z
 
     def _place(self, s2: xr.DataArray | None, s1: xr.DataArray | None) -> PatchedPlace:
+        """Both cubes, checked; Sentinel-1 smoothed as the authors did, if it was so in training and is not yet."""
         s2, s1 = _given(s2, "S2_L2A"), _given(s1, "S1")
-        check_values(s1)  # smoothing would hide another unit
-        return PatchedPlace(s2, self._smoothed(s1), whole_patches=self.model.axis == "batch")
-
-    def _smoothed(self, s1: xr.DataArray) -> xr.DataArray:
-        """As in training. For weights of the authors' smoothing another one is taken, too, and told in attrs."""
-        given, trained = s1.attrs.get("smoothing"), self.card.sensors["S1"].smoothing
-        if given is None and trained == SMOOTHING:
-            return centred_mean(s1)
-        if given != trained and trained != SMOOTHING:
-            what, where = "Sentinel-1 is not smoothed as it was in training", s1.attrs.get("site", "encode")
-            remedy = "Pass ecoembed.smooth(open_cube(..., sensor='S1'))" if trained else "Pass it unsmoothed"
-            raise VariableError(what, where=where, found=given, expected=trained, remedy=remedy)
-        return s1
+        optical, radar = self.card.sensors["S2_L2A"], self.card.sensors["S1"]
+        theirs = radar.smoothing == SMOOTHING
+        if theirs:  # cubes of ours are smoothed otherwise: they are taken, and attrs tell
+            radar = radar.model_copy(update={"smoothing": s1.attrs.get("smoothing")})
+        check_input(s2, "S2_L2A", optical)
+        check_input(s1, "S1", radar)
+        smoothed = centred_mean(s1) if theirs and "smoothing" not in s1.attrs else s1
+        return PatchedPlace(s2, smoothed, whole_patches=self.model.axis == "batch")
 
     @torch.inference_mode()
     def _embed(self, place: PatchedPlace, date: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -223,7 +218,7 @@ def _given(cube: xr.DataArray | None, name: str) -> xr.DataArray:
     if cube is None or not cube.sizes.get("time", 1):
         remedy = "Pass it, or use the dense encoder, which can do without"
         raise VariableError(f"the reference encoder needs {name}", found="no acquisition", remedy=remedy)
-    return check_cube(cube, name)
+    return cube
 
 
 def reference_encoder(state: dict[str, Tensor], card: ModelCard, path: Path) -> ReferenceEncoder:
