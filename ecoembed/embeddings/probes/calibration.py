@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from ecoembed.embeddings.encode import Encoder
-from ecoembed.embeddings.probes.encoders import Dense
-from ecoembed.embeddings.probes.places import load_probe_place
+from ecoembed.embeddings.probes.encoders import Probed, probed
+from ecoembed.embeddings.probes.places import probe_places
 from ecoembed.embeddings.probes.scores import Reduce, estimate
 from ecoembed.embeddings.probes.views import Sample, gap_sample, look, rebuilt_sample
 from ecoembed.errors import TableError
@@ -38,7 +38,8 @@ class Pairs:
                 found = np.abs(sample.rivals["decoded"] - sample.truth).mean(axis=-1)
                 pairs = np.stack([sample.error, found], axis=-1)
                 pairs = pairs[np.isfinite(pairs).all(axis=-1)]
-                self._found.setdefault(place, {}).setdefault(probe, []).append(pairs)
+                if len(pairs):
+                    self._found.setdefault(place, {}).setdefault(probe, []).append(pairs)
 
     def by_place(self) -> list[np.ndarray]:
         """Pairs (n, 2) of each place: every hiding counts the same, whatever its number of pixels."""
@@ -56,7 +57,7 @@ class Pairs:
             ``by_hiding`` (stated, found); or ``not_measured`` with the reason.
         """
         by_place = self.by_place()
-        if not by_place or not len(np.concatenate(by_place)):
+        if not by_place:
             return {"not_measured": "the encoder states no error"}
         moments = np.stack([_moments(pairs) for pairs in by_place])
         ranks = np.array([[_rank_correlation(pairs)] for pairs in by_place])
@@ -83,12 +84,12 @@ class Pairs:
         return np.asarray(np.mean(of, axis=0))
 
 
-def calibrate(encoder: Encoder, places: Sequence[str | Path], *, seed: int = 0) -> Knots:
+def calibrate(encoder: Encoder | Probed, places: Sequence[str | Path], *, seed: int = 0) -> Knots:
     """What an encoder's stated error means, measured at places that it was not trained on.
 
     Parameters
     ----------
-    encoder : Encoder
+    encoder : Encoder or Probed
         A calibration that its card holds already is left out of account.
     places : sequence of path
         Stores of validation places.
@@ -104,15 +105,16 @@ def calibrate(encoder: Encoder, places: Sequence[str | Path], *, seed: int = 0) 
     Raises
     ------
     TableError
-        If there is no place, no date to hide, or no pair.
+        If there is no place where a date can be hidden.
 
     Source: isotonic regression (Zadrozny and Elkan 2002) of 24 bins of equal number.
     """
     from sklearn.isotonic import IsotonicRegression
 
-    plain = Dense(Encoder(encoder.model, encoder.card.model_copy(update={"error_calibration": ()})))
-    pairs = measured_pairs(plain, places, seed).by_place()
-    if not pairs or not len(np.concatenate(pairs)):
+    if isinstance(encoder, Encoder):
+        encoder = Encoder(encoder.model, encoder.card.model_copy(update={"error_calibration": ()}))
+    pairs = measured_pairs(probed(encoder), places, seed).by_place()
+    if not pairs:
         raise TableError("no pixel to calibrate the expected error with", found=f"{len(places)} places")
     means = np.stack([b.mean(axis=0) for b in _bins(np.concatenate(pairs), KNOTS)])
     stated, which = np.unique(means[:, 0], return_inverse=True)
@@ -121,11 +123,10 @@ def calibrate(encoder: Encoder, places: Sequence[str | Path], *, seed: int = 0) 
     return tuple((float(s), float(f)) for s, f in zip(stated, rising, strict=True))
 
 
-def measured_pairs(encoder: Dense, places: Sequence[str | Path], seed: int = 0) -> Pairs:
+def measured_pairs(encoder: Probed, places: Sequence[str | Path], seed: int = 0) -> Pairs:
     """Stated and found errors of an encoder at some places, from all hidings."""
-    pairs = Pairs()
-    for path in places:
-        place = load_probe_place(path, list(encoder.encoder.card.sensors), seed)
+    pairs, skipped = Pairs(), dict[str, str]()
+    for place in probe_places(places, encoder.sensors, seed, skipped):
         views = look(place, encoder)
         samples = {hiding.probe: gap_sample(place, hiding, seen) for hiding, seen in views.hidden.items()}
         pairs.add(place.id, samples | {"rebuild": rebuilt_sample(place, views)})

@@ -44,8 +44,10 @@ class Seen:
 
 
 class Probed(Protocol):
-    """An encoder as the probes see it."""
+    """An encoder as the probes see it; anything of this form can be probed."""
 
+    #: Sensors whose cubes it is shown.
+    sensors: tuple[str, ...]
     windows: tuple[Window, ...]
     #: Whether z is there for every pixel of the square.
     dense: bool
@@ -58,6 +60,10 @@ class Probed(Protocol):
         """Embed the square at the S2 dates `dates` (index), from the frames that are `kept` (mask over S2) only."""
         ...
 
+    def random(self, seed: int) -> Probed:
+        """The same with random weights."""
+        ...
+
 
 class Dense:
     """A dense encoder, ours or a random one."""
@@ -66,18 +72,20 @@ class Dense:
     dense = optional_s1 = True
 
     def __init__(self, encoder: Encoder) -> None:
-        self.encoder = encoder
+        self.encoder, self.sensors = encoder, tuple(encoder.card.sensors)
+
+    def random(self, seed: int) -> Dense:
+        return Dense(self.encoder.random(seed))
 
     def see(
         self, place: ProbePlace, dates: np.ndarray, *, kept: np.ndarray, s1: bool = True, window: Window = "centred"
     ) -> Seen:
-        sensors = self.encoder.card.sensors
         cube = self.encoder.encode(
             place.cubes["S2_L2A"].isel(time=kept),
-            place.cubes["S1"] if s1 and "S1" in sensors else None,
+            place.cubes["S1"] if s1 and "S1" in self.sensors else None,
             dates=place.times[dates],
             window=window,
-            more=[place.cubes[name] for name in sensors if name not in ("S2_L2A", "S1")],
+            more=[place.cubes[name] for name in self.sensors if name not in ("S2_L2A", "S1")],
         )
         values = np.moveaxis(cube.values[:, :, place.inner[0], place.inner[1]], 1, -1)
         values = values.reshape(len(dates), -1, values.shape[-1])
@@ -102,8 +110,12 @@ class Raw:
     Without Sentinel-1, the ten bands alone.
     """
 
+    sensors: tuple[str, ...] = ("S2_L2A", "S1")
     windows: tuple[Window, ...] = ("centred", "causal")
     dense = optional_s1 = True
+
+    def random(self, seed: int) -> Raw:
+        return self
 
     def see(
         self, place: ProbePlace, dates: np.ndarray, *, kept: np.ndarray, s1: bool = True, window: Window = "centred"
@@ -119,18 +131,14 @@ class Raw:
         return Seen(np.concatenate([optical, paired], axis=-1))
 
 
-class Pca:
+class Pca(Raw):
     """Seven principal components of the standardised raw values; fitted once, on trained places."""
-
-    windows: tuple[Window, ...] = ("centred", "causal")
-    dense = optional_s1 = True
 
     def __init__(self, raw: np.ndarray) -> None:
         from sklearn.decomposition import PCA
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
 
-        self._raw = Raw()
         #: By columns: with and without Sentinel-1.
         self._fitted: dict[int, Any] = {
             columns: make_pipeline(StandardScaler(), PCA(min(7, *raw.shape))).fit(raw[:, :columns])
@@ -140,7 +148,7 @@ class Pca:
     def see(
         self, place: ProbePlace, dates: np.ndarray, *, kept: np.ndarray, s1: bool = True, window: Window = "centred"
     ) -> Seen:
-        raw = self._raw.see(place, dates, kept=kept, s1=s1, window=window).z
+        raw = super().see(place, dates, kept=kept, s1=s1, window=window).z
         z = self.of(raw)
         return Seen(z, self._rebuilt(z, raw.shape[-1]))
 
@@ -154,8 +162,12 @@ class Pca:
         return z.reshape(*raw.shape[:-1], -1)
 
     def _rebuilt(self, z: np.ndarray, columns: int) -> np.ndarray:
-        flat = self._fitted[columns].inverse_transform(z.reshape(-1, z.shape[-1]))
-        return np.asarray(flat[:, :10]).reshape(*z.shape[:-1], 10)
+        flat = z.reshape(-1, z.shape[-1])
+        found = np.isfinite(flat).all(axis=-1)
+        rebuilt = np.full((len(flat), 10), np.nan)
+        if found.any():
+            rebuilt[found] = self._fitted[columns].inverse_transform(flat[found])[:, :10]
+        return rebuilt.reshape(*z.shape[:-1], 10)
 
 
 class Reference:
@@ -165,7 +177,10 @@ class Reference:
     dense = optional_s1 = False
 
     def __init__(self, encoder: ReferenceEncoder) -> None:
-        self.encoder = encoder
+        self.encoder, self.sensors = encoder, tuple(encoder.card.sensors)
+
+    def random(self, seed: int) -> Reference:
+        return Reference(self.encoder.random(seed))
 
     def see(
         self, place: ProbePlace, dates: np.ndarray, *, kept: np.ndarray, s1: bool = True, window: Window = "centred"
@@ -236,9 +251,13 @@ class Around:
         return np.where(found[..., None], (1 - share) * first + share * second, np.nan)
 
 
-def probed(encoder: Encoder | ReferenceEncoder) -> Probed:
-    """The adaptor that fits an encoder."""
-    return Dense(encoder) if isinstance(encoder, Encoder) else Reference(encoder)
+def probed(encoder: Encoder | ReferenceEncoder | Probed) -> Probed:
+    """The encoder in the form in which it is probed."""
+    from ecoembed.embeddings.reference.encode import ReferenceEncoder
+
+    if isinstance(encoder, ReferenceEncoder):
+        return Reference(encoder)
+    return Dense(encoder) if isinstance(encoder, Encoder) else encoder
 
 
 __all__ = ["Around", "Dense", "Pca", "Probed", "Raw", "Reference", "Seen", "decoded", "probed"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,13 +18,13 @@ from ecoembed.errors import TableError, VariableError
 from ecoembed.sensors import get_sensor
 
 #: Side of the square in px, without the margin that windows see.
-SIDE = 20
+SIDE = 16
 #: Hidden dates of a place, and days between them: beyond the longest gap, clear dates are left between two.
 HIDDEN, SPACING = 4, 90.0
 #: Days hidden around each; 1 stands for the date itself.
 GAPS = (1, 10, 30, 60)
 #: Clear dates of a place that are embedded as they are, one after the other.
-RUN = 40
+RUN = 32
 #: Share of the square that must be clear on a hidden date, and on one of the run.
 HIDDEN_CLEAR, RUN_CLEAR = 0.8, 0.5
 #: Pixels of a place, drawn, at which linear models are fitted and scored.
@@ -131,6 +131,11 @@ def _pixels(cube: xr.DataArray, inner: tuple[slice, slice]) -> np.ndarray:
     return np.where(missing, np.nan, values.clip(*get_sensor(cube.attrs["sensor"]).valid_range))
 
 
+def site_of(cube: xr.DataArray, path: str | Path) -> str:
+    """What a place is called: cubes of one name are one place."""
+    return str(cube.attrs.get("site", Path(path).stem))
+
+
 def load_probe_place(path: str | Path, sensors: Sequence[str], seed: int) -> ProbePlace:
     """The square of the place stored at `path`: where it lies and which dates are hidden follows from seed and id.
 
@@ -144,7 +149,7 @@ def load_probe_place(path: str | Path, sensors: Sequence[str], seed: int) -> Pro
     path = Path(path)
     whole = {name: load_cube(path, name, lazy=True) for name in dict.fromkeys(("S2_L2A", "S1", *sensors))}
     anchor = whole["S2_L2A"]
-    name = str(anchor.attrs.get("site", path.stem))
+    name = site_of(anchor, path)
     rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
     size = [anchor.sizes[d] for d in ("y", "x")]
     side = [min(SIDE, n) for n in size]
@@ -157,6 +162,19 @@ def load_probe_place(path: str | Path, sensors: Sequence[str], seed: int) -> Pro
     return ProbePlace(
         name, cubes, inner, labels, *_dates(cubes, inner, name, rng), rng.permutation(side[0] * side[1])[:PIXELS]
     )
+
+
+def probe_places(
+    paths: Iterable[str | Path], sensors: Sequence[str], seed: int, skipped: dict[str, str]
+) -> Iterator[ProbePlace]:
+    """Places one by one; `skipped` takes the name of those where no date can be hidden, and the reason."""
+    for path in paths:
+        try:
+            place = load_probe_place(path, sensors, seed)
+        except TableError as exc:
+            skipped[Path(path).name] = str(exc)
+        else:
+            yield place
 
 
 def _labels(path: Path, square: list[slice], size: list[int]) -> xr.Dataset | None:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ecoembed.cubes.store import load_cube
 from ecoembed.embeddings.probes import coherence
 from ecoembed.embeddings.probes.calibration import Pairs
 from ecoembed.embeddings.probes.encoders import Pca, Probed, Raw, probed
 from ecoembed.embeddings.probes.gates import verdict
-from ecoembed.embeddings.probes.places import GAPS, HIDDEN, PIXELS, SIDE, Hiding, ProbePlace, load_probe_place
+from ecoembed.embeddings.probes.places import GAPS, HIDDEN, PIXELS, SIDE, Hiding, ProbePlace, probe_places, site_of
 from ecoembed.embeddings.probes.scores import SPECS, Counts
 from ecoembed.embeddings.probes.table import ProbeTable
 from ecoembed.embeddings.probes.views import (
@@ -26,7 +27,7 @@ from ecoembed.embeddings.probes.views import (
     rebuilt_sample,
     target_sample,
 )
-from ecoembed.errors import LeakageError, TableError
+from ecoembed.errors import ConfigError, LeakageError, TableError
 from ecoembed.files import track
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ Samples = dict[str, Sample]
 
 
 def run_probes(
-    encoders: Mapping[str, Encoder | ReferenceEncoder],
+    encoders: Mapping[str, Encoder | ReferenceEncoder | Probed],
     trained: Sequence[str | Path],
     unseen: Sequence[str | Path],
     *,
@@ -50,7 +51,7 @@ def run_probes(
 
     Parameters
     ----------
-    encoders : mapping of str to Encoder or ReferenceEncoder
+    encoders : mapping of str to Encoder, ReferenceEncoder or anything of the form Probed
         The first is judged: its gates, its random twin, the error that it states.
     trained : sequence of path
         Stores of at least two places, with groups ``S2_L2A``, ``S1`` and, optionally, ``labels`` (``land_cover`` with
@@ -68,7 +69,7 @@ def run_probes(
     Raises
     ------
     TableError
-        If there are too few places, or no date of a place can be hidden.
+        If there are too few places where a date can be hidden; others are skipped, and told.
     LeakageError
         If an unseen place is also a trained one.
     FileError, VariableError
@@ -76,33 +77,25 @@ def run_probes(
 
     Notes
     -----
-    At each place a square of 20 px, four hidden dates (at least 80 % clear) and a run of at most 40 clear dates. One
+    At each place a square of 16 px, four hidden dates (at least 80 % clear) and a run of at most 32 clear dates. One
     place is in memory at a time, beside the samples of the trained ones.
     """
     names = list(encoders)
-    if not names or len(trained) < 2 or not unseen:
-        raise TableError(
-            "too few places to probe", found=f"{len(names)} encoders, {len(trained)} trained, {len(unseen)} unseen",
-            expected="1, 2 and 1 or more: penalties are chosen by leaving trained places out",
-        )  # fmt: skip
-    judged = encoders[names[0]]
+    _refuse(names, trained, unseen)
     lookers: dict[str, Probed] = {name: probed(encoder) for name, encoder in encoders.items()}
-    lookers |= {"random": probed(judged.random(seed)), "raw": Raw()}
-    sensors = list(dict.fromkeys(s for e in encoders.values() for s in e.card.sensors))
+    lookers |= {"random": lookers[names[0]].random(seed), "raw": Raw()}
+    sensors = list(dict.fromkeys(s for looker in lookers.values() for s in looker.sensors))
+    skipped: dict[str, str] = {}
     known: list[tuple[str, dict[str, Samples]]] = []
-    for path in track(list(trained), "probes, trained places"):
-        place = load_probe_place(path, sensors, seed)
+    for place in probe_places(track(list(trained), "probes, trained places"), sensors, seed, skipped):
         known.append((place.id, {name: _samples(place, look(place, looker)) for name, looker in lookers.items()}))
-    pca = Pca(np.concatenate([of["raw"]["ndvi_now"].z for _, of in known]))
-    lookers["pca7"] = pca
+    _enough(len({id_ for id_, _ in known}), 2, "trained", skipped)
+    lookers["pca7"] = pca = Pca(np.concatenate([of["raw"]["rebuild"].z for _, of in known]))
     for _, of in known:
         of["pca7"] = {probe: Sample(pca.of(s.z), s.truth, s.rivals) for probe, s in of["raw"].items()}
     fitted = {name: Fitted(name, [(id_, of[name]) for id_, of in known]) for name in lookers}
     counts, pairs, ids = Counts(names[0]), Pairs(), []
-    for path in track(list(unseen), "probes, unseen places"):
-        place = load_probe_place(path, sensors, seed)
-        if place.id in {id_ for id_, _ in known}:
-            raise LeakageError("an unseen place was trained on", where=path, found=place.id)
+    for place in probe_places(track(list(unseen), "probes, unseen places"), sensors, seed, skipped):
         ids.append(place.id)
         for name, looker in lookers.items():
             views = look(place, looker)
@@ -110,6 +103,7 @@ def run_probes(
             fitted[name].count(counts, name, place, views, samples, judged=name == names[0])
             if name == names[0]:
                 pairs.add(place.id, samples)
+    _enough(len(ids), 1, "unseen", skipped)
     order = [*names, *RIVALS]
     table = ProbeTable(
         format=1,
@@ -117,6 +111,7 @@ def run_probes(
         encoders=order,
         seed=seed,
         places={"trained": list(dict.fromkeys(id_ for id_, _ in known)), "unseen": list(dict.fromkeys(ids))},
+        skipped=skipped,
         sampling={"side": SIDE, "hidden_dates": HIDDEN, "pixels": PIXELS, "samples": SAMPLES},
         probes={probe: counts.probe(probe, _rows(probe, order), _reasons(probe, lookers), seed) for probe in SPECS},
         sum=counts.total(order, seed),
@@ -125,6 +120,24 @@ def run_probes(
     )
     table["gates"] = verdict(table)
     return table
+
+
+def _refuse(names: list[str], trained: Sequence[str | Path], unseen: Sequence[str | Path]) -> None:
+    """Refuse what cannot be probed before any work."""
+    taken = set(names) & set(RIVALS)
+    if not names or taken:
+        raise ConfigError("encoders need names of their own", found=names, expected=f"at least one, none of {RIVALS}")
+    _enough(len(trained), 2, "trained", {})
+    _enough(len(unseen), 1, "unseen", {})
+    known, new = ({site_of(load_cube(p, "S2_L2A", lazy=True), p) for p in paths} for paths in (trained, unseen))
+    if known & new:
+        raise LeakageError("unseen places were trained on", found=", ".join(sorted(known & new)))
+
+
+def _enough(found: int, least: int, role: str, skipped: dict[str, str]) -> None:
+    if found < least:
+        remedy = " ".join(["Penalties are chosen by leaving trained places out"] * (least > 1) + [*skipped.values()])
+        raise TableError(f"too few {role} places to probe", found=found, expected=f">= {least}", remedy=remedy or None)
 
 
 def _rows(probe: str, encoders: list[str]) -> list[str]:

@@ -7,7 +7,8 @@
      "encoders": ["ours", "random", "reference", "raw", "pca7"],
      "seed": 0,
      "places": {"trained": [id, ...], "unseen": [id, ...]},
-     "sampling": {"side": 20, ...},                      pixels and dates of each place
+     "skipped": {store: reason},                         places where no clear date could be hidden
+     "sampling": {"side": 16, ...},                      pixels and dates of each place
      "probes": {"gap_30": {"title": ..., "unit": ..., "better": "higher" | "lower" | "",
                            "window": "centred" | "causal",
                            "score": what the score is, or None: it has none,
@@ -108,6 +109,7 @@ class ProbeTable(TypedDict):
     encoders: list[str]
     seed: int
     places: dict[str, list[str]]
+    skipped: dict[str, str]
     sampling: dict[str, Any]
     probes: dict[str, Probe]
     sum: Sum
