@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable
 
 from ecoembed.embeddings.card import ANCHOR, ModelCard, PlaceCard
+from ecoembed.embeddings.probes.markdown import SIMULATED, error_lines, probe_lines, table
 
-#: Identifiers of places of the virtual flux network begin so.
-SIMULATED = "XX-"
-#: Rows of the probes that are no encoder, in words.
-_ROWS = {
-    "decoded": "rebuilt from z",
-    "interpolation": "interpolation in time",
-    "last": "last clear value",
-    "mean": "mean of the band",
-}
 _ROLES = {
     "train": "Trained on",
     "validation": "Held out, to stop the training and to calibrate",
@@ -39,7 +30,14 @@ def model_card(card: ModelCard, weights: str, name: str) -> str:
     str
         Markdown.
     """
-    parts = (_about(card, weights, name), _inputs(card), _places(card), _probes(card), _error(card), _training(card))
+    parts = (
+        _about(card, weights, name),
+        _inputs(card),
+        _places(card),
+        probe_lines(card),
+        error_lines(card),
+        _training(card),
+    )
     return "\n\n".join("\n".join(part) for part in (*parts, _limits(card))) + "\n"
 
 
@@ -77,6 +75,7 @@ def _command(card: ModelCard, name: str) -> str:
         "keep": f"WEIGHTS-{card.kept}" if card.kept else None,
     }
     said = "".join(f" --{key} {value}" for key, value in options.items() if value is not None)
+    said += " --finetune" * (card.stage2 == "fine-tuned")
     said += "".join(f" --sensors {sensor}" for sensor in card.sensors)
     return f"ecoembed pretrain CUBES --out {name}.safetensors{said}" + (" --test CUBES" if tests else "")
 
@@ -94,7 +93,7 @@ def _inputs(card: ModelCard) -> list[str]:
     head = ("sensor", "bands, in this order", "unit", "clipped to", "paired within", "dimensions alone", "taken")
     return [
         "## What goes in",
-        *_table(head, rows),
+        *table(head, rows),
         "",
         f"One embedding sees at most {support.frames} dates of each sensor, {support.pixels} x {support.pixels} px of "
         f"each, none farther than {support.max_offset_days:g} days. Windows: {_all(card.windows)}"
@@ -135,100 +134,6 @@ def _apart(places: Iterable[PlaceCard]) -> tuple[list[PlaceCard], list[PlaceCard
     return [place for place in places if place not in simulated], simulated
 
 
-def _probes(card: ModelCard) -> list[str]:
-    table, lines = card.probes, ["## What the embedding holds"]
-    if "probes" not in table:
-        return [*lines, f"**Not measured**: {table.get('not_measured', 'no probe was run')}."]
-    unseen = table["places"]["unseen"]
-    stopped = {place.id for place in card.places if place.role == "validation"}
-    simulated = sum(place.startswith(SIMULATED) for place in unseen)
-    lines += [
-        f"Probes at {len(unseen)} places that no training saw ({len(unseen) - simulated} real, {simulated} simulated), "
-        "with 95 % of a bootstrap over places in brackets; no interval where places are fewer than three."
-        + " Some of them stopped the training, and are no strangers."
-        * any(place in stopped for place in unseen),
-        "",
-        *(
-            f"- {'Reached' if gate['passed'] else '**Not reached**'}: {gate['says']}"
-            for gate in table["gates"].values()
-        ),
-        "",
-        *_table(("probe", *(_row(row) for row in table["encoders"])), _encoder_rows(table)),
-    ]
-    others = [row for row in _ROWS if any(row in probe["values"] for probe in table["probes"].values())]
-    if others:
-        gaps = {key: probe for key, probe in table["probes"].items() if any(row in probe["values"] for row in others)}
-        rows = ((_title(probe), *(_estimate(probe["values"].get(row)) for row in others)) for probe in gaps.values())
-        lines += [
-            "",
-            "Gap filling without a linear model between:",
-            "",
-            *_table(("probe", *map(_ROWS.get, others)), rows),
-        ]
-    reasons = {
-        f"{probe['title']}, {row}: {reason}"
-        for probe in table["probes"].values()
-        for row, reason in probe["not_measured"].items()
-    }
-    return [*lines, *["", "Not measured:"] * bool(reasons), *(f"- {reason}" for reason in sorted(reasons))]
-
-
-def _encoder_rows(table: dict[str, Any]) -> Iterable[Sequence[str]]:
-    encoders = table["encoders"]
-    for probe in table["probes"].values():
-        if any(encoder in probe["values"] for encoder in encoders):
-            yield _title(probe), *(_estimate(probe["values"].get(encoder)) for encoder in encoders)
-    values = table["sum"]["values"]
-    yield "**sum of the scores**", *(_estimate(values.get(encoder)) for encoder in encoders)
-    gain = table["sum"]["differences"]
-    judged = table["judged"]
-    yield (
-        f"{_row(judged)} minus it",
-        *("" if encoder == judged else _estimate(gain.get(encoder)) for encoder in encoders),
-    )
-
-
-def _row(row: str) -> str:
-    return {"ours": "these weights", "pca7": "PCA-7", "raw": "raw values", "reference": "reference encoder"}.get(
-        row, row
-    )
-
-
-def _title(probe: dict[str, Any]) -> str:
-    better = {"higher": ", higher is better", "lower": ", lower is better"}.get(probe["better"], "")
-    unit = "" if probe["unit"] in ("", "1") else f" ({probe['unit']})"
-    return f"{probe['title']}{unit}{better}; {probe['window']}"
-
-
-def _estimate(found: dict[str, Any] | None) -> str:
-    """A number with its interval, to three digits."""
-    if found is None or found["value"] is None:
-        return "-"
-    bounds = "" if found["low"] is None or found["high"] is None else f" [{found['low']:.3g}, {found['high']:.3g}]"
-    return f"{found['value']:.3g}{bounds}"
-
-
-def _error(card: ModelCard) -> list[str]:
-    lines = ["## Expected error"]
-    if card.architecture == "reference":
-        return [*lines, "This architecture does not say how far to trust it."]
-    knots = card.error_calibration
-    if not knots:
-        return [*lines, "**Not calibrated**: the band `error` is the model's own guess."]
-    lines += [
-        "The band `error` is the mean absolute error (reflectance) of the ten Sentinel-2 bands rebuilt from z. It was "
-        f"set to what was found at hidden dates of the places held out: {knots[0][1]:.4f} to {knots[-1][1]:.4f} in "
-        f"{len(knots)} steps."
-    ]
-    found = card.probes.get("error", {})
-    if "bins" not in found:
-        return [*lines, f"Not verified elsewhere: {found.get('not_measured', 'no probe was run')}."]
-    figures = {"ratio": "found / stated", "slope": "slope of found on stated", "rank_correlation": "rank correlation"}
-    said = "; ".join(f"{title} {_estimate(found[key])}" for key, title in figures.items() if key in found)
-    bins = [(f"{b['stated']:.4f}", f"{b['found']:.4f}", str(b["n"])) for b in found["bins"]]
-    return [*lines, f"At the places of the probes: {said}.", "", *_table(("stated", "found", "pixel-dates"), bins)]
-
-
 def _training(card: ModelCard) -> list[str]:
     rows = []
     for stage, curve in card.curves.items():
@@ -236,14 +141,13 @@ def _training(card: ModelCard) -> list[str]:
         best = min(measured, default=None)
         said = f"{best[0]:.4g} at step {best[1]:.0f}" if best else "not measured"
         rows.append((stage, f"{curve['step'][-1]:.0f}" if curve["step"] else "0", said))
-    lines = ["## Training", *(_table(("stage", "steps", "lowest error at the places held out"), rows) if rows else [])]
+    lines = ["## Training", *(table(("stage", "steps", "lowest error at the places held out"), rows) if rows else [])]
     return lines if rows else [*lines, "No curve is recorded."]
 
 
 def _limits(card: ModelCard) -> list[str]:
     real, simulated = _apart(place for place in card.places if place.role == "train")
-    table = card.probes
-    gates = list(table.get("gates", {}).values())
+    gates = list(card.probes.get("gates", {}).values())
     failed = sum(not gate["passed"] for gate in gates)
     lines = ["## Limits"]
     if card.places_known and card.places and len(real) < 20:
@@ -255,7 +159,7 @@ def _limits(card: ModelCard) -> list[str]:
         lines.append(
             "- Simulated places follow one set of rules and spectra: scores there are no evidence about real places."
         )
-    if "probes" in table and all(place.startswith(SIMULATED) for place in table["places"]["unseen"]):
+    if "probes" in card.probes and all(place.startswith(SIMULATED) for place in card.probes["places"]["unseen"]):
         lines.append("- All places of the probes are simulated.")
     if failed:
         lines.append(f"- {failed} of the {len(gates)} goals above are not reached.")
@@ -272,9 +176,3 @@ def _limits(card: ModelCard) -> list[str]:
 def _all(names: Iterable[str]) -> str:
     *first, last = names
     return f"{', '.join(first)} and {last}" if first else last
-
-
-def _table(head: Sequence[str | None], rows: Iterable[Sequence[str]]) -> list[str]:
-    """A Markdown table; a bar within a cell would end it."""
-    lines = [head, ["---"] * len(head), *rows]
-    return ["| " + " | ".join(str(cell).replace("|", "/") for cell in line) + " |" for line in lines]

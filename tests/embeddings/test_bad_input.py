@@ -198,13 +198,12 @@ def test_the_command_line_says_it_in_one_line_and_keeps_what_is_there(fault, wei
 
 @faults
 def test_pretrain_refuses_it_before_training_and_keeps_what_is_there(fault, tmp_path):
-    good = make_cube("S2_L2A", seed=1), make_cube("S1", n=26, every=6.0, cloud=0.0, seed=1)
-    stores = [unchecked_store(tmp_path / f"{k}.zarr", cubes) for k, cubes in enumerate((good, broken(fault)))]
+    store = unchecked_store(tmp_path / "XX-T00.zarr", broken(fault))
     (tmp_path / "w.safetensors").write_bytes(b"old")
     before = contents(tmp_path)
     with pytest.raises(FAULTS[fault][1]) as caught:
-        pretrain(stores, tmp_path / "w.safetensors", steps=10**9)
-    assert re.search(FAULTS[fault][2], str(caught.value)), caught.value
+        pretrain([store], tmp_path / "w.safetensors", steps=10**9)
+    check_message(caught.value, fault)
     assert contents(tmp_path) == before
 
 

@@ -21,16 +21,16 @@ def probe(title: str, values: dict[str, Any], **not_measured: str) -> dict[str, 
 
 TABLE: dict[str, Any] = {
     "format": 1,
-    "judged": "ours",
-    "encoders": ["ours", "random", "raw"],
+    "judged": "dense",
+    "encoders": ["dense", "random", "raw"],
     "seed": 0,
     "places": {"trained": ["XX-A"], "unseen": ["XX-B", "XX-C", "XX-D"]},
     "sampling": {},
     "probes": {
-        "gap_30": probe("a gap of 30 days", {"ours": estimate(0.0213, 0.02, 0.03), "interpolation": estimate(0.5)}),
+        "gap_30": probe("a gap of 30 days", {"dense": estimate(0.0213, 0.02, 0.03), "interpolation": estimate(0.5)}),
         "land_cover": probe("land | cover", {}, all="no place has labels"),
     },
-    "sum": {"parts": ["gap_30"], "values": {"ours": estimate(3.25)}, "differences": {"raw": estimate(-0.125, -1, 2)}},
+    "sum": {"parts": ["gap_30"], "values": {"dense": estimate(3.25)}, "differences": {"raw": estimate(-0.125, -1, 2)}},
     "error": {"ratio": estimate(1.07, 0.9, 1.2), "bins": [{"stated": 0.01, "found": 0.0123, "n": 77}]},
     "gates": {
         "gap": {"passed": False, "says": "30-day gaps: 0.021 against 0.020"},
@@ -89,9 +89,11 @@ def test_probes_stand_beside_their_rivals_and_goals_not_reached_are_said(card):
     assert "| these weights minus it |  | - | -0.125 [-1, 2] |" in text
     assert "land | cover, all: no place has labels" in text
     assert "All places of the probes are simulated." in text
-    assert "no strangers" not in text
+    assert "no complete strangers" not in text
     stopped = [*card.places, place("XX-C", "validation")]
-    assert "no strangers" in model_card(card.model_copy(update={"probes": TABLE, "places": tuple(stopped)}), "0", "m")
+    assert "no complete strangers" in model_card(
+        card.model_copy(update={"probes": TABLE, "places": tuple(stopped)}), "0", "m"
+    )
 
 
 @pytest.mark.parametrize(
