@@ -98,7 +98,8 @@ def _quantity(places: list[Place], name: str) -> str | None:
 
 def _check_kept(places: list[Place], name: str, card: SensorCard) -> None:
     """Refuse places whose cubes are not what an encoder that is kept was trained on."""
-    facts = {"smoothing": places[0].smoothing[name], "quantity": (card.quantity and _quantity(places, name)) or card.quantity}
+    quantity = card.quantity and _quantity(places, name)  # refused only where both are declared
+    facts = {"smoothing": places[0].smoothing[name], "quantity": quantity or card.quantity}
     for key, found in facts.items():
         if found != (expected := getattr(card, key)):
             what = f"{name} is of another {key} than the encoder that is kept knows"
