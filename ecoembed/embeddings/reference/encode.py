@@ -121,9 +121,10 @@ class ReferenceEncoder:
         """
         _refuse(dates, window, more)
         place = self._place(s2, s1)
-        found = np.nonzero(place.encoded)
         z = np.full((len(place.encoded), DIMENSIONS, *place.encoded.shape[1:]), np.nan, dtype=np.float32)
-        z[found[0], :, found[1], found[2]] = self._embed(place, *found)
+        for date in track(np.flatnonzero(place.encoded.any(axis=(1, 2))).tolist(), "dates"):
+            y, x = np.nonzero(place.encoded[date])
+            z[date][:, y, x] = self._embed(place, np.full(len(y), date), y, x).T
         attrs = {
             "encoder": "reference",
             "axis": self.model.axis,
@@ -194,7 +195,7 @@ class ReferenceEncoder:
         apart = [np.flatnonzero(date == d) for d in np.unique(date)] if self.model.axis == "batch" else [slice(None)]
         order = [np.arange(len(date))[part] for part in apart]
         chosen = [part[i : i + self.batch] for part in order for i in range(0, len(part), self.batch)]
-        for part in track(chosen, "batches of patches"):
+        for part in chosen:
             sample = place.samples(date[part], y[part], x[part])
             z[part] = self.model.encode(sample.frames, sample.days, sample.gap).numpy()
         return z
