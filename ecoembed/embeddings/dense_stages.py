@@ -81,7 +81,7 @@ def mixed_codes(
 class SensorStage:
     """Stage 1: the autoencoder of one sensor."""
 
-    crops, side, consecutive = 4, 24, 28
+    crops, side, consecutive = 4, 12, 28
 
     def __init__(self, model: TwoStage, name: str, objective: str) -> None:
         self.name, self.objective, self.card = name, objective, model.cards[name]
@@ -111,7 +111,7 @@ class FusionStage:
     """Stage 2: the fusion and the decoders, on codes of encoders that are frozen, or fine-tuned too."""
 
     name = "fusion"
-    crops, side, consecutive = 4, 24, 28
+    crops, side, consecutive = 4, 12, 28
 
     def __init__(self, model: TwoStage, objective: str, finetune: bool = False) -> None:
         self.model, self.objective, self.finetune = model, objective, finetune

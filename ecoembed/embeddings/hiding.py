@@ -17,7 +17,7 @@ from torch import Tensor
 from ecoembed.embeddings.batches import MARGIN, Frames, Window
 
 #: Dates and pixels that are sampled of a crop.
-CENTRES, PIXELS = 12, 64
+CENTRES, PIXELS = 12, 32
 #: Shares of the dates that see their own frame, that do not, and that see nothing within a gap of so many days.
 CASES = {"visible": 0.4, "own": 0.15, 10.0: 0.1, 30.0: 0.2, 60.0: 0.15}
 #: At most this share of the other frames is dropped.

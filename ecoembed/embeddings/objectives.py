@@ -33,7 +33,7 @@ NEIGHBOURS, REACH = 3, 3
 #: `paper`: points drawn at each step, beside the three heaviest.
 POINTS = 12
 #: Weight of the likelihood of the error that is expected, beside the error itself.
-SURE = 0.003
+SURE = 0.03
 
 
 @dataclass(frozen=True)
@@ -75,16 +75,27 @@ class Coefficients:
     centre: float
 
 
-#: (stage, sensor) -> coefficients.
+#: `paper`: (stage, sensor) -> coefficients.
 COEFFICIENTS: dict[tuple[str, str], Coefficients] = {
     ("sensor", "S1"): Coefficients(1.0, 0.0, 1.0),
     ("sensor", "S2_L2A"): Coefficients(0.33, 0.65, 1.0),
     ("fusion", "S1"): Coefficients(1.0, 0.0, 1.5),
     ("fusion", "S2_L2A"): Coefficients(0.665, 0.315, 1.75),
 }
+#: `context`: an error counts in standard deviations of its band, so that red weighs as much as near infrared.
+CONTEXT: dict[str, Coefficients] = {"S2_L2A": Coefficients(1.0, 0.5, 1.0)}
+#: Of sensors that are not listed: no angle between bands that need not be a spectrum.
+PLAIN = Coefficients(1.0, 0.0, 1.0)
 
 
-def context_loss(predicted: Tensor, observed: Tensor, valid: Tensor, weight: Tensor, c: Coefficients) -> Tensor:
+def context_loss(
+    predicted: Tensor,
+    observed: Tensor,
+    valid: Tensor,
+    weight: Tensor,
+    c: Coefficients,
+    unit: Tensor | float = 1.0,
+) -> Tensor:
     """Weighted MAE, and the weighted spectral angle in radians.
 
     Parameters
@@ -94,14 +105,16 @@ def context_loss(predicted: Tensor, observed: Tensor, valid: Tensor, weight: Ten
     valid : Tensor (n, point), bool
     weight : Tensor (point,)
     c : Coefficients
+    unit : float or Tensor (band,)
+        Of the absolute error, in the method's units.
     """
     w = weight * valid
     w = w / w.sum(dim=1, keepdim=True).clamp(min=1e-12)
-    loss = c.mae * (w[..., None] * (predicted - observed).abs()).sum(dim=1).mean()
+    loss = c.mae * (w[..., None] * ((predicted - observed) / unit).abs()).sum(dim=1).mean()
     if c.sam:
-        unit = torch.nn.functional.normalize(torch.stack([predicted, observed]), dim=-1, eps=1e-6)
+        spectra = torch.nn.functional.normalize(torch.stack([predicted, observed]), dim=-1, eps=1e-6)
         # the chord, not acos of the cosine: exact and with a bounded gradient at small angles
-        chord = ((unit[0] - unit[1]).square().sum(-1) + 1e-12).sqrt()
+        chord = ((spectra[0] - spectra[1]).square().sum(-1) + 1e-12).sqrt()
         angle = 2 * torch.asin((chord / 2).clamp(max=1 - 1e-6))
         loss = loss + c.sam * (w * angle).sum(dim=1).mean()
     return loss
@@ -208,10 +221,12 @@ class Question:
         inner = frames.valid[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
         valid = inner.flatten(1)[:, view.pixels].numpy()
         centre, pixel = np.nonzero(valid[own] & (own >= 0)[:, None]) if len(frames) else np.empty((2, 0), dtype=int)
-        self.coefficients = COEFFICIENTS.get((stage, sensor), Coefficients(1.0, 0.0, 1.0))
+        self.standard = objective == "context"
         if objective == "context":
+            self.coefficients = CONTEXT.get(sensor, PLAIN)
             targets = context_targets(own[centre], pixel, valid, sensor, rng)
         else:
+            self.coefficients = COEFFICIENTS.get((stage, sensor), PLAIN)
             points = loss_points(self.coefficients.centre).drawn(POINTS, rng)
             targets = paper_targets(own[centre], len(frames), points, view.window == "causal")
         yx = np.stack(np.divmod(view.pixels[pixel], inner.shape[2]), axis=-1)
@@ -226,7 +241,8 @@ class Question:
         wanted = scaled(self.values, norm)
         if not len(wanted):
             return predicted.sum()  # every sampled pixel was cloudy
-        loss = context_loss(predicted, wanted, self.valid, self.weight, self.coefficients)
+        unit = torch.tensor(norm.std) / (norm.high - norm.low) if self.standard else 1.0
+        loss = context_loss(predicted, wanted, self.valid, self.weight, self.coefficients, unit)
         if expected is not None:
             sure = expected[self.samples].float()
             loss = loss + SURE * error_loss(sure, predicted[:, self.own], wanted[:, self.own])
