@@ -9,9 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from ecoembed import load_encoder, open_cube, pretrain, schema
 from ecoembed.cli import main
@@ -283,9 +286,6 @@ def test_real_cubes_pass(real):
 
 
 def test_weights_that_are_nan_stop_the_command_line(encoder: Encoder, place, weights, tmp_path, capsys):
-    from safetensors import safe_open
-    from safetensors.torch import save_file
-
     state = {name: tensor.clone() for name, tensor in encoder.model.state_dict().items()}
     state["encoders.S1.head.1.bias"][4] = np.nan
     bad = tmp_path / "bad.safetensors"
@@ -306,3 +306,31 @@ def test_a_place_is_embedded_however_small(encoder: Encoder, s2, s1):
 def test_the_default_weights_refuse_what_was_smoothed_otherwise(s2, s1):
     with pytest.raises(VariableError, match=r"not smoothed as it was in training.*found not smoothed.*ecoembed.smooth"):
         load_encoder().encode(s2, s1)
+
+
+def test_a_training_that_diverges_leaves_the_old_weights_and_the_last_good_ones(place, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("ecoembed.embeddings.recipes.Dense.learning_rate", 1e30)
+    monkeypatch.setattr("ecoembed.embeddings.dense_stages.SensorStage.crops", 1)
+    out = tmp_path / "w.safetensors"
+    out.write_bytes(b"old")
+    assert run("pretrain", place, "--out", out, "--steps", 30) == 2
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("ecoembed: ")]
+    assert len(said) == 1
+    assert re.match(r"ecoembed: TrainingError: XX-T00: stage \w+ diverges: .*at step \d+, learning rate", said[0]), said
+    assert "are kept in" in said[0]
+    assert out.read_bytes() == b"old"
+    kept = list((tmp_path / "w.safetensors.training").glob("*.safetensors"))
+    assert kept
+    for file in kept:
+        assert all(torch.isfinite(t).all() for name, t in load_file(file).items() if name.startswith("module "))
+
+
+def test_weights_of_another_version_stop_the_command_line(place, encoder: Encoder, tmp_path, capsys):
+    card = encoder.card.model_dump_json().replace('"format":2', '"format":1')
+    state = {name: t.contiguous() for name, t in encoder.model.state_dict().items()}
+    save_file(state, tmp_path / "old.safetensors", metadata={"ecoembed": card})
+    before = contents(tmp_path)
+    assert run("embed", place, "--out", tmp_path / "z.zarr", "--weights", tmp_path / "old.safetensors") == 2
+    said = capsys.readouterr().err
+    assert re.match(r"ecoembed: WeightsError: .*old.safetensors: .*found format 1, written by ecoembed", said), said
+    assert contents(tmp_path) == before
