@@ -211,5 +211,5 @@ def embedding_cube(
         dims=("time", "band", "y", "x"),
         coords={**coords, "time": like["time"].values if times is None else times, "band": bands},
         attrs={**kept, **attrs, "sensor": "embedding", "units": "1"},
-    )
+    ).rename(None)  # dask's arrays have names
     return check_embedding_cube(cube.rio.write_crs(like.rio.crs))

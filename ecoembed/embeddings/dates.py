@@ -54,14 +54,14 @@ def _parsed(dates: Any) -> np.ndarray:
     import pandas as pd
 
     expected = "dates or datetimes, text in ISO 8601"
-    listed = list(np.atleast_1d(dates)) if isinstance(dates, (np.ndarray, str)) else dates
+    given = getattr(dates, "values", dates)  # of pandas and xarray: in UTC
     try:
-        listed = list(listed)
+        listed = list(np.atleast_1d(given)) if isinstance(given, (np.ndarray, str)) else list(given)
         if any(isinstance(d, (int, float, np.number)) for d in listed):  # pandas would take them for nanoseconds
             raise TypeError
         index = pd.DatetimeIndex(pd.to_datetime(listed, utc=True, format="ISO8601"))
     except (TypeError, ValueError) as exc:
-        found = str(exc).split(". ")[0] or repr(dates)[:80]
+        found = str(exc).split(". ")[0].split("\n")[0] or repr(dates)[:80]
         raise ConfigError("not dates", where="dates", found=found, expected=expected) from None
     if not len(index) or index.hasnans:
         found = "none" if not len(index) else "one without a value"

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import pytest
 import rioxarray  # noqa: F401
 import xarray as xr
+
+from ecoembed.sensors import SENSORS
+
+if TYPE_CHECKING:
+    from ecoembed.embeddings.encode import Encoder
 
 
 def make_cube(
@@ -18,8 +25,6 @@ def make_cube(
     start: str = "2020-01-01",
 ) -> xr.DataArray:
     rng = np.random.default_rng(seed)
-    from ecoembed.sensors import SENSORS
-
     bands, unit = len(SENSORS[sensor].bands), SENSORS[sensor].unit
     day = np.arange(n) * every + (0.73 if sensor == "S1" else 0.45)
     fields = rng.integers(0, 4, size=(side // 4 + 1, side // 4 + 1)).repeat(4, 0).repeat(4, 1)[:side, :side]
@@ -63,24 +68,26 @@ def place(tmp_path_factory, s2, s1):
     return path
 
 
-@pytest.fixture(scope="session")
-def encoder():
+def make_encoder(*sensors: str, **card: Any) -> Encoder:
     """An encoder with random weights and a plausible normalisation: what the structure promises needs no training."""
     from ecoembed.embeddings.batches import Normalisation
     from ecoembed.embeddings.card import ModelCard, sensor_card
     from ecoembed.embeddings.encode import Encoder
     from ecoembed.embeddings.weights import random_model
 
-    norms = {
-        "S2_L2A": Normalisation(0.0, 1.0, (0.3,) * 10, (0.1,) * 10),
-        "S1": Normalisation(-30.0, 5.0, (-14.0,) * 2, (3.0,) * 2),
-    }
-    card = ModelCard(
-        sensors={name: sensor_card(name, norm) for name, norm in norms.items()},
-        places=(),
-        objective="paper",
-        objective_note="not trained",
-        steps={},
-        seed=0,
-    )
-    return Encoder(random_model(3, card.sensors), card)
+    def norm(name: str) -> Normalisation:
+        bands = len(SENSORS[name].bands)
+        mean, std = (-14.0, 3.0) if name == "S1" else (0.3, 0.1)
+        return Normalisation(*SENSORS[name].valid_range, (mean,) * bands, (std,) * bands)
+
+    given = {
+        "sensors": {name: sensor_card(name, norm(name)) for name in sensors},
+        "places": (), "objective": "paper", "objective_note": "not trained", "steps": {}, "seed": 0,
+    }  # fmt: skip
+    made = ModelCard(**(given | card))
+    return Encoder(random_model(3, made.sensors), made)
+
+
+@pytest.fixture(scope="session")
+def encoder() -> Encoder:
+    return make_encoder("S2_L2A", "S1")

@@ -22,8 +22,6 @@ from ecoembed.errors import UnitError
 
 from .conftest import make_cube
 
-GOLDEN = Path(__file__).with_name("golden_embeddings.npz")
-
 
 @pytest.fixture(scope="module")
 def stored(place):
@@ -33,15 +31,6 @@ def stored(place):
 @pytest.fixture(scope="module")
 def whole(encoder, s2, s1):
     return {window: encoder.encode(s2, s1, window=window) for window in ("centred", "causal")}
-
-
-@pytest.mark.parametrize("window", ["centred", "causal"])
-def test_the_numbers_are_those_of_the_first_implementation(encoder, window):
-    """Frozen from the plain loop over windows, before anything was made fast."""
-    optical, radar = make_cube("S2_L2A", n=14, side=6), make_cube("S1", n=16, side=6, every=4.0, cloud=0.1)
-    with np.load(GOLDEN, allow_pickle=False) as golden:
-        expected = golden[window]
-    np.testing.assert_allclose(encoder.encode(optical, radar, window=window).values, expected, atol=1e-5)
 
 
 @settings(max_examples=8, deadline=None)
@@ -93,27 +82,6 @@ def test_batch_companions_and_gaps_in_time_change_nothing(encoder, s2, s1, seen)
     torch.testing.assert_close(
         sensor_codes(network, card, frames, frames.days[some], "centred")[0], everything[some], atol=1e-5, rtol=0
     )
-
-
-@pytest.mark.parametrize("window", ["centred", "causal"])
-def test_use_and_training_compute_the_same_codes(encoder, s2, window):
-    """The fast path equals ``TemporalMixing.forward``, which training differentiates."""
-    frames, sensor, centres = pad_missing(frames_of(s2)), "S2_L2A", np.arange(30)
-    # a gap that ends windows early
-    frames.days[15:] += 190.0
-    network, card = encoder.model.encoder(sensor), encoder.card.sensors[sensor]
-    tokens = network.tokens(batches.standardise(frames, card.normalisation))
-    index = batches.neighbours(frames.days, frames.days, window)
-    assert (index < 0).sum() > 50
-    safe = torch.from_numpy(np.maximum(index, 0))
-    offset = torch.from_numpy(frames.days[index] - frames.days[centres][:, None]).float()
-    valid = frames.valid[:, 7:-7, 7:-7].flatten(1)
-    seen = (valid[safe] | torch.from_numpy(index == centres[:, None])[..., None]) & torch.from_numpy(index >= 0)[
-        ..., None
-    ]
-    mixed = network.mixing(tokens[centres], *network.mixing.keys_values(tokens), seen, safe, offset)
-    expected = network.head(mixed).detach()
-    torch.testing.assert_close(sensor_codes(network, card, frames, frames.days, window)[0], expected, atol=1e-5, rtol=0)
 
 
 def test_values_far_from_a_part_are_not_even_read(encoder, stored, whole):
