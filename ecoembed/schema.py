@@ -15,19 +15,22 @@ Every ``check_*`` returns its argument unchanged, or raises an error that names 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pandas as pd
-import pandera.pandas as pa
-import pandera.xarray as pax
 import xarray as xr
 
 from ecoembed.errors import GridError, TableError, VariableError
 from ecoembed.sensors import get_sensor
 
+if TYPE_CHECKING:
+    import pandera.pandas as pa
+
 Frame = TypeVar("Frame", bound=pd.DataFrame)
+
+_DIMS = ("time", "band", "y", "x")
 
 #: IGBP land-cover types that occur at flux towers.
 IGBP = (
@@ -54,62 +57,73 @@ IGBP = (
 def _number(
     low: float | None = None, high: float | None = None, nullable: bool = True, required: bool = True
 ) -> pa.Column:
+    import pandera.pandas as pa
+
     checks = [] if low is None or high is None else [pa.Check.in_range(low, high)]
     return pa.Column(float, checks, nullable=nullable, required=required, coerce=True)
 
 
-SITES = pa.DataFrameSchema(
-    {
-        "latitude": _number(-90, 90, nullable=False),
-        "longitude": _number(-180, 180, nullable=False),
-        "elevation": _number(-500, 9000),
-        "igbp": pa.Column(object, pa.Check.isin(IGBP), nullable=True, coerce=True),
-        "canopy_height": _number(0, 150),
-        "measurement_height": _number(0, 400),
-        "utc_offset": _number(-14, 14),
-        "aerodynamic_height": _number(0, 400, required=False),
-        "licence": pa.Column(object, nullable=True, coerce=True),
-        "citation": pa.Column(object, nullable=True, coerce=True),
-    },
-    index=pa.Index(str, name="site_id", unique=True, coerce=True),
-    strict=False,
-)
+@cache
+def sites_schema() -> pa.DataFrameSchema:
+    """Columns of `Sites`, with their units' bounds."""
+    import pandera.pandas as pa
 
-PREDICTIONS = pa.DataFrameSchema(
-    {
-        "site": pa.Column(object, coerce=True),
-        "date": pa.Column("datetime64[ns]", coerce=True),
-        "fold": pa.Column(int, coerce=True),
-        "protocol": pa.Column(object, coerce=True),
-        "features": pa.Column(object, coerce=True),
-        "regressor": pa.Column(object, coerce=True),
-        "observed": _number(nullable=False),
-        "predicted": _number(nullable=False),
-        "lower": _number(),
-        "upper": _number(),
-    },
-    strict=True,
-    unique=["site", "date", "features", "regressor"],
-)
-
-_CUBE = pax.DataArraySchema(
-    dtype="float32", dims=("time", "band", "y", "x"), coords=["time", "band", "y", "x"], nullable=True
-)
+    return pa.DataFrameSchema(
+        {
+            "latitude": _number(-90, 90, nullable=False),
+            "longitude": _number(-180, 180, nullable=False),
+            "elevation": _number(-500, 9000),
+            "igbp": pa.Column(object, pa.Check.isin(IGBP), nullable=True, coerce=True),
+            "canopy_height": _number(0, 150),
+            "measurement_height": _number(0, 400),
+            "utc_offset": _number(-14, 14),
+            "aerodynamic_height": _number(0, 400, required=False),
+            "licence": pa.Column(object, nullable=True, coerce=True),
+            "citation": pa.Column(object, nullable=True, coerce=True),
+        },
+        index=pa.Index(str, name="site_id", unique=True, coerce=True),
+        strict=False,
+    )
 
 
-def _validated(validate: Callable[[], Any], where: object, error: type[Exception], remedy: str) -> None:
+@cache
+def predictions_schema() -> pa.DataFrameSchema:
+    """Columns of a `PredictionTable`."""
+    import pandera.pandas as pa
+
+    return pa.DataFrameSchema(
+        {
+            "site": pa.Column(object, coerce=True),
+            "date": pa.Column("datetime64[ns]", coerce=True),
+            "fold": pa.Column(int, coerce=True),
+            "protocol": pa.Column(object, coerce=True),
+            "features": pa.Column(object, coerce=True),
+            "regressor": pa.Column(object, coerce=True),
+            "observed": _number(nullable=False),
+            "predicted": _number(nullable=False),
+            "lower": _number(),
+            "upper": _number(),
+        },
+        strict=True,
+        unique=["site", "date", "features", "regressor"],
+    )
+
+
+def _validated(schema: pa.DataFrameSchema, table: pd.DataFrame, where: object, remedy: str) -> None:
     """Run a pandera validation and turn its error into ours."""
+    import pandera.errors
+
     try:
-        validate()
-    except (pa.errors.SchemaError, pa.errors.SchemaErrors) as exc:
+        schema.validate(table)
+    except (pandera.errors.SchemaError, pandera.errors.SchemaErrors) as exc:
         text = " ".join(str(exc).split())
-        raise error(f"contract broken: {text[:300]}", where=where, remedy=remedy) from None  # type: ignore[call-arg]
+        raise TableError(f"contract broken: {text[:300]}", where=where, remedy=remedy) from None
 
 
 def check_sites(sites: Frame, where: object = "sites") -> Frame:
     """`Sites`: index ``site_id`` unique; full-precision coordinates; IGBP known; heights in m; UTC offset in h."""
     remedy = "Correct the row in the site table"
-    _validated(lambda: SITES.validate(sites, lazy=False), where, TableError, remedy)
+    _validated(sites_schema(), sites, where, remedy)
     return sites
 
 
@@ -147,7 +161,12 @@ def check_cube(cube: xr.DataArray, sensor: str | None = None, where: object = No
     With `sensor` given, the bands are exactly that sensor's, in its order, in its unit.
     """
     where = where or cube.attrs.get("site") or cube.attrs.get("sensor", "cube")
-    _validated(lambda: _CUBE.validate(cube), where, VariableError, "Build cubes with ecoembed.open_cube")
+    without = [d for d in _DIMS if d not in cube.coords]
+    if cube.dims != _DIMS or cube.dtype != np.float32 or without:
+        found = f"{cube.dtype} ({', '.join(map(str, cube.dims))})" + f" without coordinates {without}" * bool(without)
+        expected = f"float32 ({', '.join(_DIMS)}), each with its coordinate"
+        remedy = "Build cubes with ecoembed.open_cube"
+        raise VariableError("not a cube", where=where, found=found, expected=expected, remedy=remedy)
     for key in ("sensor", "units"):
         if key not in cube.attrs:
             raise VariableError("attribute absent from the cube", where=where, expected=key)
@@ -252,7 +271,7 @@ def check_feature_table(table: pd.DataFrame, where: object = "feature table") ->
 
 def check_predictions(table: pd.DataFrame, where: object = "predictions") -> pd.DataFrame:
     """`PredictionTable`: long; one row for each (site, date, features, regressor); the same rows for every pair."""
-    _validated(lambda: PREDICTIONS.validate(table), where, TableError, "This is a defect: please report it")
+    _validated(predictions_schema(), table, where, "This is a defect: please report it")
     counts = table.groupby(["features", "regressor"], observed=True).size()
     if len(set(counts)) > 1:
         raise TableError("models are scored on different rows", where=where, found=counts.to_dict())

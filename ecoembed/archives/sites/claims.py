@@ -116,7 +116,7 @@ def _number(column: str, text: str) -> float:
             expected=f"a number in {_UNITS.get(column, 'm')}, or an empty cell where unknown",
             remedy=remedy,
         ) from None
-    facts = schema.SITES.columns[column].checks[0].statistics
+    facts = schema.sites_schema().columns[column].checks[0].statistics
     if facts["min_value"] <= value <= facts["max_value"]:
         return value
     remedy = "Are latitude and longitude exchanged?" if column == "latitude" and abs(value) <= 180 else None
@@ -125,7 +125,7 @@ def _number(column: str, text: str) -> float:
 
 def allowed(column: str) -> str:
     """What the schema allows in `column`, in words."""
-    facts = schema.SITES.columns[column].checks[0].statistics
+    facts = schema.sites_schema().columns[column].checks[0].statistics
     if "allowed_values" in facts:
         return f"one of {', '.join(facts['allowed_values'])}, or an empty cell where unknown"
     return f"between {facts['min_value']} and {facts['max_value']} {_UNITS.get(column, 'm')}"
