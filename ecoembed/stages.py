@@ -99,7 +99,7 @@ def embed(folder: Path, site: str, cubes: Path, config: StudyConfig) -> None:
     parameters = {name: e.weights for name, e in encoders.items()} | {"window": config.embeddings.window}
 
     def make() -> None:
-        s2, s1 = (load_cube(cubes, name) for name in ("S2_L2A", "S1"))
+        s2, s1 = (load_cube(cubes, name, lazy=True) for name in ("S2_L2A", "S1"))
         save_cubes({n: e.encode(s2, s1, window=config.embeddings.window) for n, e in encoders.items()}, output)
 
     stage(output, [cubes], parameters, make)

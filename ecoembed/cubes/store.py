@@ -121,7 +121,7 @@ def _write(dataset: xr.Dataset, path: Path, group: str) -> None:
     if plain.chunks:  # what is streamed is written chunk by chunk
         sizes = {d: n for v, e in encoding.items() for d, n in zip(plain[v].dims, e.get("chunks", ()), strict=False)}
         plain = plain.chunk(sizes)
-    plain.to_zarr(
+    written = plain.to_zarr(
         path,
         group=group,
         mode="a",
@@ -129,7 +129,9 @@ def _write(dataset: xr.Dataset, path: Path, group: str) -> None:
         consolidated=False,
         encoding=encoding,
         write_empty_chunks=True,  # so that a chunk that is not there is a lost one
+        compute=False,
     )
+    written.compute(scheduler="threads")  # here: a cluster's worker would ask its cluster, and wait for itself
 
 
 def _encoding(variable: xr.DataArray) -> dict[str, Any]:
