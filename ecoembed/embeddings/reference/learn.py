@@ -44,6 +44,7 @@ class SensorStage:
         found = self._loss(crops, rng)
         return found.total if found else torch.zeros(())
 
+    @torch.no_grad()
     def error(self, crops: list[Crop], rng: np.random.Generator) -> float:
         """Absolute error of the centre pixel at the centre date, values 0 to 1; NaN where no crop shows anything."""
         found = self._loss(crops, rng)
@@ -84,6 +85,7 @@ class FusionStage:
         valid = {name: drawn.valid[name].expand_as(frames) for name, frames in drawn.frames.items()}
         return fusion_loss(self._rebuilt(drawn), drawn.frames, valid)
 
+    @torch.no_grad()
     def error(self, crops: list[Crop], rng: np.random.Generator) -> float:
         """Mean over the sensors of the absolute error of the centre pixel at the centre date, values 0 to 1."""
         drawn = draw_samples(crops, tuple(CODES), rng)
