@@ -1,195 +1,340 @@
-"""Training: learns, is repeatable, holds places out, and leaves nothing half-written."""
+"""Training as a user calls it: learns, is repeatable, keeps encoders bit for bit, continues, and loses nothing."""
 
 from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from ecoembed import load_encoder, pretrain, smooth
+from ecoembed import load_encoder, pretrain
 from ecoembed.cubes.store import save_cubes
-from ecoembed.embeddings.batches import frames_of, pad_missing
-from ecoembed.embeddings.objectives import Coefficients, context_loss, loss_points
-from ecoembed.embeddings.samples import load_place, split, targets
+from ecoembed.embeddings import dense_stages, unfinished
+from ecoembed.embeddings import pretrain as module
+from ecoembed.embeddings.reference import learn
 from ecoembed.embeddings.weights import read_weights
-from ecoembed.errors import ConfigError, FileError, TableError, VariableError
+from ecoembed.errors import ConfigError, FileError, TableError, TrainingError, VariableError
 
 from .conftest import make_cube
 
-
-def test_the_loss_points_hold_more_than_99_percent_of_the_weight():
-    points, everything = loss_points(), loss_points(threshold=0.0)
-    assert len(everything.weight) == 11 * 15 * 15
-    assert points.weight.sum() / everything.weight.sum() > 0.99
-    assert len(points.weight) == 47
-    at = {(int(r), *map(int, d)): w for r, d, w in zip(points.rank, points.dyx, points.weight, strict=True)}
-    assert at[0, 0, 0] == 1
-    assert at[1, 0, 0] == pytest.approx(0.1)
-    assert at[0, 1, 1] == pytest.approx(0.01)
-    assert at[0, 0, -2] == pytest.approx(0.001)
-    assert at[-1, 1, 0] == pytest.approx(0.001)
+#: What judges a trained encoder; it takes longer than training it does here, and has tests of its own.
+JUDGES = {"calibrate": module.calibrate, "run_probes": module.run_probes}
+THREE = ("S2_L2A", "S1", "HLS")
 
 
-def test_the_centre_weight_is_set():
-    points = loss_points(1.75)
-    assert points.weight[(points.rank == 0) & (points.dyx == 0).all(axis=1)] == 1.75
-
-
-def test_drawn_points_keep_the_expected_weight():
-    points, rng = loss_points(), np.random.default_rng(0)
-    mean = np.zeros(len(points.weight))
-    where = {(int(r), *map(int, d)): i for i, (r, d) in enumerate(zip(points.rank, points.dyx, strict=True))}
-    for _ in range(2000):
-        part = points.drawn(12, rng)
-        assert len(part.weight) == 15
-        mean[[where[int(r), *map(int, d)] for r, d in zip(part.rank, part.dyx, strict=True)]] += part.weight / 2000
-    np.testing.assert_allclose(mean, points.weight, rtol=0.2)
-
-
-def test_a_perfect_prediction_costs_nothing_and_invalid_values_do_not_count():
-    rng = np.random.default_rng(0)
-    observed = torch.from_numpy(rng.random((5, 47, 10))).float()
-    valid = torch.from_numpy(rng.random((5, 47)) > 0.3)
-    weight = torch.from_numpy(loss_points().weight).float()
-    c = Coefficients(1.0, 1.0, 1.0)
-    assert context_loss(observed, observed, valid, weight, c) < 1e-5
-    spoiled = torch.where(valid[..., None], observed, 99.0)
-    assert context_loss(spoiled, observed, valid, weight, c) < 1e-5
-
-
-def test_the_loss_is_the_weighted_mean_error_and_angle():
-    a, b = torch.tensor([[[1.0, 0.0], [0.2, 0.2]]]), torch.tensor([[[0.0, 1.0], [0.2, 0.3]]])
-    valid, weight = torch.tensor([[True, True]]), torch.tensor([1.0, 0.5])
-    mae = (2 / 3) * 1.0 + (1 / 3) * 0.05
-    assert context_loss(a, b, valid, weight, Coefficients(1, 0, 1)).item() == pytest.approx(mae, rel=1e-5)
-    angle = (2 / 3) * np.pi / 2 + (1 / 3) * (np.arctan2(0.3, 0.2) - np.pi / 4)
-    both = context_loss(a, b, valid, weight, Coefficients(0, 1, 1)).item()
-    assert both == pytest.approx(angle, rel=1e-3)
-
-
-def test_targets_are_the_values_at_the_offsets(s2):
-    frames, points = pad_missing(frames_of(s2)), loss_points()
-    centre, yx = np.array([9, 0]), np.array([[10, 11], [0, 19]])
-    values, valid, days = targets(frames, centre, yx, points, np.array([False, True]))
-    raw = s2.values
-    for i in range(2):
-        for p, (rank, (dy, dx)) in enumerate(zip(points.rank, points.dyx, strict=True)):
-            t, y, x = centre[i] + rank, yx[i, 0] + dy, yx[i, 1] + dx
-            inside = 0 <= t < 30 and 0 <= y < 20 and 0 <= x < 20 and not (i == 1 and rank > 0)
-            expected = inside and np.isfinite(raw[t, :, y, x]).all()
-            assert bool(valid[i, p]) == expected
-            if expected:
-                np.testing.assert_allclose(values[i, p].numpy(), raw[t, :, y, x])
-                assert days[i, p] == pytest.approx(5.0 * rank)
+def save_place(folder: Path, k: int) -> None:
+    cubes = {
+        "S2_L2A": make_cube("S2_L2A", seed=k),
+        "S1": make_cube("S1", n=26, every=6.0, seed=k, cloud=0.0),
+        "HLS": make_cube("HLS", n=20, every=8.0, seed=k),
+    }
+    save_cubes({name: c.assign_coords(x=c["x"] + 5000 * k) for name, c in cubes.items()}, folder / f"p{k}.zarr")
 
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory):
     folder = tmp_path_factory.mktemp("places")
     for k in range(3):
-        cubes = {"S2_L2A": make_cube("S2_L2A", seed=k), "S1": make_cube("S1", n=26, every=6.0, seed=k, cloud=0.0)}
-        cubes = {name: c.assign_coords(x=c["x"] + 5000 * k) for name, c in cubes.items()}
-        save_cubes(cubes, folder / f"p{k}.zarr")
+        save_place(folder, k)
     return sorted(folder.glob("*.zarr"))
 
 
-@pytest.fixture(autouse=True, scope="module")
-def small_steps():
-    """Fewer samples a step: what is tested is the loop, not the result."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"CROPS": 2, "FUSION_BATCH": 96, "POINTS": 6}.items():
-            patch.setattr(f"ecoembed.embeddings.pretrain.{name}", value)
-        yield
+def small() -> None:
+    """Fewer and smaller crops: what is tested is the way, not the result."""
+    for stage in (dense_stages.SensorStage, dense_stages.FusionStage, learn.SensorStage, learn.FusionStage):
+        stage.crops, stage.side, stage.consecutive = 1, 6, 12
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    for stage in (dense_stages.SensorStage, dense_stages.FusionStage, learn.SensorStage, learn.FusionStage):
+        for name in ("crops", "side", "consecutive"):
+            monkeypatch.setattr(stage, name, getattr(stage, name))
+    small()
+    monkeypatch.setattr(module, "calibrate", lambda *args, **options: ((0.01, 0.02), (0.1, 0.1)))
+    monkeypatch.setattr(module, "run_probes", _no_probes)
+
+
+def _no_probes(*args, **options):
+    raise TableError("not probed in this test")
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
 
 
 @pytest.fixture(scope="module")
-def trained(places, tmp_path_factory):
-    return pretrain(places, tmp_path_factory.mktemp("w") / "w.safetensors", steps=60, validation=1, seed=5)
+def two(places, tmp_path_factory):
+    """Weights of two sensors, trained for real, if briefly."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "calibrate", lambda *args, **options: ())
+        patch.setattr(module, "run_probes", _no_probes)
+        return pretrain(places, tmp_path_factory.mktemp("two") / "two.safetensors", steps=40, validation=1, seed=5)
 
 
-def test_training_beats_the_mean_at_a_place_held_out(trained):
-    card = read_weights(trained)[1]
-    unseen = card.scores["unseen-place"]["centre_mae"]
-    assert unseen["fused"]["S2"] < 0.6 * unseen["mean"]["S2"]
-    assert [p.role for p in card.places].count("validation") == 1
-    assert sorted(p.id for p in card.places) == ["XX-T00", "XX-T01", "XX-T02"]
-    assert 0 < card.places[0].latitude < 90
+def test_it_learns_at_a_place_held_out_and_the_card_says_what_was_done(two, places):
+    card = load_encoder(two).card
+    assert list(card.curves) == ["S2_L2A", "S1", "fusion"]
+    for curve in card.curves.values():
+        assert curve["step"] == list(range(1, 41))
+        assert min(curve["error"]) < 0.8 * curve["error"][0]
+    assert [place.role for place in card.places].count("validation") == 1
+    assert sorted(place.id for place in card.places) == ["XX-T00", "XX-T01", "XX-T02"]
+    assert (card.objective, card.stage2, card.kept, card.seed) == ("context", "frozen", None, 5)
+    assert card.steps == {"S2_L2A": 40, "S1": 40, "fusion": 40}
+    assert card.probes == {"not_measured": "not probed in this test."}
+    text = two.with_suffix(".md").read_text()
+    assert load_encoder(two).weights in text
+    assert two.with_name("two_curves.png").read_bytes()[:4] == b"\x89PNG"
+    assert files(two.parent) == ["two.md", "two.safetensors", "two_curves.png"]
 
 
-def test_the_card_and_an_encoder_come_back(trained, s2, s1):
-    z = load_encoder(trained).encode(s2, s1)
-    assert np.isfinite(z.values).any()
-    assert z.attrs["weights"] == load_encoder(trained).weights
+def test_one_seed_gives_one_file_whatever_the_workers(places, tmp_path):
+    for name, options in {"a": {"seed": 1}, "b": {"seed": 1, "workers": 2}, "c": {"seed": 2}}.items():
+        pretrain(places, tmp_path / f"{name}.safetensors", steps=3, validation=1, **options)
+    a, b, c = ((tmp_path / f"{name}.safetensors").read_bytes() for name in "abc")
+    assert a == b != c
 
 
-def test_the_same_seed_gives_the_same_weights(places, tmp_path):
-    hashes = {
-        load_encoder(pretrain(places, tmp_path / f"{i}.safetensors", steps=3, seed=seed)).weights
-        for i, seed in enumerate((1, 1, 2))
-    }
-    assert len(hashes) == 2
+# --- sensors
 
 
-def test_a_failure_leaves_the_old_file(places, tmp_path, monkeypatch):
+def test_kept_encoders_are_the_same_bits_and_only_the_new_sensor_is_trained(two, places, tmp_path):
+    three = pretrain(places, tmp_path / "three.safetensors", sensors=THREE, keep=two, steps=4, validation=1, seed=5)
+    (old, old_card), (new, card) = read_weights(two), read_weights(three)
+    assert list(card.curves) == list(card.steps) == ["HLS", "fusion"]
+    assert card.kept == load_encoder(two).weights
+    for sensor in ("S2_L2A", "S1"):
+        before, after = old.encoder(sensor).state_dict(), new.encoder(sensor).state_dict()
+        assert all(torch.equal(before[name], after[name]) for name in before)
+        assert card.sensors[sensor] == old_card.sensors[sensor]
+    changed = zip(old.decoder("S1").parameters(), new.decoder("S1").parameters(), strict=True)
+    assert not all(torch.equal(a, b) for a, b in changed)  # decoders belong to the second stage
+    assert set(old_card.places) <= set(card.places)
+
+
+def test_a_frozen_fusion_leaves_encoders_and_a_fine_tuned_one_does_not(places, tmp_path, monkeypatch):
+    trained = {}
+    train = module.train
+
+    def after_each_stage(stage, *rest):
+        curve = train(stage, *rest)
+        if stage.name == "fusion":
+            trained["fusion"] = hash_of(stage.module.encoders)
+        elif stage.name == "S1":
+            trained["S1"] = hash_of(stage.module[0])
+        return curve
+
+    monkeypatch.setattr(module, "train", after_each_stage)
+    for name, finetune in (("frozen", False), ("tuned", True)):
+        out = pretrain(places, tmp_path / f"{name}.safetensors", steps=3, validation=1, finetune=finetune)
+        model, card = read_weights(out)
+        assert card.stage2 == ("fine-tuned" if finetune else "frozen")
+        assert (hash_of(model.encoder("S1")) == trained["S1"]) is not finetune
+
+
+def hash_of(part: torch.nn.Module) -> int:
+    return hash(tuple(tensor.detach().numpy().tobytes() for tensor in part.state_dict().values()))
+
+
+def test_what_does_not_go_with_kept_encoders_is_refused(two, places, tmp_path):
+    out = tmp_path / "w.safetensors"
+    with pytest.raises(ConfigError, match="cannot be fine-tuned"):
+        pretrain(places, out, keep=two, finetune=True)
+    with pytest.raises(ConfigError, match="another objective"):
+        pretrain(places, out, keep=two, objective="paper")
+    with pytest.raises(ConfigError, match="have not seen"):
+        pretrain(places, out, keep=two, validation=2)
+    with pytest.raises(FileError, match="no such weights file"):
+        pretrain(places, out, keep=tmp_path / "none.safetensors")
+    assert files(tmp_path) == []
+
+
+def test_the_reference_encoder_is_trained_by_the_same_loop(places, tmp_path):
+    out = pretrain(places, tmp_path / "r.safetensors", encoder="reference", steps=2, validation=1)
+    card = load_encoder(out).card
+    assert (card.architecture, card.objective) == ("reference", "paper")
+    assert list(card.curves) == ["S2_L2A", "S1", "fusion"]
+    with pytest.raises(ConfigError, match="the paper describes"):
+        pretrain(places, tmp_path / "q.safetensors", encoder="reference", objective="context")
+
+
+def test_the_expected_error_is_calibrated_and_probes_look_at_test_places(places, tmp_path, monkeypatch):
+    """With one place to train on no probe is fitted, which is said; nothing is made up."""
+    for name, function in JUDGES.items():
+        monkeypatch.setattr(module, name, function)
+    save_place(tmp_path, 7)
+    out = pretrain(places[:2], tmp_path / "w.safetensors", steps=2, validation=1, test=[tmp_path / "p7.zarr"])
+    card = load_encoder(out).card
+    assert {place.id: place.role for place in card.places}["XX-T07"] == "test"
+    stated, found = zip(*card.error_calibration, strict=True)
+    assert list(stated) == sorted(stated)
+    assert list(found) == sorted(found)
+    assert "too few places to probe" in card.probes["not_measured"]
+
+
+def test_without_places_held_out_the_expected_error_is_told_to_be_uncalibrated(places, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "calibrate", _no_probes)
+    with pytest.warns(UserWarning, match="not calibrated"):
+        out = pretrain(places[:1], tmp_path / "w.safetensors", steps=2)
+    assert load_encoder(out).card.error_calibration == ()
+
+
+# --- nothing is lost
+
+
+def test_a_diverging_training_keeps_the_old_file_and_its_last_good_weights(places, tmp_path, monkeypatch):
     out = tmp_path / "w.safetensors"
     out.write_bytes(b"old")
-    monkeypatch.setattr("ecoembed.embeddings.weights.save", lambda *a, **k: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        pretrain(places, out, steps=1)
+    loss = dense_stages.SensorStage.loss
+    monkeypatch.setattr(
+        dense_stages.SensorStage, "loss", lambda self, *a: loss(self, *a) * (float("nan") if self.name == "S1" else 1)
+    )
+    with pytest.raises(TrainingError, match=r"stage S1 diverges.*not finite.*step 1, .*are kept in") as caught:
+        pretrain(places, out, steps=3, validation=1)
     assert out.read_bytes() == b"old"
-    assert [p.name for p in tmp_path.iterdir()] == ["w.safetensors"]
+    state = tmp_path / "w.safetensors.training" / "S1.safetensors"
+    assert str(state) in str(caught.value)
+    tensors, _ = unfinished.read_state(state)
+    assert all(torch.isfinite(tensor).all() for name, tensor in tensors.items() if name.startswith("module"))
 
 
-def test_nothing_to_train_on_is_refused(places, tmp_path):
-    with pytest.raises(ConfigError):
-        pretrain([], tmp_path / "w.safetensors")
-    with pytest.raises(ConfigError, match="held out"):
-        pretrain(places, tmp_path / "w.safetensors", validation=3)
+def test_a_failure_at_the_end_leaves_the_old_files_and_the_trained_stages(places, tmp_path, monkeypatch):
+    out = tmp_path / "w.safetensors"
+    for path in (out, tmp_path / "w.md"):
+        path.write_bytes(b"old")
+    with monkeypatch.context() as patch:
+        patch.setattr("ecoembed.embeddings.weights.save", lambda *a, **k: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            pretrain(places, out, steps=2, validation=1)
+    assert out.read_bytes() == (tmp_path / "w.md").read_bytes() == b"old"
+    assert files(tmp_path) == ["w.md", "w.safetensors", "w.safetensors.training"]
+    monkeypatch.setattr(module, "train", _only_read(module.train))
+    pretrain(places, out, steps=2, validation=1)  # every stage is there
+    assert files(tmp_path) == ["w.md", "w.safetensors", "w_curves.png"]
 
 
-def test_cubes_of_one_place_fall_on_one_side(tmp_path):
-    """Two years of one site, or twin towers: held out together or not at all."""
-    for k, (name, seed) in enumerate((("XX-A", 0), ("XX-A", 1), ("XX-B", 2))):
-        cubes = [make_cube("S2_L2A", seed=seed), make_cube("S1", n=26, every=6.0, seed=seed, cloud=0.0)]
-        shift = 0 if name == "XX-A" else 5000
-        moved = [c.assign_attrs(site=name).assign_coords(x=c["x"] + shift) for c in cubes]
-        save_cubes(dict(zip(("S2_L2A", "S1"), moved, strict=True)), tmp_path / f"{k}.zarr")
-    stores = sorted(tmp_path.glob("*.zarr"))
-    for seed in range(4):
-        places = split([load_place(p) for p in stores], 1, np.random.default_rng(seed))
-        roles = [p.card.role for p in places]
-        assert roles[0] == roles[1] != roles[2]
-    with pytest.raises(ConfigError, match="2 of 2 places"):
-        split(places, 2, np.random.default_rng(0))
+def _only_read(train):
+    def finished(stage, *rest):
+        stage.loss = lambda *args: 1 / 0
+        return train(stage, *rest)
+
+    return finished
 
 
-def test_cubes_smoothed_differently_are_refused(places, tmp_path):
-    cubes = [make_cube("S2_L2A", seed=9), smooth(make_cube("S1", n=26, every=6.0, seed=9, cloud=0.0))]
-    save_cubes(dict(zip(("S2_L2A", "S1"), cubes, strict=True)), tmp_path / "p.zarr")
-    with pytest.raises(VariableError, match="not smoothed alike"):
-        pretrain([*places, tmp_path / "p.zarr"], tmp_path / "w.safetensors", steps=1)
+def test_another_training_at_the_same_place_is_refused_by_what_differs(places, tmp_path, monkeypatch):
+    out = tmp_path / "w.safetensors"
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "train", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt) as stopped:
+            pretrain(places, out, steps=2, validation=1)
+    assert "the same call continues it" in stopped.value.__notes__[0]
+    assert not out.exists()
+    for options, key in (({"seed": 1}, "seed"), ({"precision": "bf16"}, "precision"), ({"steps": 3}, "steps.S1")):
+        if key == "seed":
+            options["validation"] = 0
+        with pytest.raises(ConfigError, match=r"another training is unfinished here.*delete") as caught:
+            pretrain(places, out, **{"steps": 2, "validation": 1, **options})
+        assert key.split(".")[0] in str(caught.value) or "places" in str(caught.value)
+    pretrain(places, out, steps=2, validation=1)
+    assert not (tmp_path / "w.safetensors.training").exists()
+
+
+SCRIPT = """
+import sys, time
+from tests.embeddings import test_pretrain as t
+from ecoembed.embeddings import training
+t.small()
+training.SAVE_SECONDS = -1.0
+t.module.calibrate, t.module.run_probes = (lambda *a, **k: ()), t._no_probes
+step = training._Run._step
+training._Run._step = lambda self, crops: (time.sleep(0.02), step(self, crops))[1]
+t.pretrain(sys.argv[2:], sys.argv[1], steps=30, validation=1)
+"""
+
+
+def test_a_killed_training_ends_in_the_same_file(places, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "calibrate", lambda *args, **options: ())
+    whole, torn = tmp_path / "whole" / "w.safetensors", tmp_path / "torn" / "w.safetensors"
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        pretrain(places, whole, steps=30, validation=1)
+        _kill_in_the_second_stage(places, torn)
+        assert files(torn.parent) == ["w.safetensors.training"]
+        pretrain(places, torn, steps=30, validation=1)
+    finally:
+        torch.set_num_threads(threads)
+    assert whole.read_bytes() == torn.read_bytes()
+    assert files(whole.parent) == files(torn.parent)
+
+
+def _kill_in_the_second_stage(places, out: Path) -> None:
+    environment = {**os.environ, "CI": "1", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", SCRIPT, str(out), *map(str, places)]
+    process = subprocess.Popen(command, cwd=Path(__file__).resolve().parents[2], env=environment)
+    state = out.with_name("w.safetensors.training") / "S1.safetensors"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if state.exists() and len(unfinished.read_state(state)[0]["losses"]) >= 5:
+            break
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "the training ended before it was killed"
+
+
+# --- refused before any work
 
 
 @pytest.mark.parametrize(
-    ("s2", "s1", "says"),
+    ("options", "says"),
     [
-        (make_cube("S2_L2A", side=6), make_cube("S1", side=6, cloud=0.0), "too small"),
-        (make_cube("S2_L2A", cloud=1.0), make_cube("S1", cloud=0.0), "no clear pixel"),
-        (make_cube("S2_L2A"), make_cube("S1", cloud=0.0, start="2024-01-01"), "no Sentinel-2 date has"),
+        ({"steps": 0}, "nothing to train on"),
+        ({"workers": -1}, "nothing to train on"),
+        ({"validation": 3}, "held out"),
+        ({"objective": "contxt"}, "Did you mean 'context'"),
+        ({"encoder": "dens"}, "Did you mean 'dense'"),
+        ({"precision": "fp16"}, "precision"),
+        ({"sensors": ("S1",)}, "these sensors make no model"),
+        ({"sensors": ("S2_L2A", "S1", "S1")}, "these sensors make no model"),
+        ({"sensors": ("S2_L2A", "S3")}, "S3"),
     ],
 )
-def test_a_place_that_teaches_nothing_is_refused_before_training(tmp_path, s2, s1, says):
-    save_cubes({"S2_L2A": s2, "S1": s1}, tmp_path / "p.zarr")
-    with pytest.raises(TableError, match=says):
-        pretrain([tmp_path / "p.zarr"], tmp_path / "w.safetensors", steps=1)
+def test_arguments_that_make_no_training_are_refused(places, tmp_path, options, says):
+    with pytest.raises(ConfigError, match=says):
+        pretrain(places, tmp_path / "w.safetensors", **options)
+    assert files(tmp_path) == []
 
 
-def test_a_folder_as_output_is_refused_before_training(places, tmp_path):
+def test_nothing_and_a_folder_are_refused(places, tmp_path):
+    with pytest.raises(ConfigError, match="0 cubes"):
+        pretrain([], tmp_path / "w.safetensors")
     with pytest.raises(FileError, match="is a folder"):
-        pretrain(places, tmp_path, steps=10**9)
+        pretrain(places, tmp_path)
 
 
-def test_a_place_with_too_few_dates_is_refused(tmp_path):
-    save_cubes({"S2_L2A": make_cube("S2_L2A", n=10), "S1": make_cube("S1", cloud=0.0)}, tmp_path / "p.zarr")
-    with pytest.raises(TableError, match="too few S2_L2A acquisitions"):
+def test_a_store_without_a_sensor_is_refused(tmp_path):
+    save_cubes({"S2_L2A": make_cube("S2_L2A")}, tmp_path / "p.zarr")
+    with pytest.raises(VariableError, match=r"p\.zarr: no group S1 \(found S2_L2A"):
         pretrain([tmp_path / "p.zarr"], tmp_path / "w.safetensors")
+    assert files(tmp_path) == ["p.zarr"]
+
+
+def test_the_state_is_plain_tensors_and_json(places, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "calibrate", lambda *a, **k: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            pretrain(places, tmp_path / "w.safetensors", steps=2, validation=1)
+    folder = tmp_path / "w.safetensors.training"
+    assert files(folder) == ["S1.safetensors", "S2_L2A.safetensors", "fusion.safetensors", "training.json"]
+    assert json.loads((folder / "training.json").read_text())["objective"] == "context"
+    losses = unfinished.read_state(folder / "fusion.safetensors")[0]["losses"]
+    assert losses.dtype == torch.float64
+    assert np.isfinite(losses.numpy()).all()
