@@ -166,9 +166,11 @@ def _note(axis: Axes, height: float, text: str, ha: str) -> None:
 
 
 def _sum(axis: Axes, table: Table) -> None:
-    values: Mapping[str, Any] = table["sum"]["values"]
-    parts = f"mean of {len(table['sum']['parts'])} scores; higher is better"
-    _rows(axis, list(table["encoders"]), values, table["judged"], "sum of the probes", parts)
+    """What the judged encoder's sum is above each other one's, over the probes that both have."""
+    judged, differences = table["judged"], table["sum"]["differences"]
+    title = f"sum of up to {len(table['sum']['parts'])} scores: {judged} minus ..."
+    _rows(axis, list(differences), differences, judged, title, f"right of 0: {judged} is better")
+    axis.axvline(0, color=_BLACK, linewidth=0.8)
 
 
 def _rows(axis: Axes, rows: list[str], values: Mapping[str, Any], judged: str, title: str, says: str) -> None:

@@ -52,11 +52,11 @@ def table():
     del probes["vh_vv"]["values"]["reference"]
     probes["vh_vv"]["not_measured"] = {"reference": "no weights"}
     probes["land_cover"] |= {"values": {}, "not_measured": {"all": "no place has the group labels"}}
-    total = {e: estimate(float(rng.uniform(0.4, 0.9))) | {"parts": 9} for e in ENCODERS}
+    ahead = {e: estimate(float(rng.uniform(-0.2, 0.9))) for e in ENCODERS[1:]}
     return {
         "format": 1, "judged": "ours", "encoders": ENCODERS, "seed": 0, "sampling": {},
         "places": {"trained": ["a"], "unseen": list("bcdefg")},
-        "probes": probes, "sum": {"parts": list(PROBES)[:-1], "values": total, "differences": {}},
+        "probes": probes, "sum": {"parts": list(PROBES)[:-1], "values": {}, "differences": ahead},
         "error": {"not_measured": "x"}, "gates": {},
     }  # fmt: skip
 
@@ -123,6 +123,16 @@ def test_probes_stand_at_their_values_with_their_intervals(encoder, drawn):
         ends = bar.lines[2][0].get_segments()[0][:, 0].astype(float)
         low, high = (rank[name][k] if rank[name][k] is not None else rank[name]["value"] for k in ("low", "high"))
         np.testing.assert_allclose(ends, [low, high])
+
+
+def test_the_sum_is_drawn_as_what_is_ours_above_the_others(encoder, drawn):
+    probes = table()
+    probe_figure(encoder.card.model_copy(update={"probes": probes}))
+    panel = next(a for a in drawn().axes if a.get_title(loc="left").endswith("ours minus ..."))
+    assert [label.get_text() for label in panel.get_yticklabels()] == ENCODERS[1:]
+    expected = [probes["sum"]["differences"][name]["value"] for name in ENCODERS[1:]]
+    assert [bar.lines[0].get_xdata()[0] for bar in panel.containers] == expected
+    assert panel.lines[-1].get_xdata()[0] == 0
 
 
 def test_what_was_not_measured_is_told(encoder, drawn):
