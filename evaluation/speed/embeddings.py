@@ -5,14 +5,18 @@
 
 - Stream: synthetic cubes (fields, 20 % clouds, pinned by a seed) of several sizes and numbers of dates, as many of S1
   as of S2, pass from store to store: read, S1 + S2 + fusion with the default weights, write. Each in a process of its
-  own, whose peak of memory is the kernel's. Every pixel and date counts, also those that are masked in the end.
+  own, whose peak of memory is the kernel's. Every pixel and date counts, also those that are masked in the end. The
+  largest, 1 000 x 1 000 px and 60 dates, must pass through 4 GiB.
+- Any date: the same of the first cube on 90 dates of which most had no acquisition, with the expected error.
+- GPU, where there is one: frames in its memory -> embeddings, fp32 and bf16, by the layers as training calls them;
+  beside the bandwidth of a copy, if each date read nothing but its 11 keys and values.
 - Reference: `ReferenceEncoder` of the same cube's pixels, patch by patch, in memory, patches cut by it.
 - Limit: multiply-adds of the layers for one pixel and date (halos not counted), over the rate of a 3 x 3 convolution of
   64 channels and of a plain matrix product, on one thread by processor time, measured in the same run.
 - Latency: `ecoembed embed` of a site of 48 x 48 px and 120 dates as a process, imports and weights included.
 
 Wall time is what a user waits; where others use the machine, processor time says what an idle one would do. The best of
-`ROUNDS` counts; the larger cubes, which show the memory, pass once. About ten minutes.
+`ROUNDS` counts; the larger cubes, which show the memory, pass once. About 15 minutes and 8 GB of temporary disk.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -32,9 +37,13 @@ from machine import conditions
 
 RESULT = Path(__file__).resolve().parents[1] / "results" / "speed" / "embeddings.json"
 #: Side in pixels and dates of the streamed cubes; the first is the one that is compared.
-CUBES = ((256, 60), (256, 180), (512, 60))
+CUBES = ((256, 60), (256, 180), (1000, 60))
 SITE = (48, 120)
 REFERENCE_PIXELS, ROUNDS, SEED = 64, 3, 5
+#: What the largest cube may take of memory in GiB, and all of them of disk in bytes.
+MEMORY_GIB, DISK = 4.0, 8e9
+#: Dates that are asked for, this many days apart.
+DATES, APART = 90, 4
 
 
 def make_store(path: Path, side: int, dates: int) -> None:
@@ -92,24 +101,76 @@ def best(call: Callable[[], Any], rounds: int = ROUNDS) -> tuple[float, float]:
     return min(w for w, _ in times), min(c for _, c in times)
 
 
-def stream(store: Path, out: Path, rounds: int) -> dict[str, float]:
-    """From store to store in this process, what `ecoembed embed` does."""
+def stream(store: Path, out: Path, rounds: int, dates: int = 0) -> dict[str, float]:
+    """From store to store in this process, what `ecoembed embed` does; on so many dates, or those of Sentinel-2."""
+    import numpy as np
+
     from ecoembed.cubes.store import load_cube, save_cubes
     from ecoembed.embeddings.encode import load_encoder
 
-    encoder = load_encoder()
+    encoder, sizes = load_encoder(), load_cube(store, "S2_L2A", lazy=True).sizes
+    asked = np.datetime64("2020-01-01T06", "h") + np.arange(dates) * 24 * APART if dates else None
 
     def embed() -> None:
         s2, s1 = (load_cube(store, name, lazy=True) for name in ("S2_L2A", "S1"))
-        save_cubes({"embeddings": encoder.encode(s2, s1)}, out)
+        save_cubes({"embeddings": encoder.encode(s2, s1, dates=asked)}, out)
 
     wall, cpu = best(embed, rounds)
-    sizes = load_cube(store, "S2_L2A", lazy=True).sizes
-    count = sizes["time"] * sizes["y"] * sizes["x"]
+    count = (dates or sizes["time"]) * sizes["y"] * sizes["x"]
     # Linux's own account: that of getrusage begins with the peak of the process that started this one
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     peak = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**20
     return {"pixel_dates": count, "wall_s": wall, "cpu_s": cpu, "peak_gib": peak}
+
+
+def gpu() -> dict[str, Any]:
+    """Rates on the first GPU, frames in its memory."""
+    import torch
+
+    from ecoembed.embeddings.encode import load_encoder
+
+    if not torch.cuda.is_available():
+        return {"not_measured": "no GPU"}
+    model, frames, side = load_encoder().model.cuda(), 20, 256
+    source = torch.empty(1 << 28, device="cuda")
+    copied = 2 * source.nbytes / _seconds(source.clone)
+    found: dict[str, Any] = {"device": torch.cuda.get_device_name(), "copy_gb_s": copied / 1e9}
+    index = torch.arange(10, device="cuda")[:, None] + torch.arange(11, device="cuda")
+    seen = torch.ones(10, 11, side**2, dtype=torch.bool, device="cuda")
+    codes_of = {name: model.encoder(name) for name in ("S2_L2A", "S1")}
+    images = {
+        name: torch.randn(frames, net.front.lift.in_channels, side + 14, side + 14, device="cuda")
+        for name, net in codes_of.items()
+    }
+
+    def embed() -> None:
+        codes = {}
+        for name, net in codes_of.items():
+            token, offset = net.tokens(images[name]), 5.0 * (index - index[:, 5:6])
+            mixed = net.mixing(token[index[:, 5]], *net.mixing.keys_values(token), seen, index, offset)
+            codes[name] = net.head(mixed).flatten(0, 1)
+        model.fusion(codes, {name: torch.zeros(len(code), device="cuda") for name, code in codes.items()})
+
+    for label, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+        torch.cuda.reset_peak_memory_stats()
+        with torch.inference_mode(), torch.autocast("cuda", dtype, enabled=dtype != torch.float32):
+            rate = len(index) * side**2 / _seconds(embed)
+        read = 2 * 11 * 128 * dtype.itemsize * rate
+        peak = torch.cuda.max_memory_allocated() / 2**30
+        found[label] = {"rate": rate, "peak_gib": peak, "share_of_bandwidth": read / copied}
+    return found
+
+
+def _seconds(call: Callable[[], Any]) -> float:
+    """The shortest time of a call on the GPU, in s."""
+    import torch
+
+    def finished() -> None:
+        call()
+        torch.cuda.synchronize()
+
+    finished()
+    return best(finished)[0]
 
 
 def limits() -> dict[str, float]:
@@ -131,8 +192,8 @@ def limits() -> dict[str, float]:
     model, macs = load_encoder().model, 0
     for part in (model.encoder("S2_L2A"), model.encoder("S1"), model.fusion):
         for name, layer in part.named_modules():
-            # the codes of days are computed once a date, the way back to the codes only in training
-            if isinstance(layer, (nn.Linear, nn.Conv2d)) and not name.startswith(("mixing.day", "back")):
+            # the codes of days are computed once a date, the way back to the codes only in training, errors if asked
+            if isinstance(layer, (nn.Linear, nn.Conv2d)) and not name.startswith(("mixing.day", "back", "error")):
                 macs += layer.weight.numel()
     macs += 2 * 2 * 2 * 11 * 64  # attention: values and their days, keys and values, of both sensors
     return {**rates, "mflop_per_pixel_date": 2 * macs / 1e6}
@@ -204,6 +265,13 @@ def measure(folder: Path) -> dict[str, Any]:
             f"processor time ({row['share_of_convolution']:.0%} of convolutions), {row['peak_gib']:.2f} GiB", flush=True
         )
     results["stream"] = rows
+    if rows[-1]["peak_gib"] > MEMORY_GIB:
+        print(f"  FAILED: {CUBES[-1][0]} px took more than {MEMORY_GIB:g} GiB")
+    results["any_date"] = some = in_a_process("stream", stores[CUBES[0]], folder / "z.zarr", ROUNDS, DATES)
+    some |= {"rate_wall": some["pixel_dates"] / some["wall_s"], "rate_cpu": some["pixel_dates"] / some["cpu_s"] * cores}
+    print("  any date: {rate_wall:,.0f} pixel-dates/s, {rate_cpu:,.0f} by processor time".format(**some), flush=True)
+    results["gpu"] = in_a_process("gpu")
+    print(f"  GPU: {results['gpu']}", flush=True)
     results["reference"] = slow = in_a_process("reference", stores[CUBES[0]])
     slow["rate_wall"] = slow["pixel_dates"] / slow["wall_s"]
     slow["rate_cpu"] = slow["pixel_dates"] / slow["cpu_s"] * cores
@@ -216,17 +284,20 @@ def measure(folder: Path) -> dict[str, Any]:
 
 
 def main(arguments: list[str]) -> int:
-    """0, or 2 where the arguments are not understood."""
+    """0, or 2 where the arguments are not understood, or the disk is too small."""
     if arguments[:1] == ["--measure"]:
         name, *given = arguments[1:]
         paths, numbers = [Path(g) for g in given if not g.isdigit()], [int(g) for g in given if g.isdigit()]
-        steps: list[Callable[..., Any]] = [make_store, limits, stream, reference]
+        steps: list[Callable[..., Any]] = [make_store, limits, stream, reference, gpu]
         print(json.dumps(next(step for step in steps if step.__name__ == name)(*paths, *numbers)))
         return 0
     if arguments not in ([], ["--write"]):
         print(__doc__)
         return 2
     with tempfile.TemporaryDirectory() as folder:
+        if shutil.disk_usage(folder).free < DISK:
+            print(f"{folder}: less than {DISK / 1e9:g} GB free; set TMPDIR to a larger disk")
+            return 2
         results = measure(Path(folder))
     if arguments:
         from ecoembed.files import write_json

@@ -30,7 +30,7 @@ def days(first: str, last: str) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def daily(encoder, s2, s1):
-    return {w: encoder.encode(s2, s1, dates=days("2020-01-03", "2020-06-20"), window=w) for w in ("centred", "causal")}
+    return {w: encoder.encode(s2, s1, dates=days("2020-01-03", "2020-03-20"), window=w) for w in ("centred", "causal")}
 
 
 def test_every_day_has_an_embedding_with_its_error(daily, s2):
@@ -40,18 +40,18 @@ def test_every_day_has_an_embedding_with_its_error(daily, s2):
     assert z.attrs["window"] == "centred"
     assert np.isfinite(z.values).all()
     assert (z.sel(band="error").values > 0).all()
-    asked = days("2020-01-03", "2020-06-20")
+    asked = days("2020-01-03", "2020-03-20")
     passed = {str(t)[:10]: t for t in s2["time"].values}
     assert (z["time"].values == [passed.get(str(d), d.astype("datetime64[ns]")) for d in asked]).all()
 
 
 @pytest.mark.parametrize("window", ["centred", "causal"])
 def test_where_the_date_was_clear_it_is_the_embedding_of_that_acquisition(encoder, daily, s2, s1, window):
-    own = encoder.encode(s2, s1, window=window)
-    same = daily[window].sel(band=BANDS[:7], time=own["time"][1:].values)
-    np.testing.assert_allclose(same.where(np.isfinite(own[1:])), own[1:], atol=1e-6)
+    own = encoder.encode(s2, s1, window=window).sel(time=slice("2020-01-03", "2020-03-19"))
+    same = daily[window].sel(band=BANDS[:7], time=own["time"].values)
+    np.testing.assert_allclose(same.where(np.isfinite(own)), own, atol=1e-6)
     # under cloud there is one, too
-    assert np.isnan(own[1:].values).any()
+    assert np.isnan(own.values).any()
     assert np.isfinite(same.values).all()
 
 
@@ -99,21 +99,22 @@ def test_a_frame_in_which_nothing_is_seen_changes_no_other_date(encoder, s2, s1,
     z = encoder.encode(with_it, s1)
     assert np.isnan(z.values[13]).all()
     np.testing.assert_allclose(z.drop_sel(time=when), encoder.encode(s2, s1), atol=1e-6)
-    asked = days("2020-01-03", "2020-06-20")
+    asked = days("2020-01-03", "2020-03-20")
     np.testing.assert_allclose(encoder.encode(with_it, s1, dates=asked), daily["centred"], atol=1e-6)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(cut=st.integers(3, 28), seed=st.integers(0, 99))
 def test_causal_dates_never_change_when_later_frames_do(encoder, s2, s1, daily, cut, seed):
+    """Not even when they vanish."""
     when = s2["time"].values[cut]
     later = np.random.default_rng(seed).choice([0.05, 0.9, np.nan])
     changed = s2.where(s2["time"] <= when, later).astype("float32")
     radar = s1.where(s1["time"] <= when, -28.0).astype("float32")
-    asked = days("2020-01-03", str(when)[:10])
+    asked = days("2020-01-03", str(when)[:10])[-12:]
     z = encoder.encode(changed, radar, dates=asked, window="causal")
     assert z.identical(encoder.encode(changed.sel(time=slice(None, when)), radar, dates=asked, window="causal"))
-    np.testing.assert_allclose(z, daily["causal"][: len(asked)], atol=1e-6)
+    np.testing.assert_allclose(z, daily["causal"].sel(time=z["time"]), atol=1e-6)
 
 
 @pytest.mark.parametrize("s1_seen", [True, False])
@@ -268,7 +269,7 @@ def test_seamless_from_store_to_store(encoder, daily, place, tmp_path_factory, p
     xr.testing.assert_allclose(check_embedding_cube(load_cube(store, "embeddings")), daily[w], atol=1e-5)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(n=st.integers(1, 11), window=WINDOWS, radar=st.booleans())
 def test_any_number_of_frames_serves(encoder, s2, s1, n, window, radar):
     few = s2[:n]
