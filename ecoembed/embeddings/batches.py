@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from ecoembed.embeddings.checks import check_values
+from ecoembed.embeddings.checks import check_values, infinite
 from ecoembed.schema import check_embedding_cube
 from ecoembed.sensors import get_sensor
 
@@ -103,6 +103,8 @@ def read_frames(cube: xr.DataArray, times: slice | np.ndarray, rows: slice, colu
     for here in np.split(np.arange(len(wanted)), np.flatnonzero(np.diff(wanted // READ)) + 1):
         part = cube[wanted[here], :, there[0], there[1]].compute(scheduler="synchronous")
         read = torch.from_numpy(np.array(part.values, dtype=np.float32))
+        if read.isinf().any():
+            raise infinite(cube, torch.isinf(read).sum(dim=(1, 2, 3)).numpy(), wanted[here])
         seen = torch.isfinite(read).all(dim=1)
         values[here, :, inside[0], inside[1]] = read.clamp_(low, high).masked_fill_(~seen[:, None], 0.0)
         valid[here, inside[0], inside[1]] = seen

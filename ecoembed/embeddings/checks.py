@@ -91,11 +91,7 @@ def check_values(cube: xr.DataArray) -> xr.DataArray:
         cube = cube.compute(scheduler="synchronous")
     seen = _look(cube, sensor)
     if seen.infinite.any():
-        count, date = int(seen.infinite.sum()), _day(cube, seen, seen.infinite.any(axis=1))
-        remedy = "Mark what is missing as NaN: cube.where(np.isfinite(cube))"
-        raise VariableError(
-            "infinite values", where=where, found=f"{count}, first on {date}", expected="numbers, or NaN", remedy=remedy
-        )
+        raise infinite(cube, seen.infinite.sum(axis=1), seen.dates)
     _refuse_nothing_seen(cube, where)
     if seen.finite.any():
         _refuse_other_scale(cube, sensor, seen, where)
@@ -104,6 +100,18 @@ def check_values(cube: xr.DataArray) -> xr.DataArray:
         if all(band.wavelength_nm > 0 for band in sensor.bands):  # of an imager; no snow all year may be true
             _refuse_broken_band(cube, seen, where)
     return given
+
+
+def infinite(cube: xr.DataArray, counts: np.ndarray, dates: np.ndarray) -> VariableError:
+    """The error of infinite values, of which there are `counts` (date,) on the `dates` (date,), by index."""
+    first = str(cube["time"].values[dates[np.flatnonzero(counts)[0]]])[:10]
+    return VariableError(
+        "infinite values",
+        where=cube.attrs.get("site", cube.attrs["sensor"]),
+        found=f"{int(counts.sum())}, first on {first}",
+        expected="numbers, or NaN",
+        remedy="Mark what is missing as NaN: cube.where(np.isfinite(cube))",
+    )
 
 
 def _look(cube: xr.DataArray, sensor: Sensor) -> _Seen:

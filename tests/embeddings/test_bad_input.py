@@ -270,6 +270,15 @@ def test_of_a_large_cube_on_disk_twelve_dates_are_looked_at(monkeypatch):
         check_values((s2 * np.float32(1e4)).assign_attrs(s2.attrs).chunk(time=1))
 
 
+def test_an_infinite_value_anywhere_in_a_large_cube_is_met_when_it_is_read(encoder: Encoder, tmp_path, monkeypatch):
+    monkeypatch.setattr("ecoembed.embeddings.checks.SMALL_BYTES", 0)
+    s2 = _put(make_cube("S2_L2A"), np.inf, time=12, band=2, y=3, x=4)
+    z = encoder.encode(s2.chunk(time=8), None)
+    with pytest.raises(VariableError, match=r"infinite values .found 1, first on 2020-03-01"):
+        save_cubes({"embeddings": z}, tmp_path / "z.zarr")
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_looks_odd_and_is_true_passes():
     s2, s1 = make_cube("S2_L2A"), make_cube("S1", n=26, every=6.0, cloud=0.0)
     check_values(s2.where(False, np.float32(0.3)).assign_attrs(s2.attrs))  # nothing varies: a made-up place
