@@ -94,7 +94,7 @@ def calibrate(encoder: Encoder | Probed, places: Sequence[str | Path], *, seed: 
     places : sequence of path
         Stores of validation places.
     seed : int
-        As of :func:`run_probes`; another one hides other dates.
+        As of :func:`run_probes`, which draws other squares and dates of the same places for it.
 
     Returns
     -------
@@ -113,7 +113,7 @@ def calibrate(encoder: Encoder | Probed, places: Sequence[str | Path], *, seed: 
 
     if isinstance(encoder, Encoder):
         encoder = Encoder(encoder.model, encoder.card.model_copy(update={"error_calibration": ()}))
-    pairs = measured_pairs(probed(encoder), places, seed).by_place()
+    pairs = measured_pairs(probed(encoder), places, seed + 1).by_place()
     if not pairs:
         raise TableError("no pixel to calibrate the expected error with", found=f"{len(places)} places")
     means = np.stack([b.mean(axis=0) for b in _bins(np.concatenate(pairs), KNOTS)])

@@ -125,7 +125,7 @@ class Raw:
         optical = around.interpolate(place.values[kept])
         if not s1:
             return Seen(optical)
-        radar, index = place.radar, place.paired(window)[dates]
+        radar, index = place.radar, place.paired[window][dates]
         low, high = S1.valid_range
         paired = np.where((index >= 0)[:, None, None], (radar[index] - low) / (high - low), np.nan)
         return Seen(np.concatenate([optical, paired], axis=-1))

@@ -113,9 +113,11 @@ class ProbePlace:
         """Backscatter (time of S1, pixel, 2) of the square in dB."""
         return _pixels(self.cubes["S1"], self.inner)
 
-    def paired(self, window: Window) -> np.ndarray:
-        """Acquisition of S1 that each date of S2 takes, -1 where there is none."""
-        return pair(self.cubes["S2_L2A"], self.cubes["S1"], causal=window == "causal")[0]
+    @cached_property
+    def paired(self) -> dict[Window, np.ndarray]:
+        """By window, the acquisition of S1 that each date of S2 takes, -1 where there is none."""
+        cubes = self.cubes["S2_L2A"], self.cubes["S1"]
+        return {"centred": pair(*cubes)[0], "causal": pair(*cubes, causal=True)[0]}
 
     def kept(self, gap: int) -> np.ndarray:
         """Which frames of S2 are shown when `gap` days around every hidden date are not; 0 hides nothing."""

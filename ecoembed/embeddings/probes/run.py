@@ -13,6 +13,7 @@ from ecoembed.embeddings.probes import coherence
 from ecoembed.embeddings.probes.calibration import Pairs
 from ecoembed.embeddings.probes.encoders import Pca, Probed, Raw, probed
 from ecoembed.embeddings.probes.gates import verdict
+from ecoembed.embeddings.probes.linear import fit
 from ecoembed.embeddings.probes.places import GAPS, HIDDEN, PIXELS, SIDE, Hiding, ProbePlace, probe_places, site_of
 from ecoembed.embeddings.probes.scores import SPECS, Counts
 from ecoembed.embeddings.probes.table import ProbeTable
@@ -21,7 +22,6 @@ from ecoembed.embeddings.probes.views import (
     TARGETS,
     Sample,
     Views,
-    fit,
     gap_sample,
     look,
     rebuilt_sample,
@@ -173,20 +173,21 @@ class Fitted:
     """The linear models and the whitening of one encoder, fitted on samples of the trained places."""
 
     def __init__(self, name: str, trained: list[tuple[str, dict[str, Sample]]]) -> None:
-        by_probe: dict[str, dict[str, Sample]] = {}
-        for number, (_, samples) in enumerate(trained):
+        by_probe: dict[str, list[Sample]] = {}
+        for _, samples in trained:
             for probe, sample in samples.items():
                 if len(sample.z):
-                    by_probe.setdefault(probe, {})[str(number)] = sample
+                    by_probe.setdefault(probe, []).append(sample)
         if "rebuild" not in by_probe:
             raise TableError("an encoder gives no embedding at any trained place", found=name)
-        self.models: dict[str, Any] = {}
-        for probe, of in by_probe.items():
-            truth = np.concatenate([s.truth for s in of.values()])
-            if probe != "rebuild" and len(of) > 1 and len(np.unique(truth)) > 1:
-                self.models[probe] = fit(of, classes=TARGETS.get(probe, False))
-        self.mean = np.concatenate([s.truth for s in by_probe["rebuild"].values()]).mean(axis=0)
-        self.whiten = coherence.whitening(np.concatenate([s.z for s in by_probe["rebuild"].values()]))
+        shown = by_probe.pop("rebuild")
+        self.mean = np.concatenate([s.truth for s in shown]).mean(axis=0)
+        self.whiten = coherence.whitening(np.concatenate([s.z for s in shown]))
+        self.models: dict[str, Any] = {
+            probe: fit(of, classes=TARGETS.get(probe, False))
+            for probe, of in by_probe.items()
+            if len(of) > 1 and len(np.unique(np.concatenate([s.truth for s in of]))) > 1
+        }
 
     def count(
         self, counts: Counts, name: str, place: ProbePlace, views: Views, samples: Samples, *, judged: bool

@@ -102,7 +102,7 @@ def _truth(place: ProbePlace, run: np.ndarray, target: str) -> np.ndarray | None
     if target in ("ndvi_next", "ndvi_next_seen"):
         return _next(place.days, place.ndvi, run)
     if target == "vh_vv":
-        vv, vh = np.moveaxis(place.radar[place.paired("centred")[run]], -1, 0)
+        vv, vh = np.moveaxis(place.radar[place.paired["centred"][run]], -1, 0)
         return np.asarray(vh - vv)
     if place.labels is None or "land_cover" not in place.labels:
         return None
@@ -123,37 +123,3 @@ def _next(days: np.ndarray, ndvi: np.ndarray, run: np.ndarray) -> np.ndarray:
         for later in after[::-1]:  # the nearest is written last
             found[i] = np.where(np.isfinite(ndvi[later]), ndvi[later], found[i])
     return found
-
-
-def fit(samples: dict[str, Sample], *, classes: bool = False) -> Any:
-    """A linear model of standardised z, its penalty chosen by leaving places out.
-
-    Parameters
-    ----------
-    samples : dict of str to Sample
-        Of the trained places, by id.
-    classes : bool
-        Classes (logistic regression, all classes of the same weight) instead of numbers (ridge).
-    """
-    from sklearn.linear_model import LogisticRegression, Ridge
-    from sklearn.model_selection import GridSearchCV, GroupKFold
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    z, truth = (np.concatenate([getattr(s, key) for s in samples.values()]) for key in ("z", "truth"))
-    places = np.repeat(np.arange(len(samples)), [len(s.z) for s in samples.values()])
-    model = LogisticRegression(class_weight="balanced", max_iter=300) if classes else Ridge()
-    grid = {"logisticregression__C": [0.01, 1.0, 100.0]} if classes else {"ridge__alpha": [0.1, 10.0, 1e3, 1e5]}
-    search = GridSearchCV(
-        make_pipeline(StandardScaler(), model),
-        grid,
-        scoring=_mean_recall if classes else "neg_mean_absolute_error" if truth.ndim > 1 else "r2",
-        cv=GroupKFold(min(4, len(samples))),
-    )
-    return search.fit(z, truth, groups=places).best_estimator_
-
-
-def _mean_recall(model: Any, z: np.ndarray, truth: np.ndarray) -> float:
-    """Balanced accuracy over the classes that the held-out places hold."""
-    guess = model.predict(z)
-    return float(np.mean([(guess[truth == c] == c).mean() for c in np.unique(truth)]))

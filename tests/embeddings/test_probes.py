@@ -1,0 +1,184 @@
+"""The probes: what encoders of known content score, that masks hide, and that nothing is fitted at unseen places."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from ecoembed.embeddings.probes import run_probes, verdict
+from ecoembed.embeddings.probes.encoders import Around, Dense, Raw
+from ecoembed.embeddings.probes.places import GAPS, load_probe_place
+from ecoembed.errors import ConfigError, LeakageError, TableError
+from tests.embeddings.probed import Leaky, Noise, Perfect, write_place
+
+PARTS = ["gap_1", "gap_10", "gap_30", "gap_60", "ndvi_now", "ndvi_next", "vh_vv", "land_cover", "spatial", "smoothness"]
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("probes")
+    return [write_place(folder, number) for number in range(6)]
+
+
+@pytest.fixture(scope="module")
+def table(places):
+    return run_probes({"perfect": Perfect(), "leaky": Leaky(), "noise": Noise()}, places[:3], places[3:])
+
+
+def test_an_encoder_that_knows_the_truth_scores_one(table):
+    for name in ("gap_1", "gap_10", "gap_30", "gap_60", "ndvi_now", "ndvi_next", "vh_vv", "land_cover"):
+        assert table["probes"][name]["values"]["perfect"]["score"] == pytest.approx(1.0, abs=0.03), name
+    assert table["probes"]["gap_30"]["values"]["decoded"]["value"] == 0.0
+
+
+def test_noise_scores_nothing(table):
+    scores = {
+        name: probe["values"]["noise"]["score"] for name, probe in table["probes"].items() if "noise" in probe["values"]
+    }
+    for name in ("ndvi_now", "ndvi_next", "vh_vv", "land_cover", "spatial", "harvest"):
+        assert abs(scores[name]) < 0.1, name
+    assert scores["gap_30"] < 0
+    assert scores["smoothness"] < 0
+    gap = table["probes"]["gap_30"]["values"]
+    assert gap["noise"]["value"] == pytest.approx(gap["mean"]["value"], rel=0.05)
+    assert table["probes"]["effective_rank"]["values"]["noise"]["value"] == pytest.approx(7.0, abs=0.1)
+
+
+def test_what_sees_the_hidden_frame_is_told_from_what_does_not(table):
+    for gap in GAPS:
+        values = table["probes"][f"gap_{gap}"]["values"]
+        assert values["leaky"]["score"] > 0.8
+        assert values["raw"]["score"] < 0.5
+    assert table["probes"]["ndvi_now"]["values"]["leaky"] == table["probes"]["ndvi_now"]["values"]["raw"]
+
+
+def test_longer_gaps_are_harder_for_interpolation(table):
+    error = [table["probes"][f"gap_{gap}"]["values"]["interpolation"]["value"] for gap in GAPS]
+    assert error == sorted(error)
+
+
+def test_structure_of_the_places_is_found_in_raw_values(table):
+    for name in ("spatial", "harvest"):
+        assert table["probes"][name]["values"]["raw"]["low"] > 0.3, name
+
+
+def test_the_table_is_json_and_holds_every_row(table):
+    assert json.loads(json.dumps(table, allow_nan=False)) == table
+    assert table["encoders"] == ["perfect", "leaky", "noise", "random", "raw", "pca7"]
+    assert table["places"] == {"trained": ["XX-P00", "XX-P01", "XX-P02"], "unseen": ["XX-P03", "XX-P04", "XX-P05"]}
+    for probe in table["probes"].values():
+        for row, value in probe["values"].items():
+            assert value["places"] == len(probe["by_place"][row])
+            assert value["low"] <= value["value"] + 1e-9
+            assert value["value"] <= value["high"] + 1e-9
+        assert not set(probe["values"]) & set(probe["not_measured"])
+    assert set(PARTS) <= set(table["sum"]["parts"])
+
+
+def test_the_sum_is_that_of_the_scores_and_differences_are_paired(table):
+    total = table["sum"]
+    for row in table["encoders"]:
+        expected = sum(table["probes"][part]["values"][row]["score"] for part in total["values"][row]["parts"])
+        assert total["values"][row]["value"] == pytest.approx(expected)
+    difference = total["differences"]["raw"]
+    assert difference["value"] == pytest.approx(total["values"]["perfect"]["value"] - total["values"]["raw"]["value"])
+    assert difference["low"] <= difference["value"] <= difference["high"]
+
+
+def test_gates_pass_what_passes_and_fail_the_rest(table):
+    gates = table["gates"]
+    assert gates == verdict(table)
+    for gate in ("beats_interpolation", "beats_random"):
+        assert gates[gate]["passed"], gates[gate]
+    assert not gates["s1_helps"]["passed"]  # it knows all without
+    assert gates["s1_helps"]["value"] == 0.0
+    assert "of linear interpolation" in gates["beats_interpolation"]["says"]
+
+
+@pytest.fixture(scope="module")
+def noise(places):
+    return run_probes({"noise": Noise()}, places[:2], places[3:])
+
+
+def test_noise_passes_no_gate(noise):
+    gates = noise["gates"]
+    assert not any(gate["passed"] for gate in gates.values())
+    assert gates["beats_interpolation"]["says"] == "not measured"
+    assert gates["beats_raw"]["high"] < 0
+
+
+def test_nothing_is_fitted_at_unseen_places(places, noise, tmp_path):
+    """The trap: one unseen place is another, far brighter one; what is said of the others may not move."""
+    other = write_place(tmp_path, 5, offset=0.3)
+    after = run_probes({"noise": Noise()}, places[:2], [*places[3:5], other])
+    for name, probe in noise["probes"].items():
+        for row, found in probe["by_place"].items():
+            for place in {*found} & {"XX-P03", "XX-P04"}:
+                assert found[place] == after["probes"][name]["by_place"][row][place], (name, row)
+    moved = [name for name in ("gap_30", "rebuild") if noise["probes"][name] != after["probes"][name]]
+    assert moved == ["gap_30", "rebuild"]
+
+
+def test_below_three_places_there_is_no_interval_and_no_gate_is_passed(places):
+    table, again = (run_probes({"perfect": Perfect()}, places[:2], places[4:]) for _ in range(2))
+    assert table == again
+    value = table["probes"]["gap_30"]["values"]["perfect"]
+    assert value["low"] is None
+    assert value["places"] == 2
+    gate = table["gates"]["beats_interpolation"]
+    assert not gate["passed"]
+    assert "no interval below 3" in gate["says"]
+
+
+def test_places_without_labels_or_without_a_clear_date_are_told(places, tmp_path):
+    unseen = [write_place(tmp_path, 8, labels=False), write_place(tmp_path, 9, cloudy=True)]
+    table = run_probes({"noise": Noise()}, places[:2], unseen)
+    assert "no labels" in table["probes"]["land_cover"]["not_measured"]["all"]
+    assert "no labels" in table["probes"]["spatial"]["not_measured"]["all"]
+    assert "land_cover" not in table["sum"]["parts"]
+    assert table["places"]["unseen"] == ["XX-P08"]
+    assert "too few clear dates" in table["skipped"]["XX-P09.zarr"]
+    with pytest.raises(TableError, match=r"too few unseen places.*too few clear dates"):
+        run_probes({"noise": Noise()}, places[:2], unseen[1:])
+
+
+def test_what_cannot_be_probed_is_refused_before_any_work(places):
+    with pytest.raises(TableError, match="too few trained places"):
+        run_probes({"noise": Noise()}, places[:1], places[3:])
+    with pytest.raises(TableError, match="too few unseen places"):
+        run_probes({"noise": Noise()}, places[:2], [])
+    with pytest.raises(LeakageError, match="XX-P01"):
+        run_probes({"noise": Noise()}, places[:2], places[1:])
+    with pytest.raises(ConfigError, match="names of their own"):
+        run_probes({"raw": Noise()}, places[:2], places[3:])
+
+
+def test_a_dense_encoder_is_shown_nothing_that_is_hidden(places, encoder):
+    """Frames that are hidden can hold anything: z at the hidden dates is the same, and is not when they are shown."""
+    place, probed = load_probe_place(places[0], ["S2_L2A", "S1"], 0), Dense(encoder)
+    seen = {gap: probed.see(place, place.hidden, kept=place.kept(gap)).z for gap in (0, 10)}
+    hidden = ~place.kept(10)
+    assert hidden[place.hidden].all()
+    place.cubes["S2_L2A"].values[hidden] *= 0.2
+    again = {gap: probed.see(place, place.hidden, kept=place.kept(gap)).z for gap in (0, 10)}
+    np.testing.assert_array_equal(seen[10], again[10])
+    assert np.abs(seen[0] - again[0]).max() > 1e-3
+    withheld = probed.see(place, place.hidden, kept=place.kept(10), s1=False)
+    place.cubes["S1"].values[:] = -3.0
+    np.testing.assert_array_equal(withheld.z, probed.see(place, place.hidden, kept=place.kept(10), s1=False).z)
+
+
+def test_interpolation_in_time_is_that_of_numpy():
+    rng = np.random.default_rng(0)
+    days, dates = np.sort(rng.uniform(0, 100, 20)), np.array([-3.0, 17.0, 50.0, 99.99, 120.0])
+    clear, values = rng.random((20, 6)) > 0.4, rng.normal(size=(20, 6))
+    found = Around(days, clear, dates, "centred").interpolate(values[..., None])[..., 0]
+    last = Around(days, clear, dates, "causal").interpolate(values[..., None])[..., 0]
+    for pixel in range(6):
+        seen = clear[:, pixel]
+        np.testing.assert_allclose(found[:, pixel], np.interp(dates, days[seen], values[seen, pixel]), atol=1e-9)
+        for i, date in enumerate(dates):
+            before = values[seen & (days <= date), pixel]
+            np.testing.assert_equal(last[i, pixel], before[-1] if len(before) else np.nan)
