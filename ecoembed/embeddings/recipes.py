@@ -14,7 +14,7 @@ from ecoembed.embeddings.encode import Encoder
 from ecoembed.embeddings.reference import learn
 from ecoembed.embeddings.reference.card import reference_card
 from ecoembed.embeddings.reference.encode import ReferenceEncoder
-from ecoembed.embeddings.reference.model import CODES, random_reference
+from ecoembed.embeddings.reference.model import CODES
 from ecoembed.embeddings.samples import Place, fit_normalisation
 from ecoembed.embeddings.training import LEARNING_RATE, Stage
 from ecoembed.embeddings.weights import TwoStage
@@ -113,8 +113,9 @@ class Reference:
 
     def __init__(self, places: list[Place], facts: dict[str, Any]) -> None:
         steps = dict.fromkeys([*CODES, "fusion"], facts.pop("steps"))
-        self.model = random_reference(facts["seed"])
-        self.card = reference_card("time", smoothing=places[0].smoothing["S1"], steps=steps, **facts)
+        self.model = learn.new_model(facts["seed"])
+        known = {"smoothing": places[0].smoothing["S1"], "quantity": _quantity(places, "S1")}
+        self.card = reference_card("time", **known, steps=steps, **facts)
 
     def stages(self) -> Iterator[Stage]:
         """Each sensor alone, then the fusion."""

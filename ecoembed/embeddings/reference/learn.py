@@ -15,7 +15,7 @@ from ecoembed.cubes.pairing import nearest
 from ecoembed.embeddings.batches import FRAMES, MARGIN
 from ecoembed.embeddings.card import ANCHOR
 from ecoembed.embeddings.reference.losses import COEFFICIENTS, Loss, fusion_loss, reference_loss
-from ecoembed.embeddings.reference.model import CODES, MAX_SPAN_DAYS, ReferenceModel
+from ecoembed.embeddings.reference.model import CODES, MAX_SPAN_DAYS, Axis, ReferenceModel
 from ecoembed.embeddings.reference.patches import HALF, Patches, Samples, samples
 from ecoembed.embeddings.samples import Crop
 
@@ -23,6 +23,13 @@ from ecoembed.embeddings.samples import Crop
 LEARNING_RATE = 1e-4
 #: Draws from one crop until a sample has a clear centre and a span that the model knows.
 TRIES = 8
+
+
+def new_model(seed: int, axis: Axis = "time") -> ReferenceModel:
+    """The architecture with the weights from which training starts: torch's own, as the authors'."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return ReferenceModel(axis)
 
 
 class SensorStage:
