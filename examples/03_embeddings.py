@@ -1,6 +1,6 @@
 # %% [markdown]
 # # Embeddings of a place
-# Two stages: each sensor alone, then their fusion into seven dimensions, at 10 m and every cloud-free Sentinel-2 date.
+# Two stages: each sensor alone, then their fusion into seven dimensions, at 10 m, on any date.
 
 # %%
 import tempfile
@@ -14,21 +14,28 @@ from ecoembed.stages import write_cubes
 from ecoembed.virtual.network import write_network
 
 work = Path(tempfile.mkdtemp())
-study = write_network(work / "study", sites=2, years=(2019, 2019), size=24, seed=1)
-stores = [work / f"{site}.zarr" for site in ("XX-V01", "XX-V02")]
+study = write_network(work / "study", sites=3, years=(2019, 2019), size=24, seed=1)
+stores = [work / f"{folder.name}.zarr" for folder in sorted((study / "satellite").iterdir())]
 for store in stores:
     write_cubes(study / "satellite" / store.stem, store, store.stem)
+s2, s1 = load_cube(stores[0], "S2_L2A"), load_cube(stores[0], "S1")
 
 # %% The encoder that ships with the package, and the control that every comparison carries.
 encoder = load_encoder()
-print(encoder.weights, [place.id for place in encoder.card.places])
-random = load_encoder("random")
+random = encoder.random()
+print(encoder.weights, encoder.card.objective, [place.id for place in encoder.card.places])
 
-# %% Centred: five acquisitions before and after each date. Causal: ten before, none after.
-s2, s1 = load_cube(stores[0], "S2_L2A"), load_cube(stores[0], "S1")
+# %% On the dates of Sentinel-2. Centred: five acquisitions before and after each date. Causal: ten before, none after.
 z = encoder.encode(s2, s1)
 past = encoder.encode(s2, s1, window="causal")
 print(z.dims, z.shape, z.attrs["window"], past.attrs["window"])
+
+# %% On any date, cloudy ones too, with the error to be expected of the bands rebuilt from it: more, the longer the gap.
+dates = np.arange("2019-05-01", "2019-08-01", 10, dtype="datetime64[D]")
+daily = encoder.encode(s2, s1, dates=dates)
+hidden = encoder.encode(s2[abs(s2["time"] - dates[4]) > np.timedelta64(30, "D")], s1, dates=dates)
+for cube in (daily, hidden):
+    print(cube.sel(band="error").mean(("y", "x")).values.round(4), cube.attrs["error_unit"])
 
 # %% The embedding of a pixel needs its own 11 x 15 x 15 neighbourhood and nothing else.
 t, y, x = 12, 9, 9
@@ -40,6 +47,8 @@ alone = encoder.encode(
 here = {"time": z["time"].values[t], "y": z["y"].values[y], "x": z["x"].values[x]}
 assert np.allclose(alone.sel(here), z.sel(here), atol=1e-5, equal_nan=True)
 
-# %% Train your own on your region's cubes; a few steps here, some thousands for use.
-mine = pretrain(stores, work / "mine.safetensors", steps=5, validation=1)
-print(load_encoder(mine).card.scores)
+# %% Train your own on your region's cubes: one place stops the training, one is kept for the probes. A few steps here,
+# some thousands for use. A model card and pictures lie beside the weights.
+mine = pretrain(stores[:2], work / "mine.safetensors", steps=2, validation=1, test=stores[2:])
+print(*sorted(path.name for path in work.glob("mine*")))
+print(mine.with_suffix(".md").read_text()[:2000])

@@ -32,6 +32,7 @@ def test_every_stage_has_an_example():
         "benchmark",
         "study",
         "another_sensor",
+        "new_sensor",
     ]
 
 
