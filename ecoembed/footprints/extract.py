@@ -18,7 +18,7 @@ BLOCK_BYTES = 128 << 20
 _DIMS = ("y", "x"), ("month", "y", "x"), ("time", "y", "x")
 #: Attributes of the cube and of the weights that the series keeps.
 _KEPT = (
-    ("site", "sensor", "units", "weights", "window"),
+    ("site", "sensor", "units", "weights", "window", "error_unit"),
     ("method", "inside", "n", "excluded", "notes", "stand_in", "fallback"),
 )
 

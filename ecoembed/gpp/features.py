@@ -71,6 +71,7 @@ def feature_table(
     kept, it would drop every row of that site.
     """
     check_sites(sites)
+    series = {site: {name: _dimensions(s) for name, s in sets.items()} for site, sets in series.items()}
     names = _common_sets(series, flux, sites)
     name = _target_name((target,) if isinstance(target, str) else tuple(target), {s: flux[s] for s in series})
     drivers, left_out = _available(names, {site: flux[site] for site in series}, sites.loc[sorted(series)])
@@ -98,6 +99,11 @@ def feature_table(
         "windows": {k: s.attrs["window"] for sets in series.values() for k, s in sets.items() if "window" in s.attrs},
     }  # fmt: skip
     return check_feature_table(table)
+
+
+def _dimensions(series: xr.Dataset) -> xr.Dataset:
+    """A series without the expected error of an embedding on any date, which is no dimension of it."""
+    return series.drop_sel(feature="error") if "error_unit" in series.attrs else series
 
 
 def _target_name(wanted: tuple[str, ...], flux: Mapping[str, xr.Dataset]) -> str:

@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 from ecoembed.errors import TableError
 from ecoembed.gpp.features import feature_table, local_days
@@ -28,6 +29,19 @@ def test_sets_share_one_index():
     assert table.attrs["units"] == "gC m-2 d-1"
     product = table["indices", "NIRv"] * table["meteo", "SW_IN"]
     np.testing.assert_allclose(table["nirv_x_radiation"].iloc[:, 0], product)
+
+
+def test_the_expected_error_of_an_embedding_is_no_feature():
+    def change(series, flux, place):
+        for sets in series.values():
+            error = sets["embeddings"].isel(feature=[0]).assign_coords(feature=["error"])
+            sets["embeddings"] = xr.concat(
+                [sets["embeddings"].drop_vars("coverage"), error], "feature", data_vars="minimal"
+            )
+            sets["embeddings"]["coverage"] = error["coverage"]
+            sets["embeddings"].attrs["error_unit"] = "reflectance"
+
+    pd.testing.assert_frame_equal(build(change), build())
 
 
 def test_overpass_meets_the_flux_of_its_local_day():
