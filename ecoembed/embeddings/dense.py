@@ -115,7 +115,8 @@ class SensorEncoder(nn.Module):
 class Decoder(nn.Module):
     """Codes and a position relative to them (days, dy, dx) -> standardised bands there; for training only.
 
-    It also says how far off it expects to be at the codes' own pixel and date, so that a code holds how sure it is.
+    It also says how far off it expects to be at the codes' own pixel and date, so that a code holds how sure it is; and
+    what was there, in a straight line from the code, so that linear models can read it.
     """
 
     def __init__(self, code: int, bands: int, width: int = 256) -> None:
@@ -124,7 +125,7 @@ class Decoder(nn.Module):
         self.lift = nn.Linear(code + WIDTH + 2, width)
         self.blocks = nn.ModuleList(nn.Linear(width, width) for _ in range(3))
         self.out = nn.Linear(width, bands)
-        self.error = nn.Linear(code, 1)
+        self.error, self.straight = nn.Linear(code, 1), nn.Linear(code, bands)
 
     def expected_error(self, code: Tensor) -> Tensor:
         """Expected mean absolute error of the bands, in the method's units; (..., code) -> (...)."""

@@ -22,6 +22,9 @@ from ecoembed.embeddings.objectives import Question
 from ecoembed.embeddings.samples import Crop
 from ecoembed.embeddings.weights import TwoStage
 
+#: The largest, of AdamW.
+LEARNING_RATE = 2.5e-3
+
 
 @dataclass(frozen=True)
 class Coded:

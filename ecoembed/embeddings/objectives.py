@@ -27,13 +27,15 @@ from ecoembed.sensors import get_sensor
 OBJECTIVES = ("paper", "context")
 #: `context`: weight of the previous and of the next clear date, and of all neighbours together; their number and reach.
 NEXT, BESIDE = 0.2, 0.1
-#: Weight of a radar's own acquisition, and of those before and after it.
-SPECKLED = 0.3, 0.5
+#: Weight of a radar's own acquisition, and of those before and after it, which do not share its speckle.
+SPECKLED = 1.0, 0.5
 NEIGHBOURS, REACH = 3, 3
 #: `paper`: points drawn at each step, beside the three heaviest.
 POINTS = 12
 #: Weight of the likelihood of the error that is expected, beside the error itself.
 SURE = 0.03
+#: Weight of the error of what is read of a code in a straight line.
+STRAIGHT = 0.3
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ COEFFICIENTS: dict[tuple[str, str], Coefficients] = {
     ("fusion", "S2_L2A"): Coefficients(0.665, 0.315, 1.75),
 }
 #: `context`: an error counts in standard deviations of its band, so that red weighs as much as near infrared.
-CONTEXT: dict[str, Coefficients] = {"S2_L2A": Coefficients(1.0, 0.5, 1.0)}
+CONTEXT: dict[str, Coefficients] = {"S2_L2A": Coefficients(1.0, 2.0, 1.0)}
 #: Of sensors that are not listed: no angle between bands that need not be a spectrum.
 PLAIN = Coefficients(1.0, 0.0, 1.0)
 
@@ -152,7 +154,7 @@ def context_targets(
         Frame and pixel of each sample.
     valid : np.ndarray (time, pixel), bool
     sensor : str
-        Of radar, most weight lies on other acquisitions than its own, whose speckle an embedding should not hold.
+        Of radar, as much weight lies on the acquisitions before and after as on its own, whose speckle is no signal.
     rng : np.random.Generator
     """
     time = len(valid)
@@ -237,12 +239,16 @@ class Question:
 
     def loss(self, decoder: Decoder, norm: Normalisation, code: Tensor, expected: Tensor | None) -> Tensor:
         """The loss of codes (centre, pixel, code), and of the errors (centre, pixel) that they expect."""
-        predicted = physical(decoder(code[self.samples], self.days, self.dyx).float(), norm)
+        code = code[self.samples]
+        predicted = physical(decoder(code, self.days, self.dyx).float(), norm)
         wanted = scaled(self.values, norm)
         if not len(wanted):
             return predicted.sum()  # every sampled pixel was cloudy
         unit = torch.tensor(norm.std) / (norm.high - norm.low) if self.standard else 1.0
         loss = context_loss(predicted, wanted, self.valid, self.weight, self.coefficients, unit)
+        if self.standard:
+            straight = physical(decoder.straight(code).float(), norm)
+            loss = loss + STRAIGHT * ((straight - wanted[:, self.own]) / unit).abs().mean()
         if expected is not None:
             sure = expected[self.samples].float()
             loss = loss + SURE * error_loss(sure, predicted[:, self.own], wanted[:, self.own])

@@ -16,7 +16,7 @@ from ecoembed.embeddings.reference.card import reference_card
 from ecoembed.embeddings.reference.encode import ReferenceEncoder
 from ecoembed.embeddings.reference.model import CODES
 from ecoembed.embeddings.samples import Place, fit_normalisation
-from ecoembed.embeddings.training import LEARNING_RATE, Stage
+from ecoembed.embeddings.training import Stage
 from ecoembed.embeddings.weights import TwoStage
 from ecoembed.errors import VariableError
 
@@ -26,7 +26,7 @@ _NOTES = {
     "paper": "Absolute error and spectral angle of the window around what is embedded, weighted by the distance from "
     "its pixel and date (Peters et al. 2025, without the 2 % of structural similarity).",
     "context": "Absolute error and spectral angle of what is embedded, and of the next and previous clear date, with "
-    "frames, weeks, bands and sensors hidden; and the likelihood of the expected error.",
+    "frames, weeks, bands and sensors hidden; what a straight line reads of it; the likelihood of the expected error.",
 }
 
 
@@ -55,7 +55,7 @@ class Recipe(Protocol):
 class Dense:
     """The dense encoder; encoders that are `kept` are taken over with their normalisation."""
 
-    learning_rate = LEARNING_RATE
+    learning_rate = dense_stages.LEARNING_RATE
 
     def __init__(self, places: list[Place], sensors: tuple[str, ...], kept: Kept | None, facts: dict[str, Any]) -> None:
         old = {name: card for name, card in kept[1].sensors.items() if name in sensors} if kept else {}
