@@ -97,10 +97,13 @@ def embed(folder: Path, site: str, cubes: Path, config: StudyConfig) -> None:
     output = folder / "embeddings" / f"{site}.zarr"
     encoders = {"embeddings": encoder, "embeddings_random": encoder.random(config.study.seed)}
     parameters = {name: e.weights for name, e in encoders.items()} | {"window": config.embeddings.window}
+    sensors = dict.fromkeys(("S2_L2A", "S1", *encoder.card.sensors))
 
     def make() -> None:
-        s2, s1 = (load_cube(cubes, name, lazy=True) for name in ("S2_L2A", "S1"))
-        save_cubes({n: e.encode(s2, s1, window=config.embeddings.window) for n, e in encoders.items()}, output)
+        # every sensor of the model: a benchmark in which one is silently missing at a site would not be fair
+        s2, s1, *more = (load_cube(cubes, name, lazy=True) for name in sensors)
+        window = config.embeddings.window
+        save_cubes({name: e.encode(s2, s1, window=window, more=more) for name, e in encoders.items()}, output)
 
     stage(output, [cubes], parameters, make)
 

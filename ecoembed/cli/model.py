@@ -136,24 +136,27 @@ def embed(
 
         check_picture(picture)
     encoder = load_encoder(weights)
-    held = {name: load_cube(cubes, name, lazy=True) for name in _groups(cubes, encoder.card)}
+    absent = [name for name in encoder.card.sensors if name != "S2_L2A" and not (cubes / name).is_dir()]
+    held = {name: load_cube(cubes, name, lazy=True) for name in encoder.card.sensors if name not in absent}
     s2, s1 = held.pop("S2_L2A"), held.pop("S1", None)
     z = encoder.encode(s2, s1, dates=_dates(s2, dates, every), window=window, more=tuple(held.values()))
     save_cubes({"embeddings": z}, out)
-    files = [f"Embeddings: {out}"]
+    files = [f"Without {', '.join(absent)}: not in {cubes}"] if absent else []
+    files.append(f"Embeddings: {out}")
     if picture is not None:
         from ecoembed.embeddings.pictures import save_picture
 
         save_picture(load_cube(out, "embeddings", lazy=True), s2, picture)
         files.append(f"Picture: {picture}")
-    value = {"store": out, "weights": encoder.weights, "window": window, **{str(k): v for k, v in z.sizes.items()}}
+    value = {
+        "store": out,
+        "weights": encoder.weights,
+        "window": window,
+        "without": absent,
+        **{str(k): v for k, v in z.sizes.items()},
+    }
     shape = f"{z.sizes['time']} dates, {z.sizes['band']} bands, {z.sizes['y']} x {z.sizes['x']} px"
     answer(value, as_json, f"{shape}, {window} window, weights {encoder.weights}", *files)
-
-
-def _groups(cubes: Path, card: ModelCard) -> list[str]:
-    """The sensors of the model that the store holds; Sentinel-2, which must be there, first."""
-    return ["S2_L2A", *(name for name in card.sensors if name != "S2_L2A" and (cubes / name).is_dir())]
 
 
 def _dates(s2: xr.DataArray, dates: list[str] | None, every: int | None) -> Any:
