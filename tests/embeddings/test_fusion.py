@@ -55,17 +55,16 @@ def crops(s2, s1) -> list[Crop]:
     return [Crop("XX-T00", {k: pad_missing(frames_of(c.isel(part))) for k, c in (("S2_L2A", s2), ("S1", s1))})]
 
 
-@pytest.mark.parametrize("objective", ["paper", "context"])
-@pytest.mark.parametrize("finetune", [False, True])
+@pytest.mark.parametrize(("objective", "finetune"), [("paper", False), ("context", False), ("context", True)])
 def test_both_stages_lower_their_loss_and_leave_frozen_encoders_alone(encoder, crops, objective, finetune):
     model = random_model(1, encoder.card.sensors)
     for alone in (True, False):
         stage = SensorStage(model, "S2_L2A", objective) if alone else FusionStage(model, objective, finetune)
         stage.module.train()
         before = {k: v.clone() for k, v in model.encoders.state_dict().items()}
-        optimiser = torch.optim.AdamW([p for p in stage.module.parameters() if p.requires_grad], lr=2e-3)
+        optimiser = torch.optim.AdamW([p for p in stage.module.parameters() if p.requires_grad], lr=3e-3)
         first = stage.error(crops, np.random.default_rng(0))
-        for step in range(25):
+        for step in range(15):
             optimiser.zero_grad()
             stage.loss(crops, np.random.default_rng(step)).backward()
             optimiser.step()
