@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ecoembed import stages
 from ecoembed.config import FEATURES, StudyConfig, read_config
-from ecoembed.errors import EcoembedError, StudyError, check_name
+from ecoembed.errors import ConfigError, EcoembedError, StudyError, check_name
 from ecoembed.files import track
 from ecoembed.schedulers import workers
 
@@ -143,7 +143,7 @@ class Study:
             raise StudyError("a study of one site has none to leave out", where="sites.csv", found=1, remedy=remedy)
         if (level := self.config.benchmark.intervals) is not None:
             check_sites(level, len(self.sites) - 1)  # refused before the work of all sites
-        load_encoder(self.config.encoder(self.folder))  # refused once, not once for each site
+        self._check_encoder()  # refused once, not once for each site
         done, failures = self._run_sites(scheduler)
         listed = "; ".join(f"{site}: {text}" for site, text in failures.items())
         if len(done) < 2:
@@ -157,6 +157,14 @@ class Study:
                 raise
             raise StudyError(f"{error} Besides, {len(failures)} sites failed", found=listed) from None
         return StudyRun(out, result, failures | without_rows, fallbacks, foreign)
+
+    def _check_encoder(self) -> None:
+        from ecoembed.embeddings.encode import load_encoder
+
+        asked, has = self.config.embeddings, load_encoder(self.config.encoder(self.folder)).card.windows
+        if asked.window not in has:
+            expected = f"window = {' or '.join(map(repr, has))}, all that these weights have"
+            raise ConfigError("window in [embeddings]", where=asked.weights, found=asked.window, expected=expected)
 
     def _run_sites(self, scheduler: str) -> tuple[list[str], dict[str, str]]:
         """The sites that finished, and the errors of the others."""
@@ -176,7 +184,8 @@ class Study:
         from ecoembed.embeddings.encode import load_encoder
         from ecoembed.validation.run import benchmark
 
-        trained_on = load_encoder(self.config.encoder(self.folder)).card.places
+        card = load_encoder(self.config.encoder(self.folder)).card
+        trained_on = {place.id: (place.latitude, place.longitude) for place in card.places}
         table = self.features(sites)
         without_rows = table.attrs["sites_without_rows"]
         table.attrs["sites_without_rows"] = outside | without_rows
@@ -187,7 +196,7 @@ class Study:
             regressors=list(self.config.benchmark.regressors),
             protocol=self.config.benchmark.protocol,
             seed=self.config.study.seed,
-            pretraining={place.id: (place.latitude, place.longitude) for place in trained_on},
+            pretraining=trained_on if card.places_known else "unknown",
             intervals=self.config.benchmark.intervals,
         )
         return result, without_rows
