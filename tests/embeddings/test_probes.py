@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ecoembed.embeddings.probes import run_probes, verdict
-from ecoembed.embeddings.probes.encoders import Around, Dense, Raw
+from ecoembed.embeddings.probes.encoders import Around, Dense
 from ecoembed.embeddings.probes.places import GAPS, load_probe_place
 from ecoembed.errors import ConfigError, LeakageError, TableError
 from tests.embeddings.probed import Leaky, Noise, Perfect, write_place

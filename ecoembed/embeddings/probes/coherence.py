@@ -1,8 +1,8 @@
-"""Coherence of an embedding over space and time, in whitened z: distances that no linear change of z alters.
+"""Coherence of an embedding over space and time, in whitened z: distances that hardly depend on how z is scaled.
 
-Whitened: centred and rotated to the principal axes of z at the trained places, each divided by its standard deviation
-there; axes that hold less than 1e-4 of the variance of the first count as if they held that much, for noise of rounding
-not to become a dimension.
+Whitened: each dimension standardised over the trained places, then rotated to the principal axes and each of these
+divided by its standard deviation; axes that hold less than 1 % of the variance of the first count as if they held that
+much, for noise (of raw values, of which most bands say the same) not to become a dimension like the others.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from ecoembed.embeddings.probes.views import Views
 STRETCH = 40.0
 #: A harvest: NDVI falls by more than this between two dates of the run at most so many days apart.
 FALL, FALL_DAYS = 0.25, 20.0
+#: Least variance of a principal axis, as a share of the first's.
+FLOOR = 0.01
 #: Pixels that must have been harvested for a place to count.
 HARVESTED = 20
 
@@ -26,9 +28,10 @@ Whiten = Callable[[np.ndarray], np.ndarray]
 
 def whitening(z: np.ndarray) -> Whiten:
     """The whitening of samples z (n, d) of the trained places."""
-    mean = z.mean(axis=0)
-    variance, axes = np.linalg.eigh(np.cov(z.T).reshape(z.shape[1], z.shape[1]))
-    scaled = axes / np.sqrt(np.maximum(variance, 1e-4 * variance[-1] + 1e-30))
+    mean, std = z.mean(axis=0), z.std(axis=0)
+    std = np.where(std > 0, std, 1.0)
+    variance, axes = np.linalg.eigh(np.cov(((z - mean) / std).T).reshape(z.shape[1], z.shape[1]))
+    scaled = axes / np.sqrt(np.maximum(variance, FLOOR * variance[-1] + 1e-30)) / std[:, None]
     return lambda values: np.asarray((values - mean) @ scaled)
 
 
