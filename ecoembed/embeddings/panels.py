@@ -32,12 +32,15 @@ def draw_dates(
     chosen: tuple[np.ndarray, np.ndarray],
     colours: Colours,
     row: int | None = None,
+    columns: int = 1,
 ) -> None:
-    """Maps of the times `chosen` of z and of s2, a column for each; both ends of the line `row` are marked."""
+    """Maps of the times `chosen` of z and of s2, a column for each of at least `columns`; the line `row` is marked."""
     shown, seen = chosen
-    axes = figure.subplots(rows_of(z), len(shown), squeeze=False, sharex=True, sharey=True)
+    axes = figure.subplots(rows_of(z), max(len(shown), columns), squeeze=False, sharex=True, sharey=True)
+    for axis in axes[:, len(shown) :].flat:
+        axis.set_visible(False)
     optical = true_colour(np.stack([_image(s2, when, TRUE_COLOUR) for when in seen]))
-    for column, (when, other, image) in zip(axes.T, zip(shown, seen, optical, strict=True), strict=True):
+    for column, (when, other, image) in zip(axes.T, zip(shown, seen, optical, strict=True), strict=False):
         column[0].set_title(_title(when, other), fontsize=FONT + 1)
         _map(column[0], z, image, row)
         _map(column[1], z, colours.rgb(_image(z, when, dimensions(z))), row)
@@ -45,8 +48,8 @@ def draw_dates(
     _names(axes[:, 0], "m north")
     if rows_of(z) == 3:
         scale = _scale(z)
-        errors = [_map(a, z, _image(z, t, ("error",)), row, **scale) for a, t in zip(axes[2], shown, strict=True)]
-        _bar(figure, errors[0], list(axes[2]), z)
+        errors = [_map(a, z, _image(z, t, ("error",)), row, **scale) for a, t in zip(axes[2], shown, strict=False)]
+        _bar(figure, errors[0], axes, z, shrink=1 / 3, anchor=(0, 0))
 
 
 def _image(cube: xr.DataArray, when: np.datetime64, bands: tuple[str, ...]) -> np.ndarray:
@@ -93,7 +96,14 @@ def draw_strip(figure: FigureBase, z: xr.DataArray, s2: xr.DataArray, row: int, 
     _strip(axes[0], s2, true_colour(_line(s2, row, TRUE_COLOUR)))
     start, end = _strip(axes[1], z, colours.rgb(_line(z, row, dimensions(z)))).get_coordinates()[0, [0, -1], 0]
     if rows_of(z) == 3:
-        _bar(figure, _strip(axes[2], z, _line(z, row, ("error",))[..., 0], **_scale(z)), axes[2], z)
+        _bar(
+            figure,
+            _strip(axes[2], z, _line(z, row, ("error",))[..., 0], **_scale(z)),
+            axes,
+            z,
+            shrink=1 / 3,
+            anchor=(0, 0),
+        )
     _names(axes, "m east")
     north = edges(z)[3] - float(z["y"].values[row])
     axes[0].set_title(f"the line from west to east {north:.0f} m south of the northern edge", fontsize=FONT + 1)
@@ -118,10 +128,10 @@ def _strip(axis: Axes, cube: xr.DataArray, image: np.ndarray, **how: Any) -> Any
     """Columns of an image (x, time, ...) at their times, as wide as is usual between two; grey where none is near."""
     times = cube["time"].values
     days = (times - times[0]) / _DAY
-    reach = max(0.5, float(np.median(np.diff(days))) / 2) if len(days) > 1 else 0.5
-    middle = (days[1:] + days[:-1]) / 2
-    left = np.maximum(days - reach, np.append(-np.inf, middle))
-    right = np.minimum(days + reach, np.append(middle, np.inf))
+    gaps = np.diff(days)
+    usual = max(1.0, float(np.median(gaps))) if len(gaps) else 1.0
+    half = np.where(gaps <= 1.5 * usual, gaps, usual) / 2
+    left, right = days - np.append(usual / 2, half), days + np.append(half, usual / 2)
     columns = np.full((image.shape[0], 2 * len(days) - 1, *image.shape[2:]), MISSING if image.ndim == 3 else np.nan)
     columns[:, ::2] = image  # between two of them one for the gap, mostly of no width
     at = times[0] + (np.stack([left, right], axis=1).ravel() * 86_400e9).astype("timedelta64[ns]")
@@ -138,8 +148,9 @@ def _scale(z: xr.DataArray) -> dict[str, Any]:
     return {"cmap": "cividis", "vmin": 0.0, "vmax": max(float(np.percentile(errors, 98)), 1e-6)}
 
 
-def _bar(figure: FigureBase, drawn: Any, axes: Any, z: xr.DataArray) -> None:
-    bar = figure.colorbar(drawn, ax=axes, extend="max", aspect=15)
+def _bar(figure: FigureBase, drawn: Any, axes: Any, z: xr.DataArray, **how: Any) -> None:
+    """A colour bar beside all of `axes`, so that they stay below each other."""
+    bar = figure.colorbar(drawn, ax=axes, extend="max", aspect=15, **how)
     bar.set_label(f"expected error ({z.attrs['error_unit']})", fontsize=FONT)
     bar.ax.tick_params(labelsize=FONT)
 

@@ -119,7 +119,7 @@ def save_picture(z: xr.DataArray, s2: xr.DataArray, path: str | Path, dates: Seq
     heights = _maps_height(z), _strip_height(z)
     figure = Figure(figsize=(_width(z, max(len(chosen[0]), 4)), sum(heights)), layout="constrained")
     above, below = figure.subfigures(2, 1, height_ratios=heights, squeeze=False)[:, 0]
-    draw_dates(above, z, s2, chosen, colours, row)
+    draw_dates(above, z, s2, chosen, colours, row, columns=4)
     draw_strip(below, z, s2, row, colours)
     _say(figure, z, colours)
     save_figure(figure, path, _DPI)
