@@ -132,7 +132,6 @@ class Study:
             If the weights cannot be used, or the run's folder holds files that are not its own.
         """
         from ecoembed.archives.flux.folder import foreign_files
-        from ecoembed.embeddings.encode import load_encoder
         from ecoembed.validation.intervals import check_sites
         from ecoembed.validation.save import refuse_foreign
 

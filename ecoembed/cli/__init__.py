@@ -31,8 +31,9 @@ def main(arguments: list[str] | None = None) -> None:
     except EcoembedError as error:
         print(f"ecoembed: {type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("ecoembed: interrupted; what was finished is kept, run again to continue", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        kept = ["what was finished is kept, run again to continue", *getattr(stop, "__notes__", [])]
+        print(f"ecoembed: interrupted; {kept[-1]}", file=sys.stderr)
         sys.exit(130)
     sys.exit(code if isinstance(code, int) else 0)
 

@@ -32,6 +32,7 @@ def pretrain(
     test: Annotated[list[Path] | None, Several] = None,
     precision: Literal["fp32", "bf16"] = "fp32",
     workers: int = 0,
+    licence: str = "not declared",
     seed: int = 0,
     as_json: Json = False,
 ) -> None:
@@ -68,6 +69,8 @@ def pretrain(
         fp32, or bf16 (mixed: faster where the processor has it).
     workers
         Processes that read samples; the result does not depend on them.
+    licence
+        Of the weights, for their card.
     seed
         Seed of every draw.
     """
@@ -78,7 +81,8 @@ def pretrain(
     asked: dict[str, Any] = {"sensors": tuple(sensors)} if sensors else {}
     path = train(
         cubes, out, encoder=encoder, objective=objective, keep=keep, finetune=finetune, steps=steps,
-        validation=validation, test=test or (), precision=precision, workers=workers, seed=seed, **asked,
+        validation=validation, test=test or (), precision=precision, workers=workers, licence=licence, seed=seed,
+        **asked,
     )  # fmt: skip
     card = read_tensors(path)[1]
     lines = [*_goals(card), f"Model card: {path.with_suffix('.md')}", f"Weights: {path}"]

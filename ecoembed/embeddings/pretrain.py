@@ -45,6 +45,7 @@ def pretrain(
     seed: int = 0,
     workers: int = 0,
     precision: Literal["fp32", "bf16"] = "fp32",
+    licence: str = "not declared",
 ) -> Path:
     """Train each sensor's encoder alone, then the fusion, and write one weights file.
 
@@ -78,6 +79,8 @@ def pretrain(
         Processes that draw crops; their number does not change the result.
     precision : {"fp32", "bf16"}
         Of the training; weights are always fp32.
+    licence : str
+        Of the weights, for their card.
 
     Returns
     -------
@@ -115,6 +118,7 @@ def pretrain(
         "steps": steps,
         "seed": seed,
         "precision": precision,
+        "licence": licence,
     }
     recipe = Dense(places, sensors, kept, facts) if encoder == "dense" else Reference(places, facts)
     folder = unfinished.folder_of(out)
