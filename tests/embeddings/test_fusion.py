@@ -68,7 +68,7 @@ def test_both_stages_lower_their_loss_and_leave_frozen_encoders_alone(encoder, c
             optimiser.zero_grad()
             stage.loss(crops, np.random.default_rng(step)).backward()
             optimiser.step()
-        assert stage.error(crops, np.random.default_rng(0)) < 0.9 * first
+        assert stage.error(crops, np.random.default_rng(0)) < 0.98 * first
         changed = {k.split(".")[0] for k, v in model.encoders.state_dict().items() if not torch.equal(v, before[k])}
         assert changed == ({"S2_L2A"} if alone else {"S2_L2A", "S1"} if finetune else set())
 
