@@ -120,7 +120,7 @@ def _look(cube: xr.DataArray, sensor: Sensor) -> _Seen:
     low, high = sensor.valid_range
     of_date, medians = [], []
     for date in chosen:
-        values = cube[date].values.reshape(cube.sizes["band"], -1)
+        values = cube.variable[date].values.reshape(cube.sizes["band"], -1)
         finite = np.isfinite(values)
         known = np.where(finite, values, np.nan)
         far = (known < 2 * low - high) | (known > 2 * high - low)
@@ -146,7 +146,7 @@ def _refuse_nothing_seen(cube: xr.DataArray, where: object) -> None:
     """Stops at the first date with a pixel that all bands see, so that all are read only where there is none."""
     has = np.zeros(cube.sizes["band"], dtype=bool)
     for date in range(cube.sizes["time"]):
-        finite = np.isfinite(cube[date].values)
+        finite = np.isfinite(cube.variable[date].values)
         if finite.all(axis=0).any():
             return
         has |= finite.any(axis=(1, 2))
