@@ -34,8 +34,8 @@ NEIGHBOURS, REACH = 3, 3
 POINTS = 12
 #: Weight of the likelihood of the error that is expected, beside the error itself.
 SURE = 0.03
-#: Weight of the error of what is read of a code in a straight line.
-STRAIGHT = 0.3
+#: Weight of the error of what is read of a code in a straight line; nothing of a radar, for its speckle's sake.
+STRAIGHT = 0.5
 
 
 @dataclass(frozen=True)
@@ -143,6 +143,11 @@ def paper_targets(own: np.ndarray, frames: int, points: Points, causal: bool) ->
     return Targets(np.where(there, frame, -1), points.dyx, points.weight, centre)
 
 
+def is_radar(sensor: str) -> bool:
+    """Whether a sensor's values carry speckle."""
+    return get_sensor(sensor).unit == units.BACKSCATTER
+
+
 def context_targets(
     own: np.ndarray, pixel: np.ndarray, valid: np.ndarray, sensor: str, rng: np.random.Generator
 ) -> Targets:
@@ -167,7 +172,7 @@ def context_targets(
     frame = np.stack([own, previous[own, pixel], following[own, pixel], *[own] * NEIGHBOURS], axis=1)
     dyx = np.zeros((3 + NEIGHBOURS, 2), dtype=int)
     dyx[3:] = rng.integers(-REACH, REACH + 1, size=(NEIGHBOURS, 2))
-    here, near = SPECKLED if get_sensor(sensor).unit == units.BACKSCATTER else (1.0, NEXT)
+    here, near = SPECKLED if is_radar(sensor) else (1.0, NEXT)
     weight = np.array([here, near, near, *[BESIDE / NEIGHBOURS] * NEIGHBOURS])
     return Targets(frame, dyx, weight)
 
@@ -224,6 +229,7 @@ class Question:
         valid = inner.flatten(1)[:, view.pixels].numpy()
         centre, pixel = np.nonzero(valid[own] & (own >= 0)[:, None]) if len(frames) else np.empty((2, 0), dtype=int)
         self.standard = objective == "context"
+        self.straight = 0.0 if is_radar(sensor) else STRAIGHT
         if objective == "context":
             self.coefficients = CONTEXT.get(sensor, PLAIN)
             targets = context_targets(own[centre], pixel, valid, sensor, rng)
@@ -246,9 +252,9 @@ class Question:
             return predicted.sum()  # every sampled pixel was cloudy
         unit = torch.tensor(norm.std) / (norm.high - norm.low) if self.standard else 1.0
         loss = context_loss(predicted, wanted, self.valid, self.weight, self.coefficients, unit)
-        if self.standard:
+        if self.standard and self.straight:
             straight = physical(decoder.straight(code).float(), norm)
-            loss = loss + STRAIGHT * ((straight - wanted[:, self.own]) / unit).abs().mean()
+            loss = loss + self.straight * ((straight - wanted[:, self.own]) / unit).abs().mean()
         if expected is not None:
             sure = expected[self.samples].float()
             loss = loss + SURE * error_loss(sure, predicted[:, self.own], wanted[:, self.own])
