@@ -35,7 +35,7 @@ POINTS = 12
 #: Weight of the likelihood of the error that is expected, beside the error itself.
 SURE = 0.03
 #: Weight of the error of what is read of a code in a straight line; nothing of a radar, for its speckle's sake.
-STRAIGHT = 0.5
+STRAIGHT = 1.0
 
 
 @dataclass(frozen=True)
