@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 #: Encoders that are always there, beside those that are given.
 RIVALS = ("random", "raw", "pca7")
+#: Trained places that linear models are fitted at, drawn by the seed where there are more: each costs some seconds.
+FITTED = 16
 #: Samples of one place: of the hidings and of the targets, by name of the probe.
 Samples = dict[str, Sample]
 
@@ -55,7 +57,8 @@ def run_probes(
         The first is judged: its gates, its random twin, the error that it states.
     trained : sequence of path
         Stores of at least two places, with groups ``S2_L2A``, ``S1`` and, optionally, ``labels`` (``land_cover`` with
-        ``flag_meanings`` and ``field``, both (y, x)). Linear models, PCA and whitening are fitted here only.
+        ``flag_meanings`` and ``field``, both (y, x)). Linear models, PCA and whitening are fitted here only, at 16 of
+        them where there are more.
     unseen : sequence of path
         Stores of other places. Stores of one place (by ``site`` in attrs) count as one.
     seed : int
@@ -87,7 +90,8 @@ def run_probes(
     sensors = list(dict.fromkeys(s for looker in lookers.values() for s in looker.sensors))
     skipped: dict[str, str] = {}
     known: list[tuple[str, dict[str, Samples]]] = []
-    for place in probe_places(track(list(trained), "probes, trained places"), sensors, seed, skipped):
+    drawn = [trained[k] for k in sorted(np.random.default_rng(seed).permutation(len(trained))[:FITTED])]
+    for place in probe_places(track(drawn, "probes, trained places"), sensors, seed, skipped):
         known.append((place.id, {name: _samples(place, look(place, looker)) for name, looker in lookers.items()}))
     _enough(len({id_ for id_, _ in known}), 2, "trained", skipped)
     lookers["pca7"] = pca = Pca(np.concatenate([of["raw"]["rebuild"].z for _, of in known]))
