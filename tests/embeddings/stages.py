@@ -59,6 +59,24 @@ class Stuck(Tiny):
         return abs(len(self.evaluated) - 3.0)
 
 
+class Counting(Tiny):
+    """Is best after 30 steps, whatever it learns; the count is among its weights. It may be interrupted at a step."""
+
+    def __init__(self, interrupted: int = -1) -> None:
+        super().__init__()
+        self.interrupted = interrupted
+        self.module.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+
+    def loss(self, crops: list[Crop], rng: np.random.Generator) -> Tensor:
+        self.module.steps += self.module.training
+        if self.module.steps == self.interrupted:
+            raise KeyboardInterrupt
+        return super().loss(crops, rng)
+
+    def error(self, crops: list[Crop], rng: np.random.Generator) -> float:
+        return abs(float(self.module.steps) - 30)
+
+
 class Slow(Tiny):
     """Leaves time to be killed."""
 

@@ -19,6 +19,7 @@ from ecoembed.cubes.store import save_cubes
 from ecoembed.embeddings import dense_stages, unfinished
 from ecoembed.embeddings import pretrain as module
 from ecoembed.embeddings.reference import learn
+from ecoembed.embeddings.samples import fit_normalisation, load_places
 from ecoembed.embeddings.weights import read_weights
 from ecoembed.errors import ConfigError, FileError, TableError, TrainingError, VariableError
 
@@ -29,13 +30,15 @@ JUDGES = {"calibrate": module.calibrate, "run_probes": module.run_probes}
 THREE = ("S2_L2A", "S1", "HLS")
 
 
-def save_place(folder: Path, k: int) -> None:
+def save_place(folder: Path, k: int, offset: float = 0.0) -> None:
     cubes = {
         "S2_L2A": make_cube("S2_L2A", seed=k),
         "S1": make_cube("S1", n=26, every=6.0, seed=k, cloud=0.0),
         "HLS": make_cube("HLS", n=20, every=8.0, seed=k),
     }
-    save_cubes({name: c.assign_coords(x=c["x"] + 5000 * k) for name, c in cubes.items()}, folder / f"p{k}.zarr")
+    moved = {name: cube.assign_coords(x=cube["x"] + 5000 * k) for name, cube in cubes.items()}
+    brighter = {name: cube.copy(data=cube.values * np.float32(1 + offset)) for name, cube in moved.items()}
+    save_cubes(brighter, folder / f"p{k}.zarr")
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +180,36 @@ def test_the_expected_error_is_calibrated_and_probes_look_at_test_places(places,
     assert list(stated) == sorted(stated)
     assert list(found) == sorted(found)
     assert "too few trained places to probe" in card.probes["not_measured"]
+
+
+def test_each_role_serves_what_it_is_for_and_nothing_else(places, tmp_path, monkeypatch):
+    """Normalised on trained places, calibrated on those held out, probed on those of the test."""
+    seen = {}
+
+    def calibrated(encoder, on, **options):
+        seen["calibrated"] = list(on)
+        return ()
+
+    def probed(encoders, trained, unseen, **options):
+        seen.update(trained=list(trained), unseen=list(unseen))
+        raise TableError("not probed")
+
+    monkeypatch.setattr(module, "calibrate", calibrated)
+    monkeypatch.setattr(module, "run_probes", probed)
+    for k, offset in ((7, 0.2), (8, -0.1)):
+        save_place(tmp_path, k, offset)
+    known = [*places[:2], tmp_path / "p7.zarr"]
+    for test in ([tmp_path / "p8.zarr"], []):
+        out = pretrain(known, tmp_path / f"{len(test)}.safetensors", steps=1, validation=1, test=test)
+        card = load_encoder(out).card
+        (held,) = (place.id for place in card.places if place.role == "validation")
+        paths = {f"XX-T{path.stem[1:]:0>2}": path for path in known}
+        learnt = [path for name, path in paths.items() if name != held]
+        assert seen == {"calibrated": [paths[held]], "trained": learnt, "unseen": test or [paths[held]]}
+        for name, sensor in card.sensors.items():
+            norm = fit_normalisation(load_places(learnt, (name,)), name)
+            np.testing.assert_allclose(sensor.mean, norm.mean, rtol=1e-9)
+            np.testing.assert_allclose(sensor.std, norm.std, rtol=1e-9)
 
 
 def test_without_places_held_out_the_expected_error_is_told_to_be_uncalibrated(places, tmp_path, monkeypatch):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import numpy as np
 import pytest
 
 from ecoembed.embeddings.probes import run_probes, verdict
-from ecoembed.embeddings.probes.encoders import Around, Dense
+from ecoembed.embeddings.probes.encoders import Around, Dense, Seen
 from ecoembed.embeddings.probes.places import GAPS, load_probe_place
+from ecoembed.embeddings.probes.scores import Counts
+from ecoembed.embeddings.probes.views import TARGETS, Views, _truth, target_sample
 from ecoembed.errors import ConfigError, LeakageError, TableError
 from tests.embeddings.probed import Leaky, Noise, Perfect, write_place
 
@@ -183,3 +186,63 @@ def test_interpolation_in_time_is_that_of_numpy():
         for i, date in enumerate(dates):
             before = values[seen & (days <= date), pixel]
             np.testing.assert_equal(last[i, pixel], before[-1] if len(before) else np.nan)
+
+
+@pytest.mark.parametrize("window", ["centred", "causal"])
+def test_a_probe_of_the_past_is_shown_no_future(places, encoder, window):
+    """Neither of Sentinel-2 nor of Sentinel-1; the run and the hidden dates alike."""
+    place, probed = load_probe_place(places[0], ["S2_L2A", "S1"], 0), Dense(encoder)
+    dates, kept = place.run[:5], place.kept(0)
+    before = probed.see(place, dates, kept=kept, window=window)
+    last = place.times[dates[-1]]
+    for cube, value in ((place.cubes["S2_L2A"], 0.7), (place.cubes["S1"], -3.0)):
+        cube.values[cube["time"].values > last] = value
+    after = probed.see(place, dates, kept=kept, window=window)
+    moved = [np.nanmax(np.abs(getattr(after, part) - getattr(before, part))) for part in ("z", "decoded", "error")]
+    assert (max(moved) == 0) if window == "causal" else (min(moved) > 0)
+
+
+def test_only_the_next_date_is_asked_of_the_past(places):
+    place = load_probe_place(places[0], ["S2_L2A", "S1"], 0)
+    z = np.zeros((len(place.run), place.clear.shape[1], 1))
+    views = Views(place.run, now=Seen(z), past=Seen(z + 1), hidden={})
+    for target in TARGETS:
+        sample = target_sample(place, views, target)
+        assert (sample.z == (target == "ndvi_next")).all(), target
+
+
+def test_the_next_clear_date_is_the_nearest_of_5_to_40_days_later(places):
+    place = load_probe_place(places[0], ["S2_L2A", "S1"], 0)
+    place.ndvi[np.random.default_rng(0).random(place.ndvi.shape) < 0.4] = np.nan
+    found = _truth(place, place.run, "ndvi_next")
+    for date, of_date in zip(place.run, found, strict=True):
+        later = place.days - place.days[date]
+        for pixel, ndvi in enumerate(of_date):
+            clear = np.flatnonzero((later >= 5) & (later <= 40) & np.isfinite(place.ndvi[:, pixel]))
+            np.testing.assert_equal(ndvi, place.ndvi[clear[0], pixel] if len(clear) else np.nan)
+    assert np.isfinite(found).mean() > 0.5
+
+
+def test_differences_are_paired_by_place():
+    """Two encoders that are equally good at each of very different places differ by nothing, and that is certain."""
+    rng, counts = np.random.default_rng(0), Counts("one")
+    for place in range(8):
+        error = np.array([rng.uniform(0, 1), 0.5])
+        for name, gain in (("one", 0.0), ("twin", 0.0), ("worse", 0.1)):
+            counts.add("gap_30", name, str(place), np.array([gain, 0.0]) + error)
+    total = counts.total(["one", "twin", "worse"], 0)
+    assert total["values"]["one"]["high"] - total["values"]["one"]["low"] > 0.3
+    twin, worse = (total["differences"][name] for name in ("twin", "worse"))
+    assert (twin["low"], twin["value"], twin["high"]) == (0.0, 0.0, 0.0)
+    np.testing.assert_allclose([worse[k] for k in ("low", "value", "high")], 0.2, rtol=1e-6)
+
+
+def test_a_gate_is_passed_by_its_whole_interval(table):
+    """A figure above zero is not enough."""
+    for low, passed in ((-0.01, False), (0.0, False), (0.01, True)):
+        found = copy.deepcopy(table)
+        found["sum"]["differences"]["raw"] |= {"value": 0.5, "low": low}
+        found["probes"]["gap_30"]["values"]["decoded"] |= {"score": 0.5, "score_low": low}
+        found["probes"]["s1_gain_30"]["values"]["decoded"] |= {"value": 0.5, "low": low}
+        gates = verdict(found)
+        assert [gates[g]["passed"] for g in ("beats_raw", "beats_interpolation", "s1_helps")] == [passed] * 3

@@ -23,7 +23,7 @@ from ecoembed.embeddings.training import EVALUATIONS, PATIENCE, Schedule, train
 from ecoembed.errors import ConfigError, FileError, TrainingError
 
 from .conftest import make_cube
-from .stages import SENSORS, Poisoned, Stuck, Tiny
+from .stages import SENSORS, Counting, Poisoned, Stuck, Tiny
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +123,27 @@ def test_training_draws_no_place_that_is_held_out(places, monkeypatch):
     trained(places, stage, steps=5)
     role = {place.card.id: place.card.role for place in places}
     assert {(role[name], learning) for name, learning in drawn} == {("train", True), ("validation", False)}
+
+
+def test_every_crop_and_step_of_every_stage_draws_anew(places):
+    known = [place for place in places if place.card.role == "train"]
+    crops_of, drawn_of = [], []
+    for name in ("tiny", "other"):
+        stage, crops, drawn = Tiny(), [], []
+        stage.name, loss = name, stage.loss
+
+        def spy(given, rng, crops=crops, drawn=drawn, loss=loss):
+            crops += [crop.frames["S2_L2A"].values.numpy().tobytes() for crop in given]
+            drawn += [rng.integers(2**62), torch.randint(2**62, ()).item()]
+            return loss(given, rng)
+
+        stage.loss = spy
+        trained(known, stage, steps=20)
+        assert len(set(crops)) > 0.9 * len(crops) == 36
+        crops_of.append(set(crops))
+        drawn_of += drawn
+    assert len(crops_of[0] & crops_of[1]) < 5
+    assert len(set(drawn_of)) == len(drawn_of) == 80
 
 
 def test_it_stops_early_with_the_best_weights(places):
@@ -226,6 +247,21 @@ def test_a_killed_training_continues_bit_for_bit(stores, places, tmp_path):
     assert same(weights, again)
     assert curve == curve_again
     assert whole.read_bytes() == torn.read_bytes()
+
+
+@pytest.mark.parametrize("step", [25, 31, 55, 149])
+def test_what_served_best_before_a_stop_is_not_forgotten(places, tmp_path, monkeypatch, step):
+    """Stopped before, at, long after its best step, and just before it ends early: the same end each time."""
+    monkeypatch.setattr(training, "SAVE_SECONDS", -math.inf)
+    steps, state = 10 * EVALUATIONS, tmp_path / "torn.safetensors"
+    weights, curve = trained(places, Counting(), steps=steps)
+    with pytest.raises(KeyboardInterrupt):
+        trained(places, Counting(interrupted=step), steps=steps, state=state)
+    again, curve_again = trained(places, Counting(), steps=steps, state=state)
+    assert weights["steps"] == again["steps"] == 30
+    assert same(weights, again)
+    assert curve == curve_again
+    assert curve.step[-1] == 30 + 10 * PATIENCE
 
 
 def test_a_finished_stage_is_not_trained_again(places, tmp_path):
