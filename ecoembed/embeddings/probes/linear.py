@@ -31,7 +31,7 @@ def fit(samples: list[Sample], *, classes: bool = False) -> Any:
     fold = np.repeat(np.arange(len(samples)) % FOLDS, [len(s.z) for s in samples])
 
     def logistic(c: float) -> Any:
-        return make_pipeline(StandardScaler(), LogisticRegression(C=c, class_weight="balanced", max_iter=200))
+        return make_pipeline(StandardScaler(), LogisticRegression(C=c, class_weight="balanced", max_iter=2000))
 
     if classes:
         scores = [
