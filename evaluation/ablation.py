@@ -9,7 +9,6 @@ interval over places, the sum, and the gates. About 15 minutes on 2 cores with t
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from pretrain_default import CONFIG, ROOT, build_corpus
 
 from ecoembed import load_encoder, pretrain
 from ecoembed.embeddings.objectives import OBJECTIVES
-from ecoembed.files import atomic
+from ecoembed.files import write_json
 
 OUT = ROOT / "evaluation" / "results" / "embeddings_ablation.json"
 
@@ -28,15 +27,13 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "pretraining", help="the corpus is kept here")
     arguments = parser.parse_args()
     corpus = build_corpus(arguments.work)
-    config = {**CONFIG, "steps": arguments.steps}
+    config = {key: value for key, value in CONFIG.items() if key != "objective"} | {"steps": arguments.steps}
     found: dict[str, Any] = {"config": config}
     for objective in OBJECTIVES:
-        config["objective"] = objective
-        out = pretrain(corpus.train, arguments.work / f"ablation-{objective}.safetensors", test=corpus.test, **config)
+        out = arguments.work / f"ablation-{objective}.safetensors"
+        pretrain(corpus.train, out, test=corpus.test, objective=objective, **config)
         found[objective] = summary(load_encoder(out).card.probes)
-    del found["config"]["objective"]
-    with atomic(OUT) as path:
-        path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    write_json(OUT, found)
 
 
 def summary(table: dict[str, Any]) -> dict[str, Any]:

@@ -33,6 +33,8 @@ RANKS: dict[Window, tuple[int, ...]] = {
     "centred": tuple(range(-(FRAMES // 2), FRAMES // 2 + 1)),
     "causal": tuple(range(-FRAMES + 1, 1)),
 }
+#: Where among them the date's own stands.
+OWN = {window: ranks.index(0) for window, ranks in RANKS.items()}
 
 
 @dataclass(frozen=True)
@@ -187,14 +189,6 @@ def neighbours(days: np.ndarray, centres: np.ndarray, window: Window, kept: np.n
     index = np.full((len(centres), FRAMES), -1)
     index[centre, rank[centre, frame] - first] = frame
     return index
-
-
-def fit_normalisation(places: list[Frames], sensor: str) -> Normalisation:
-    """Mean and standard deviation of each band over the valid pixels of all places."""
-    low, high = get_sensor(sensor).valid_range
-    stacked = torch.cat([f.values.movedim(1, -1)[f.valid][::7] for f in places]).double()
-    std = stacked.std(dim=0).clamp(min=1e-3 * (high - low))
-    return Normalisation(low, high, tuple(stacked.mean(dim=0).tolist()), tuple(std.tolist()))
 
 
 def embedding_cube(

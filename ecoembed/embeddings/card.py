@@ -7,12 +7,12 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeFloat, PositiveFloat, ValidationError
 
 from ecoembed._version import __version__
 from ecoembed.embeddings.batches import FRAMES, MAX_OFFSET_DAYS, SUPPORT, Normalisation, Window
 from ecoembed.errors import ConfigError, WeightsError
-from ecoembed.sensors import S1, S2_L2A, SENSORS, get_sensor
+from ecoembed.sensors import S2_L2A, SENSORS, get_sensor
 
 #: The sensor at whose dates a place is embedded; the first of every model.
 ANCHOR = S2_L2A.name
@@ -38,7 +38,7 @@ class SensorCard(_Card):
     std: tuple[PositiveFloat, ...]
     smoothing: str | None = None
     quantity: str | None = None
-    max_gap_days: PositiveFloat
+    max_gap_days: NonNegativeFloat
 
     @property
     def normalisation(self) -> Normalisation:
@@ -115,7 +115,7 @@ class ModelCard(_Card):
 
 def code_size(name: str) -> int:
     """Dimensions of a sensor's own code, before fusion."""
-    return {ANCHOR: 9, S1.name: 6}.get(name, 6)
+    return 9 if name == ANCHOR else 6
 
 
 def sensor_card(
@@ -143,7 +143,7 @@ def sensor_card(
         std=norm.std,
         smoothing=smoothing,
         quantity=quantity,
-        max_gap_days=sensor.max_gap_days or S1.max_gap_days,
+        max_gap_days=sensor.max_gap_days,
     )
 
 

@@ -13,15 +13,13 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from ecoembed.embeddings import batches
-from ecoembed.embeddings.batches import FRAMES, MARGIN, Frames, Window
+from ecoembed.embeddings.batches import FRAMES, MARGIN, OWN, Frames, Window
 from ecoembed.embeddings.card import SensorCard
 from ecoembed.embeddings.dense import HEADS, WIDTH, SensorEncoder
 from ecoembed.embeddings.pointwise import apply
 
 #: Pixels that attend together: what they see of 11 frames stays in a processor's cache.
 BLOCK_PIXELS = 1024
-#: Rank of the date's own frame in its window.
-OWN = {window: ranks.index(0) for window, ranks in batches.RANKS.items()}
 
 
 class Held:

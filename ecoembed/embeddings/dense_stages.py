@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ecoembed.cubes.pairing import nearest
 from ecoembed.embeddings import batches, hiding
-from ecoembed.embeddings.batches import MARGIN, RANKS, Frames
+from ecoembed.embeddings.batches import MARGIN, OWN, Frames
 from ecoembed.embeddings.card import SensorCard
 from ecoembed.embeddings.dense import SensorEncoder
 from ecoembed.embeddings.hiding import View, draw_view
@@ -35,7 +35,7 @@ class Coded:
     frame: np.ndarray
 
 
-def sensor_codes(
+def crop_codes(
     encoder: SensorEncoder,
     card: SensorCard,
     frames: list[Frames],
@@ -65,7 +65,7 @@ def mixed_codes(
     `valid` (time, pixel) says where a frame was observed. The numbers are those of ``codes.sensor_codes``, with
     gradients.
     """
-    index, own = batches.neighbours(days, dates, view.window, view.kept), RANKS[view.window].index(0)
+    index, own = batches.neighbours(days, dates, view.window, view.kept), OWN[view.window]
     there = index >= 0
     slot = np.where(there, index, len(days))  # the last: the missing token
     there[:, own] = True
@@ -97,7 +97,7 @@ class SensorStage:
         views = [draw_view(f, self.objective, rng) for f in frames]
         dates = [f.days[view.own] for f, view in zip(frames, views, strict=True)]
         hide = rng if self.objective == "context" else None
-        codes = sensor_codes(self.encoder, self.card, frames, dates, views, hide)
+        codes = crop_codes(self.encoder, self.card, frames, dates, views, hide)
         losses = []
         for f, view, date, code in zip(frames, views, dates, codes, strict=True):
             asked = Question("sensor", self.name, self.objective, f, view.own, date, view, rng)
@@ -165,5 +165,5 @@ class FusionStage:
         if name != anchor:
             views = [replace(view, kept=None) for view in views]
         hide = rng if self.objective == "context" else None
-        codes = sensor_codes(self.model.encoder(name), card, frames, dates, views, hide)
+        codes = crop_codes(self.model.encoder(name), card, frames, dates, views, hide)
         return [Coded(code, gap, frame) for code, (frame, gap) in zip(codes, pairs, strict=True)]

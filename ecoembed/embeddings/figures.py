@@ -57,7 +57,7 @@ def curves_figure(card: ModelCard) -> bytes:
         axis.set_title(stage, fontsize=_FONT + 1, loc="left")
         axis.set_xlabel("step", fontsize=_FONT)
         _plain(axis)
-    axes[0].set_ylabel("normalised units", fontsize=_FONT)
+    axes[0].set_ylabel("objective (no unit)", fontsize=_FONT)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False, fontsize=_FONT)
     return figure_png(figure, _DPI)

@@ -3,7 +3,8 @@
 With the `context` objective, each date of a crop draws its own hiding: nothing, its own frame, or all frames within a
 gap around it, and some of the other frames. A hidden frame is one that does not exist
 (:func:`ecoembed.embeddings.batches.neighbours`), exactly as a cloudy date that was dropped. Of some frames of a crop,
-cloud hides a part of the image, or a group of bands is hidden.
+cloud hides a part of the image, or a group of bands is hidden. With both objectives, the fusion does without a sensor
+now and then, so that z exists without it.
 """
 
 from __future__ import annotations

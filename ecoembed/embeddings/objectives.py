@@ -1,13 +1,16 @@
-"""The context-aware loss: what lies near the centre pixel and the centre date weighs most.
+"""The two objectives of the dense encoder: what its decoder is asked of a sample, and what an error costs.
 
-Spatial weight 1 at the centre, else ``0.01 * 0.1 ** (r - 1)`` at Chebyshev distance r; temporal weight
-``0.1 ** |rank|``; their product, with the weight of the centre itself set to `c`, normalised over the values that are
+``paper`` asks for the window around the sample, weighted as in the paper (:func:`weight_map`), over the values that are
 valid. Only the points of weight >= 0.001 count: 47 of 2 475, which hold 99.3 % of the weight; each step evaluates the
-decoder at the three heaviest and at a draw of the others.
+decoder at the three heaviest and at a draw of the others. SSIM, which has a coefficient of 0.02 for Sentinel-2 and
+needs whole patches, is left out here.
 
-SSIM, which has a coefficient of 0.02 in the paper and needs whole patches, is left out here.
+``context`` asks, of codes from which frames were hidden (:mod:`hiding`), for the sample itself, its previous and next
+clear date and a few pixels beside it; and for the sample once more, read of the code in a straight line.
 
-Source: Peters et al. (2025), arXiv 2511.11706.
+With both, the code learns what error is to be expected of it.
+
+Source: Peters et al. (2025), arXiv 2511.11706, for ``paper``.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from ecoembed import units
 from ecoembed.embeddings.batches import FRAMES, MARGIN, MAX_OFFSET_DAYS, Frames, Normalisation, physical, scaled
 from ecoembed.embeddings.dense import Decoder
 from ecoembed.embeddings.hiding import View
+from ecoembed.embeddings.reference.losses import COEFFICIENTS, Coefficients, weight_map
 from ecoembed.sensors import get_sensor
 
 OBJECTIVES = ("paper", "context")
@@ -57,40 +61,18 @@ class Points:
 
 def loss_points(centre_weight: float = 1.0, threshold: float = 1e-3) -> Points:
     """The points whose weight is at least `threshold`, with the weight of the centre set to `centre_weight`."""
-    half = FRAMES // 2
-    rank, dy, dx = np.meshgrid(
-        np.arange(-half, half + 1), *(np.arange(-MARGIN, MARGIN + 1),) * 2, indexing="ij", sparse=False
-    )
-    r = np.maximum(abs(dy), abs(dx))
-    weight = np.where(r == 0, 1.0, 0.01 * 0.1 ** np.maximum(r - 1.0, 0)) * 0.1 ** abs(rank)
-    keep = weight >= threshold * (1 - 1e-9)
-    weight[(rank == 0) & (r == 0)] = centre_weight
-    return Points(rank[keep], np.stack([dy[keep], dx[keep]], axis=-1), weight[keep])
+    weight = weight_map(centre_weight).numpy()
+    rank, y, x = np.nonzero(weight >= threshold * (1 - 1e-9))
+    return Points(rank - FRAMES // 2, np.stack([y, x], axis=-1) - MARGIN, weight[rank, y, x])
 
 
-@dataclass(frozen=True)
-class Coefficients:
-    """Weights of the two terms, and that of the centre point."""
-
-    mae: float
-    sam: float
-    centre: float
-
-
-#: `paper`: (stage, sensor) -> coefficients.
-COEFFICIENTS: dict[tuple[str, str], Coefficients] = {
-    ("sensor", "S1"): Coefficients(1.0, 0.0, 1.0),
-    ("sensor", "S2_L2A"): Coefficients(0.33, 0.65, 1.0),
-    ("fusion", "S1"): Coefficients(1.0, 0.0, 1.5),
-    ("fusion", "S2_L2A"): Coefficients(0.665, 0.315, 1.75),
-}
 #: `context`: an error counts in standard deviations of its band, so that red weighs as much as near infrared.
-CONTEXT: dict[str, Coefficients] = {"S2_L2A": Coefficients(1.0, 2.0, 1.0)}
-#: Of sensors that are not listed: no angle between bands that need not be a spectrum.
-PLAIN = Coefficients(1.0, 0.0, 1.0)
+CONTEXT: dict[str, Coefficients] = {"S2_L2A": Coefficients(mae=1.0, ssim=0.0, sam=2.0, centre=1.0)}
+#: Of sensors that are not listed, here or in the paper: no angle between bands that need not be a spectrum.
+PLAIN = Coefficients(mae=1.0, ssim=0.0, sam=0.0, centre=1.0)
 
 
-def context_loss(
+def weighted_loss(
     predicted: Tensor,
     observed: Tensor,
     valid: Tensor,
@@ -251,7 +233,7 @@ class Question:
         if not len(wanted):
             return predicted.sum()  # every sampled pixel was cloudy
         unit = torch.tensor(norm.std) / (norm.high - norm.low) if self.standard else 1.0
-        loss = context_loss(predicted, wanted, self.valid, self.weight, self.coefficients, unit)
+        loss = weighted_loss(predicted, wanted, self.valid, self.weight, self.coefficients, unit)
         if self.standard and self.straight:
             straight = physical(decoder.straight(code).float(), norm)
             loss = loss + self.straight * ((straight - wanted[:, self.own]) / unit).abs().mean()

@@ -92,6 +92,8 @@ def pretrain(
     ConfigError
         If the arguments do not go together, no place would be left to train on, a test place overlaps one that is
         learnt from, or another training is unfinished at `out`.
+    FileError
+        If a store is absent, `out` is a folder, or what an unfinished training left is damaged.
     TableError
         If a place is under 4 px, never clear, never paired, or has fewer than 11 acquisitions of a sensor.
     VariableError, UnitError, GridError

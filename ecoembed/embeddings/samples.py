@@ -17,7 +17,7 @@ from ecoembed.embeddings.card import PlaceCard
 from ecoembed.embeddings.checks import check_values, quantity_of
 from ecoembed.errors import TableError
 from ecoembed.schema import check_cube
-from ecoembed.sensors import S1, get_sensor
+from ecoembed.sensors import get_sensor
 
 #: Places are kept decoded in memory, in the order given, up to this many bytes; the others are read in parts.
 CACHE_BYTES = 2 << 30
@@ -132,10 +132,10 @@ def _open(path: Path, sensors: tuple[str, ...]) -> Place:
     if min(anchor.shape[2:]) < SMALLEST:
         raise TableError("too small to learn from", where=path, found=anchor.shape[2:], expected=f">= {SMALLEST} px")
     for cube in others:
-        days = max_gap(cube.attrs["sensor"])
-        if not (pair(anchor, cube, max_gap_days=days)[0] >= 0).any():
-            what = f"no date of {sensors[0]} has an acquisition of {cube.attrs['sensor']} near it"
-            raise TableError(what, where=path, expected=f"one within {days:g} days")
+        if not (pair(anchor, cube)[0] >= 0).any():
+            sensor = get_sensor(cube.attrs["sensor"])
+            what = f"no date of {sensors[0]} has an acquisition of {sensor.name} near it"
+            raise TableError(what, where=path, expected=f"one within {sensor.max_gap_days:g} days")
     return Place(
         card=_card(anchor, path),
         path=path,
@@ -147,11 +147,6 @@ def _open(path: Path, sensors: tuple[str, ...]) -> Place:
         held={},
         moments={},
     )
-
-
-def max_gap(sensor: str) -> float:
-    """Days within which an acquisition of `sensor` is paired with a date."""
-    return get_sensor(sensor).max_gap_days or S1.max_gap_days
 
 
 def _card(cube: xr.DataArray, path: Path) -> PlaceCard:
@@ -212,7 +207,7 @@ def draw_crop(place: Place, side: int, consecutive: int, rng: np.random.Generato
     rows, columns = (slice(c, c + side + 2 * MARGIN) for c in corner)
     frames = {anchor: place.read(anchor, slice(start, start + n), rows, columns)}
     for name in others:
-        days, gap = frames[anchor].days, max_gap(name)
+        days, gap = frames[anchor].days, get_sensor(name).max_gap_days
         first, last = np.searchsorted(place.days[name], (days[0] - gap, days[-1] + gap)).tolist()
         frames[name] = place.read(name, slice(first, last), rows, columns)
     return Crop(place.card.id, frames)

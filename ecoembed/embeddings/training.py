@@ -103,18 +103,6 @@ def generator(seed: int, *what: str | int) -> np.random.Generator:
     return np.random.default_rng([seed, *(zlib.crc32(w.encode()) if isinstance(w, str) else w for w in what)])
 
 
-@contextmanager
-def repeatable() -> Iterator[None]:
-    """Torch's kernels deterministic, and its generator as it was afterwards."""
-    before = torch.are_deterministic_algorithms_enabled()
-    with torch.random.fork_rng(devices=[]):
-        torch.use_deterministic_algorithms(True)
-        try:
-            yield
-        finally:
-            torch.use_deterministic_algorithms(before)
-
-
 def train(stage: Stage, places: list[Place], schedule: Schedule, seed: int, state: Path | None = None) -> Curve:
     """Train a stage on the places of the role ``train``; its module is left with the weights that served best.
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ecoembed.embeddings import hiding
 from ecoembed.embeddings.batches import Frames, frames_of, pad_missing
-from ecoembed.embeddings.dense_stages import sensor_codes
+from ecoembed.embeddings.dense_stages import crop_codes
 from ecoembed.embeddings.hiding import View, draw_view
 
 SEEDS = st.integers(0, 2**31)
@@ -19,7 +19,7 @@ SEEDS = st.integers(0, 2**31)
 def codes(encoder, frames: Frames, view: View, hide: np.random.Generator | None = None) -> torch.Tensor:
     model = encoder.model
     with torch.no_grad():
-        return sensor_codes(
+        return crop_codes(
             model.encoder("S2_L2A"), model.cards["S2_L2A"], [frames], [frames.days[view.own]], [view], hide
         )[0]
 
@@ -70,7 +70,7 @@ def test_a_hidden_frame_is_a_frame_that_is_not_there(encoder, frames):
     left = Frames(frames.values[kept[0]], frames.valid[kept[0]], frames.days[kept[0]])
     model = encoder.model
     with torch.no_grad():
-        absent = sensor_codes(
+        absent = crop_codes(
             model.encoder("S2_L2A"), model.cards["S2_L2A"], [left], [frames.days[[15]]],
             [View("centred", np.array([0]), np.arange(64), None)], None,
         )[0]  # fmt: skip

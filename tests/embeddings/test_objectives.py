@@ -1,4 +1,4 @@
-"""The context-weighted loss: where it looks, and what it costs."""
+"""Both objectives: where they look, and what an error costs."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from ecoembed.embeddings.batches import MARGIN, Frames, Normalisation
 from ecoembed.embeddings.dense import Decoder
 from ecoembed.embeddings.hiding import View
 from ecoembed.embeddings.objectives import (
-    Coefficients,
     Question,
-    context_loss,
     context_targets,
     error_loss,
     loss_points,
     observed,
     paper_targets,
+    weighted_loss,
 )
+from ecoembed.embeddings.reference.losses import Coefficients
 
 
 def test_the_loss_points_hold_more_than_99_percent_of_the_weight():
@@ -55,26 +55,26 @@ def test_a_perfect_prediction_costs_nothing_and_invalid_values_do_not_count():
     observed = torch.from_numpy(rng.random((5, 47, 10))).float()
     valid = torch.from_numpy(rng.random((5, 47)) > 0.3)
     weight = torch.from_numpy(loss_points().weight).float()
-    c = Coefficients(1.0, 1.0, 1.0)
-    assert context_loss(observed, observed, valid, weight, c) < 1e-5
+    c = Coefficients(1.0, 0.0, 1.0, 1.0)
+    assert weighted_loss(observed, observed, valid, weight, c) < 1e-5
     spoiled = torch.where(valid[..., None], observed, 99.0)
-    assert context_loss(spoiled, observed, valid, weight, c) < 1e-5
+    assert weighted_loss(spoiled, observed, valid, weight, c) < 1e-5
 
 
 def test_the_loss_is_the_weighted_mean_error_and_angle():
     a, b = torch.tensor([[[1.0, 0.0], [0.2, 0.2]]]), torch.tensor([[[0.0, 1.0], [0.2, 0.3]]])
     valid, weight = torch.tensor([[True, True]]), torch.tensor([1.0, 0.5])
     mae = (2 / 3) * 1.0 + (1 / 3) * 0.05
-    assert context_loss(a, b, valid, weight, Coefficients(1, 0, 1)).item() == pytest.approx(mae, rel=1e-5)
+    assert weighted_loss(a, b, valid, weight, Coefficients(1, 0, 0, 1)).item() == pytest.approx(mae, rel=1e-5)
     angle = (2 / 3) * np.pi / 2 + (1 / 3) * (np.arctan2(0.3, 0.2) - np.pi / 4)
-    both = context_loss(a, b, valid, weight, Coefficients(0, 1, 1)).item()
+    both = weighted_loss(a, b, valid, weight, Coefficients(0, 0, 1, 1)).item()
     assert both == pytest.approx(angle, rel=1e-3)
 
 
 def test_an_error_counts_in_the_unit_of_its_band():
     a, b = torch.tensor([[[0.5, 0.5]]]), torch.tensor([[[0.4, 0.4]]])
     one, point = torch.tensor([[True]]), torch.tensor([1.0])
-    loss = context_loss(a, b, one, point, Coefficients(1, 0, 1), torch.tensor([0.1, 0.05]))
+    loss = weighted_loss(a, b, one, point, Coefficients(1, 0, 0, 1), torch.tensor([0.1, 0.05]))
     assert loss.item() == pytest.approx((1.0 + 2.0) / 2, rel=1e-5)
 
 

@@ -10,7 +10,7 @@ import torch
 
 from ecoembed.embeddings import dense_stages, hiding
 from ecoembed.embeddings.batches import Frames, frames_of, pad_missing
-from ecoembed.embeddings.dense_stages import FusionStage, SensorStage, sensor_codes
+from ecoembed.embeddings.dense_stages import FusionStage, SensorStage, crop_codes
 from ecoembed.embeddings.fusion import Fusion
 from ecoembed.embeddings.hiding import View
 from ecoembed.embeddings.samples import Crop
@@ -85,7 +85,7 @@ def test_clouds_and_bands_are_hidden_from_codes(monkeypatch, encoder, crop, shar
         monkeypatch.setattr(hiding, name, float(name == share))
     network, card = encoder.model.encoder("S2_L2A"), encoder.card.sensors["S2_L2A"]
     plain, shown = (
-        sensor_codes(network, card, [frames], [frames.days], [view], rng)[0].detach()
+        crop_codes(network, card, [frames], [frames.days], [view], rng)[0].detach()
         for rng in (None, np.random.default_rng(0))
     )
     assert ((plain - shown).abs().amax(dim=-1) > 1e-4).float().mean() > 0.3

@@ -68,7 +68,7 @@ def test_the_card_holds_order_units_and_normalisation(written):
         (lambda c: c["sensors"]["S1"].update(bands=["HH", "HV"]), "S1: other bands (found HH, HV; expected VV, VH)"),
         (lambda c: c["sensors"]["S1"].update(code=5), "tensors of another architecture"),
         (lambda c: c["sensors"]["S1"].update(code=10**9), "damaged: sensors.S1.code"),
-        (lambda c: c["sensors"]["S1"].update(max_gap_days=0), "damaged: sensors.S1.max_gap_days"),
+        (lambda c: c["sensors"]["S1"].update(max_gap_days=-1), "damaged: sensors.S1.max_gap_days"),
         (lambda c: c["support"].update(frames=21), "another support (found 21 frames"),
         (lambda c: c.update(error_calibration=[[0.1, None]]), "damaged: error_calibration"),
         (lambda c: c.update(architecture="vit"), "damaged: architecture"),
@@ -203,7 +203,7 @@ def test_any_registered_sensors_make_a_model(encoder, tmp_path, monkeypatch):
         "HLS": sensor_card("HLS", Normalisation(0, 1, (0.2,) * 6, (0.1,) * 6)),
         rain.name: sensor_card(rain.name, Normalisation(0, 200, (2.0,), (5.0,))),
     }
-    assert more["HLS"].max_gap_days == (HLS.max_gap_days or 6)
+    assert more["HLS"].max_gap_days == HLS.max_gap_days
     assert more[rain.name].code == code_size(rain.name) == 6
     card = encoder.card.model_copy(update={"sensors": {**encoder.card.sensors, **more}})
     path = save_weights(random_model(1, card.sensors), card, tmp_path / "four.safetensors")

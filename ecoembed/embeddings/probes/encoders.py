@@ -258,6 +258,3 @@ def probed(encoder: Encoder | ReferenceEncoder | Probed) -> Probed:
     if isinstance(encoder, ReferenceEncoder):
         return Reference(encoder)
     return Dense(encoder) if isinstance(encoder, Encoder) else encoder
-
-
-__all__ = ["Around", "Dense", "Pca", "Probed", "Raw", "Reference", "Seen", "decoded", "probed"]

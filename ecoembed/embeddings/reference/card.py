@@ -11,7 +11,8 @@ from ecoembed.embeddings.reference.patches import SMOOTHING
 from ecoembed.sensors import SENSORS
 
 PAPER = (
-    "absolute error, structural similarity and spectral angle of whole patches, weighted by distance from the centre"
+    "Absolute error and spectral angle of whole patches, weighted by the distance from the centre, and their "
+    "structural similarity."
 )
 
 
