@@ -34,6 +34,7 @@ NETWORKS = {"P": (48, 2024), "T": (20, 7)}
 WEST, EAST, ROWS = slice(0, 44), slice(52, None), (slice(0, 32), slice(16, 48), slice(32, 64))
 #: What is passed to :func:`ecoembed.pretrain`.
 CONFIG: dict[str, Any] = {"objective": "context", "steps": 1500, "validation": 6, "seed": 0, "precision": "bf16"}
+LICENCE = "Apache-2.0"
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "pretraining", help="the corpus is kept here")
     arguments = parser.parse_args()
     corpus = build_corpus(arguments.work)
-    out = pretrain(corpus.train, arguments.out / "default.safetensors", test=corpus.test, **CONFIG)
+    out = pretrain(corpus.train, arguments.out / "default.safetensors", test=corpus.test, licence=LICENCE, **CONFIG)
     for gate in load_encoder(out).card.probes["gates"].values():
         print("reached" if gate["passed"] else "NOT REACHED", gate["says"], sep=": ")
 

@@ -57,6 +57,13 @@ class PlaceCard(_Card):
     role: Literal["train", "validation", "test"]
 
 
+def one_place(a: PlaceCard, b: PlaceCard) -> bool:
+    """Whether two cubes are of one place: of one name, or with centres nearer than 1 km."""
+    from pyproj import Geod
+
+    return a.id == b.id or Geod(ellps="WGS84").inv(a.longitude, a.latitude, b.longitude, b.latitude)[2] < 1000.0
+
+
 class Support(_Card):
     """What one embedding sees at most."""
 

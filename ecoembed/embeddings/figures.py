@@ -149,7 +149,7 @@ def _by_gap(axis: Axes, table: Table, name: str, row: str, shift: float, **how: 
 def _dots(axis: Axes, probe: Table, names: list[str], judged: str) -> None:
     """One probe: a row for each encoder, and for what needs none."""
     better = f"{probe['better']} is better" if probe["better"] else ""
-    says = "; ".join(filter(None, [probe["unit"], better]))
+    says = "; ".join(filter(None, [probe["unit"] if probe["unit"] != "1" else "", better]))
     rows = [*names, *(row for row in _FILLED if row in probe["values"])]
     _rows(axis, rows, probe["values"], judged, _wrapped(probe["title"]), says)
     for row, reason in probe["not_measured"].items():
@@ -168,7 +168,7 @@ def _note(axis: Axes, height: float, text: str, ha: str) -> None:
 def _sum(axis: Axes, table: Table) -> None:
     """What the judged encoder's sum is above each other one's, over the probes that both have."""
     judged, differences = table["judged"], table["sum"]["differences"]
-    title = f"sum of up to {len(table['sum']['parts'])} scores: {judged} minus ..."
+    title = _wrapped(f"sum of up to {len(table['sum']['parts'])} scores: {judged} minus ...")
     _rows(axis, list(differences), differences, judged, title, f"right of 0: {judged} is better")
     axis.axvline(0, color=_BLACK, linewidth=0.8)
 

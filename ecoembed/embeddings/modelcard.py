@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ecoembed.embeddings.card import ANCHOR, ModelCard, PlaceCard
+from ecoembed.embeddings.card import ANCHOR, ModelCard, PlaceCard, one_place
 from ecoembed.embeddings.probes.markdown import SIMULATED, error_lines, probe_lines, table
 
 _ROLES = {
@@ -116,8 +116,14 @@ def _places(card: ModelCard) -> list[str]:
         if not places:
             lines += ["", f"**{title}**: no place."]
             continue
-        lines += ["", f"**{title}**: {len(real)} real, {len(simulated)} simulated."]
-        lines += [f"- real: {_place(place)}" for place in real]
+        parts = f" (in {len(real)} cubes)" if len(real) > (n := _count(real)) else ""
+        lines += ["", f"**{title}**: {n} real{parts}, {len(simulated)} simulated."]
+        learnt = [place for place in card.places if place.role == "train" and role != "train"]
+        for place in real:
+            near = (
+                "; **within 1 km of a place that was trained on**" if any(one_place(place, p) for p in learnt) else ""
+            )
+            lines.append(f"- real: {_place(place)}{near}")
         lines += [f"- simulated (virtual flux network): {', '.join(p.id for p in simulated)}"] * bool(simulated)
     return lines
 
@@ -126,6 +132,11 @@ def _place(place: PlaceCard) -> str:
     north, east = ("N" if place.latitude >= 0 else "S"), ("E" if place.longitude >= 0 else "W")
     where = f"{abs(place.latitude):.4f} {north}, {abs(place.longitude):.4f} {east}"
     return f"`{place.id}`: {where}, {place.start} to {place.end}, {place.dates} dates"
+
+
+def _count(places: list[PlaceCard]) -> int:
+    """How many places these cubes are of."""
+    return sum(not any(one_place(place, other) for other in places[:k]) for k, place in enumerate(places))
 
 
 def _apart(places: Iterable[PlaceCard]) -> tuple[list[PlaceCard], list[PlaceCard]]:
@@ -150,9 +161,9 @@ def _limits(card: ModelCard) -> list[str]:
     gates = list(card.probes.get("gates", {}).values())
     failed = sum(not gate["passed"] for gate in gates)
     lines = ["## Limits"]
-    if card.places_known and card.places and len(real) < 20:
+    if card.places_known and card.places and (n := _count(real)) < 20:
         lines.append(
-            f"- Of the real world these weights know {len(real)} place{'s' * (len(real) != 1)}: no foundation model. "
+            f"- Of the real world these weights know {n} place{'s' * (n != 1)}: no foundation model. "
             "Train on places of your own region (`ecoembed pretrain`) before you conclude anything about embeddings."
         )
     if simulated:

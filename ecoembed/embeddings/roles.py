@@ -7,12 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from ecoembed.embeddings.card import PlaceCard
+from ecoembed.embeddings.card import PlaceCard, one_place
 from ecoembed.embeddings.samples import Place
 from ecoembed.errors import ConfigError, UnitError, VariableError
-
-#: Two cubes whose centres lie nearer than this, in m, are of one place.
-NEAR = 1000.0
 
 
 def split(
@@ -30,10 +27,10 @@ def split(
     """
     group: list[int] = []
     for i, place in enumerate(places):
-        same = [k for k in range(i) if _is_one_place(places[k].card, place.card)]
+        same = [k for k in range(i) if one_place(places[k].card, place.card)]
         group.append(group[same[0]] if same else max(group, default=-1) + 1)
     n, old = max(group) + 1, [card for card in known if card.role == "train"]
-    seen = {g for place, g in zip(places, group, strict=True) if any(_is_one_place(place.card, card) for card in old)}
+    seen = {g for place, g in zip(places, group, strict=True) if any(one_place(place.card, card) for card in old)}
     free = [g for g in rng.permutation(n).tolist() if g not in seen]
     n_held = min(n // 5, len(free)) if validation is None else validation
     if not 0 <= n_held < n:
@@ -48,12 +45,6 @@ def split(
 def with_role(place: Place, role: str) -> Place:
     """The same place in another role: ``train``, ``validation`` or ``test``."""
     return replace(place, card=place.card.model_copy(update={"role": role}))
-
-
-def _is_one_place(a: PlaceCard, b: PlaceCard) -> bool:
-    from pyproj import Geod
-
-    return a.id == b.id or Geod(ellps="WGS84").inv(a.longitude, a.latitude, b.longitude, b.latitude)[2] < NEAR
 
 
 def check_together(places: list[Place], known: Sequence[PlaceCard] = ()) -> None:
