@@ -99,6 +99,18 @@ def test_gaps_are_as_long_as_they_say(seed):
     assert kept[far].mean() > 1 - 1.2 * hiding.DROPPED
 
 
+@pytest.mark.parametrize("case", hiding.CASES)
+def test_what_is_hidden_is_the_own_date_and_a_whole_gap_around_it(monkeypatch, case):
+    monkeypatch.setattr(hiding, "CASES", {case: 1.0})
+    monkeypatch.setattr(hiding, "DROPPED", 0.0)
+    days, own = np.arange(0.0, 300.0), np.arange(100, 200)
+    for frame, kept in zip(own, hiding.kept_frames(days, own, np.random.default_rng(0)), strict=True):
+        hidden = np.flatnonzero(~kept)
+        assert (frame in hidden) == (case != "visible")
+        assert len(hidden) in ({"visible": [0], "own": [1]}.get(case) or [case, case + 1])
+        assert not len(hidden) or np.ptp(hidden) == len(hidden) - 1
+
+
 @settings(max_examples=30, deadline=None)
 @given(seed=SEEDS)
 def test_clouds_only_hide_and_bands_stand_at_their_mean(frames, seed):
