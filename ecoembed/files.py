@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: What a full disk, a quota, a folder without rights or a file in the place of a folder answer.
+#: What a full disk, a quota, a folder without rights, or a file in the place of a folder and the reverse answer.
 _UNWRITABLE = {
-    getattr(errno, name, None) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "ENOTDIR")
+    getattr(errno, name, None)
+    for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "ENOTDIR", "EISDIR", "ENAMETOOLONG")
 }
 
 
@@ -56,6 +57,9 @@ def atomic(path: str | Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise unwritable(path, exc.strerror) from exc
+    try:
         yield temporary
         if temporary.is_dir() and path.is_dir():
             old = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.old")
@@ -69,7 +73,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
             raise
         raise unwritable(path, exc.strerror) from exc
     finally:
-        if temporary.is_dir():
+        if os.path.isdir(temporary):  # Path.is_dir raises for a name that is too long
             shutil.rmtree(temporary, ignore_errors=True)
         else:
             with suppress(OSError):

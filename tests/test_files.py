@@ -61,6 +61,16 @@ def test_a_killed_writer_leaves_the_old_file(tmp_path):
     assert path.read_text() == "old"
 
 
+def test_where_nothing_can_be_written_is_a_typed_error(tmp_path):
+    (tmp_path / "file").write_text("old")
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "file" / "a.txt", tmp_path / "folder", tmp_path / ("a" * 300)):
+        with pytest.raises(errors.FileError, match="cannot be written"), atomic(path) as temporary:
+            temporary.write_text("new")
+    assert names(tmp_path) == ["file", "folder"]
+    assert names(tmp_path / "folder") == []
+
+
 def test_a_digest_sees_content_and_names_and_not_times(tmp_path):
     a, b = tmp_path / "x" / "f", tmp_path / "y" / "f"
     for path in (a, b):

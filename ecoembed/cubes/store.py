@@ -118,9 +118,10 @@ def _write(dataset: xr.Dataset, path: Path, group: str) -> None:
     encoding = {str(name): _encoding(variable) for name, variable in dataset.data_vars.items()}
     if "time" in dataset.coords:
         encoding["time"] = {"units": "nanoseconds since 1970-01-01", "dtype": "int64"}
-    if plain.chunks:  # what is streamed is written chunk by chunk
-        sizes = {d: n for v, e in encoding.items() for d, n in zip(plain[v].dims, e.get("chunks", ()), strict=False)}
-        plain = plain.chunk(sizes)
+    # what is streamed is written chunk by chunk; coordinates are small, and xarray warns of text in chunks
+    streamed = {v: dict(zip(plain[v].dims, e["chunks"], strict=True)) for v, e in encoding.items() if "chunks" in e}
+    plain = plain.assign({v: plain[v].variable.chunk(sizes) for v, sizes in streamed.items() if plain[v].chunks})
+    plain = plain.assign_coords({name: c.variable.compute() for name, c in plain.coords.items() if c.chunks})
     written = plain.to_zarr(
         path,
         group=group,

@@ -47,6 +47,15 @@ def test_a_lazy_cube_is_streamed_and_can_be_saved(tmp_path: Path, cubes: dict[st
     xr.testing.assert_identical(load_cube(tmp_path / "b.zarr", "S2_L2A"), long.isel(time=slice(3, None)))
 
 
+def test_text_beside_values_that_are_streamed_is_no_warning(tmp_path: Path, cubes: dict[str, xr.DataArray]) -> None:
+    cube = cubes["S2_L2A"].assign_coords(s1_orbit=("time", np.array(["a", "b"] * 999)[: cubes["S2_L2A"].sizes["time"]]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        warnings.simplefilter("error", xr.SerializationWarning)
+        save_cube(cube.chunk(time=1), tmp_path / "a.zarr", "S2_L2A")
+    xr.testing.assert_identical(load_cube(tmp_path / "a.zarr", "S2_L2A"), cube)
+
+
 def test_other_groups_stay(tmp_path: Path, cubes: dict[str, xr.DataArray]) -> None:
     path = tmp_path / "a.zarr"
     save_cube(cubes["S1"], path, "S1")
