@@ -40,7 +40,7 @@ def _several(names: object) -> object:
 
 class StudySection(_Section):
     name: str = "study"
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=2**32, description="a whole number from 0 to 2**32 - 1")
 
 
 class FluxSection(_Section):

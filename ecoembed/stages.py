@@ -97,12 +97,11 @@ def embed(folder: Path, site: str, cubes: Path, config: StudyConfig) -> None:
     output = folder / "embeddings" / f"{site}.zarr"
     encoders = {"embeddings": encoder, "embeddings_random": encoder.random(config.study.seed)}
     parameters = {name: e.weights for name, e in encoders.items()} | {"window": config.embeddings.window}
-    sensors = dict.fromkeys(("S2_L2A", "S1", *encoder.card.sensors))
 
     def make() -> None:
         # every sensor of the model: a benchmark in which one is silently missing at a site would not be fair
-        s2, s1, *more = (load_cube(cubes, name, lazy=True) for name in sensors)
-        window = config.embeddings.window
+        held = {name: load_cube(cubes, name, lazy=True) for name in encoder.card.sensors}
+        s2, s1, more, window = held.pop("S2_L2A"), held.pop("S1", None), tuple(held.values()), config.embeddings.window
         save_cubes({name: e.encode(s2, s1, window=window, more=more) for name, e in encoders.items()}, output)
 
     stage(output, [cubes], parameters, make)

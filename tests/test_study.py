@@ -12,11 +12,14 @@ import pandas as pd
 import pytest
 
 from ecoembed import open_study, stages
+from ecoembed.config import EmbeddingsSection
 from ecoembed.cubes.store import save_cubes
+from ecoembed.embeddings.weights import save_weights
 from ecoembed.errors import ConfigError, FileError, StudyError, TableError, WeightsError
 from ecoembed.schema import check_cube, check_embedding_cube, check_feature_table, check_series
 from ecoembed.study import Study
 
+from .embeddings.conftest import make_encoder
 from .study_helpers import snapshot
 
 
@@ -232,6 +235,18 @@ def test_a_study_of_one_site_is_refused_before_any_work(network, monkeypatch):
         Study(study.folder, study.config, study.sites.iloc[:1]).run()
 
 
+def test_weights_of_one_sensor_embed_a_study_of_two(copy):
+    """The other sensor's cubes are there, and not asked for."""
+    optical = make_encoder("S2_L2A")
+    save_weights(optical.model, optical.card, copy / "optical.safetensors")
+    embeddings = EmbeddingsSection(weights="optical.safetensors")
+    config = open_study(copy).config.model_copy(update={"embeddings": embeddings})
+    stages.embed(copy, "XX-V02", copy / "cubes" / "XX-V02.zarr", config)
+    z = open_study(copy).embedding("XX-V02")
+    assert z.attrs["weights"] == optical.weights
+    assert "s1_gap" not in z.coords
+
+
 def test_too_few_sites_for_the_intervals_are_refused_before_any_work(network, monkeypatch):
     study = open_study(network)
     benchmark = study.config.benchmark.model_copy(update={"intervals": 0.9})
@@ -253,6 +268,7 @@ def test_weights_that_cannot_be_used_are_refused_once_before_any_work(copy, monk
     ("text", "says"),
     [
         ('[study]\nnmae = "x"\n', ("unknown key", "study: ", "nmae", "'name'")),
+        ("[study]\nseed = -1\n", ("study.seed", "found -1", "0 to 2**32 - 1")),
         ("[flux]\nmin_qc = 2\n", ("flux.min_qc", "less than or equal to 1")),
         ("[fluxes]\n", ("unknown key", "fluxes", "Did you mean 'flux'?")),
         ("not toml", ("not valid TOML",)),
