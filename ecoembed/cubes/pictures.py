@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from ecoembed.errors import ConfigError, TableError
+from ecoembed.errors import ConfigError, FileError, TableError
 from ecoembed.files import atomic
 
 if TYPE_CHECKING:
@@ -82,7 +82,11 @@ def check_picture(path: str | Path) -> Path:
     ------
     ConfigError
         If it does not end in .png, .svg or .pdf.
+    FileError
+        If it is a folder.
     """
+    if Path(path).is_dir():
+        raise FileError("the picture's name is that of a folder", where=path, remedy="Choose another name")
     if Path(path).suffix.lower() not in _UNDATED:
         expected = ", ".join(_UNDATED)
         remedy = "Give the picture's file one of these endings"

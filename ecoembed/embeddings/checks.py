@@ -165,18 +165,19 @@ def _refuse_nothing_seen(cube: xr.DataArray, where: object) -> None:
 
 def _refuse_other_scale(cube: xr.DataArray, sensor: Sensor, seen: _Seen, where: object) -> None:
     low, high = sensor.valid_range
-    expected = f"values of about {low:g} to {high:g} {sensor.unit}"
+    unit = "reflectance 0-1" if sensor.unit == units.REFLECTANCE else sensor.unit
+    expected = f"values of about {low:g} to {high:g}, {unit}"
     share_band = seen.far.sum(axis=0) / np.maximum(seen.finite.sum(axis=0), 1)
     share_date = seen.far.sum(axis=1) / np.maximum(seen.finite.sum(axis=1), 1)
     if (share_band > 0.05).any():
         bands = ", ".join(str(b) for b in cube["band"].values[share_band > 0.05])
-        what = f"{share_band.max():.0%} of the values cannot be {sensor.title} in {sensor.unit}"
+        what = f"{share_band.max():.0%} of the values cannot be {sensor.title} in {unit}"
         of = "" if (share_band > 0.05).all() else f" in {bands}"
         raise UnitError(what + of, where=where, found=_span(seen), expected=expected, remedy=_OPEN)
     if (share_date > 0.5).any():
         count, date = int((share_date > 0.5).sum()), _day(cube, seen, share_date > 0.5)
         found = f"another unit on {count} dates, first on {date}; {_span(seen)}"
-        raise UnitError(f"not {sensor.unit} on all dates", where=where, found=found, expected=expected, remedy=_OPEN)
+        raise UnitError(f"not {unit} on all dates", where=where, found=found, expected=expected, remedy=_OPEN)
     if sensor.unit == units.REFLECTANCE and 0 < np.nanmax(np.abs([seen.lowest, seen.highest])) < 0.01 * high:
         what = "reflectance that never reaches 0.01: scaled twice?"
         raise UnitError(what, where=where, found=_span(seen), expected=expected, remedy=_OPEN)

@@ -53,7 +53,7 @@ def asked_dates(dates: Any, acquisitions: np.ndarray) -> np.ndarray:
 def _parsed(dates: Any) -> np.ndarray:
     import pandas as pd
 
-    expected = "dates or datetimes, text in ISO 8601"
+    expected = "dates or datetimes, such as 2020-06-15 or 2020-06-15T10:30"
     given = getattr(dates, "values", dates)  # of pandas and xarray: in UTC
     try:
         listed = list(np.atleast_1d(given)) if isinstance(given, (np.ndarray, str)) else list(given)

@@ -125,6 +125,27 @@ def save_picture(z: xr.DataArray, s2: xr.DataArray, path: str | Path, dates: Seq
     save_figure(figure, path, _DPI)
 
 
+def clear_dates(s2: xr.DataArray) -> dict[np.datetime64, float]:
+    """Dates of Sentinel-2 that show enough of the place to be drawn, and their clear shares.
+
+    Raises
+    ------
+    TableError
+        If there is none: no picture can then be drawn of any embedding of this cube.
+    """
+    shares = clear_shares(s2)
+    found = {time: float(share) for time, share in zip(s2["time"].values, shares, strict=True) if share >= CLEAR}
+    if not found:
+        raise TableError(
+            "no date clear enough for a picture",
+            where=s2.attrs.get("site"),
+            found=f"{100 * shares.max(initial=0):.0f} % at most, on {len(shares)} dates",
+            expected=f"{100 * CLEAR:.0f} % of the place at least",
+            remedy="Check the cube's mask",
+        )
+    return found
+
+
 def _check(z: xr.DataArray, s2: xr.DataArray) -> None:
     check_embedding_cube(z)
     check_cube(s2, "S2_L2A")
@@ -144,20 +165,17 @@ def _row(z: xr.DataArray, row: int | None) -> int:
 
 def _chosen(z: xr.DataArray, s2: xr.DataArray, dates: Sequence[Any] | None, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Times of z to show, and for each the acquisition of Sentinel-2 to draw: the nearest one that is clear enough."""
-    times, optical, shares = z["time"].values, s2["time"].values, clear_shares(s2)
-    clear = optical[shares >= CLEAR]
+    times, shares = z["time"].values, clear_dates(s2)
+    clear = np.array(list(shares))
     if dates is not None:
         shown = _on_days(z, dates)
     elif "error" in z["band"].values:  # on dates that somebody chose, clear or not
         shown = times[np.unique(np.linspace(0, len(times) - 1, n).round().astype(int))]
     else:
-        shown = _spread(np.intersect1d(times, clear), dict(zip(optical, shares, strict=True)), n)
-    if not len(shown) or not len(clear):
-        found = f"{100 * shares.max():.0f} % at most, on {len(shares)} dates" if len(clear) == 0 else "other dates"
-        expected = f"{100 * CLEAR:.0f} % of the place at least, on a date of the embedding"
-        remedy = "Check the cube's mask; or ask for certain dates" if dates is None else "Check the cube's mask"
-        where = s2.attrs.get("site")
-        raise TableError("no date clear enough", where=where, found=found, expected=expected, remedy=remedy)
+        shown = _spread(np.intersect1d(times, clear), shares, n)
+    if not len(shown):
+        where, expected = s2.attrs.get("site"), f"a clear one of the {len(clear)} of Sentinel-2"
+        raise TableError("no date clear enough", where=where, found="other dates", expected=expected)
     return shown, np.array([clear[np.abs(clear - when).argmin()] for when in shown])
 
 

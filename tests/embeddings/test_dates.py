@@ -111,7 +111,7 @@ def test_causal_dates_never_change_when_later_frames_do(encoder, s2, s1, daily, 
     later = np.random.default_rng(seed).choice([0.05, 0.9, np.nan])
     changed = s2.where(s2["time"] <= when, later).astype("float32")
     radar = s1.where(s1["time"] <= when, -28.0).astype("float32")
-    asked = days("2020-01-03", str(when)[:10])[-12:]
+    asked = days("2020-01-03", min(str(when)[:10], "2020-03-20"))[-12:]
     z = encoder.encode(changed, radar, dates=asked, window="causal")
     assert z.identical(encoder.encode(changed.sel(time=slice(None, when)), radar, dates=asked, window="causal"))
     np.testing.assert_allclose(z, daily["causal"].sel(time=z["time"]), atol=1e-6)
@@ -224,7 +224,7 @@ def test_a_day_is_that_of_utc(encoder, s2, s1):
         (["2020-02-03", "2020-02-02"], "do not increase.*2020-02-03.*2020-02-02"),
         (["2020-01-11T02:00", "2020-01-11T12:00"], "two dates are one acquisition.*once for each UTC day"),
         (["2020-02-30"], "not dates"),
-        (["02/03/2020"], "not dates.*ISO 8601"),
+        (["02/03/2020"], "not dates.*such as 2020-06-15"),
         (["soon"], "not dates"),
         ([20200202], "not dates"),
         ([20200202.0], "not dates"),

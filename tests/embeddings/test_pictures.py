@@ -169,7 +169,7 @@ def test_what_cannot_be_drawn_is_refused_before_anything_is_written(s2, z, tmp_p
         save_picture(z, s2, tmp_path / "a.jpg")
     with pytest.raises(GridError, match="different grids"):
         save_picture(z, s2.assign_coords(x=s2["x"] + 10), tmp_path / "a.png")
-    with pytest.raises(TableError, match=r"no date clear enough \(found 25 % at most, on 30 dates"):
+    with pytest.raises(TableError, match=r"no date clear enough for a picture \(found 25 % at most, on 30 dates"):
         save_picture(z, s2.fillna(0.1).where(s2["y"] < s2["y"][14]), tmp_path / "a.png")
     with pytest.raises(TableError, match=r"no embedding on 2020-01-02 \(found 2020-01-01 as the nearest"):
         save_picture(z, s2, tmp_path / "a.png", dates=["2020-01-02"])
