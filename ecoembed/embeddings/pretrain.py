@@ -75,6 +75,7 @@ def pretrain(
     test : sequence of path
         Stores of further places, for the probes only; without them, the probes look at the places held out.
     seed : int
+        From 0 to 2**32 - 1.
     workers : int
         Processes that draw crops; their number does not change the result.
     precision : {"fp32", "bf16"}
@@ -106,7 +107,7 @@ def pretrain(
     out, sensors, objective = Path(out), tuple(sensors), objective or ("context" if encoder == "dense" else "paper")
     check_name(objective, OBJECTIVES, "objective")
     check_name(precision, ("fp32", "bf16"), "precision")
-    _check(out, cubes, sensors, steps, workers)
+    _check(out, cubes, sensors, steps, workers, seed)
     if check_name(encoder, ("dense", "reference"), "encoder") == "reference":
         _check_reference(objective, sensors, keep)
     kept = _kept(keep, objective, sensors, finetune)
@@ -136,12 +137,16 @@ def pretrain(
     return out
 
 
-def _check(out: Path, cubes: Sequence[Any], sensors: tuple[str, ...], steps: int, workers: int) -> None:
+def _check(out: Path, cubes: Sequence[Any], sensors: tuple[str, ...], steps: int, workers: int, seed: int) -> None:
     if not cubes or steps < 1 or workers < 0:
         found = f"{len(cubes)} cubes, {steps} steps, {workers} workers"
         raise ConfigError("nothing to train on", found=found, expected="at least 1 cube, 1 step and 0 workers")
+    if not 0 <= seed < 2**32:
+        raise ConfigError("not a seed", found=seed, expected="a whole number from 0 to 2**32 - 1")
     if out.is_dir():
         raise FileError("the output is a folder", where=out, expected="the name of a safetensors file")
+    if out.suffix != ".safetensors":  # the card, out.md, would replace weights of that name
+        raise ConfigError("not a weights file", where=out, found=out.suffix or "no ending", expected=".safetensors")
     for name in sensors:
         get_sensor(name)
     if sensors[:1] != (ANCHOR,) or len(set(sensors)) < len(sensors):
@@ -231,9 +236,12 @@ def _write(recipe: Recipe, card: ModelCard, out: Path) -> None:
         out.with_suffix(".md"): model_card(card, encoder.weights, out.stem).encode(),
         out.with_name(f"{out.stem}_curves.png"): curves_figure(card),
     }
+    probes = out.with_name(f"{out.stem}_probes.png")
     if "not_measured" not in card.probes:
-        beside[out.with_name(f"{out.stem}_probes.png")] = probe_figure(card)
+        beside[probes] = probe_figure(card)
     with ExitStack() as files:
         save_weights(recipe.model, card, files.enter_context(atomic(out)))
         for path, content in beside.items():
             files.enter_context(atomic(path)).write_bytes(content)
+    if probes not in beside:
+        probes.unlink(missing_ok=True)  # of earlier weights

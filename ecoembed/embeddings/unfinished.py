@@ -38,8 +38,8 @@ def claim(folder: Path, configuration: dict[str, Any]) -> bool:
     """
     file = folder / _CONFIGURATION
     wanted = json.loads(json.dumps(configuration))
-    if not folder.exists():
-        write_json(file, wanted)
+    if not folder.exists() or not [entry for entry in folder.iterdir() if not entry.name.startswith(".")]:
+        write_json(file, wanted)  # or it was ended before a word was written
         return False
     remedy = f"Repeat the earlier command to continue that training, or delete {folder} to begin anew"
     try:

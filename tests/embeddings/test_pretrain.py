@@ -330,6 +330,8 @@ def _kill_in_the_second_stage(places, out: Path) -> None:
     [
         ({"steps": 0}, "nothing to train on"),
         ({"workers": -1}, "nothing to train on"),
+        ({"seed": -1}, "not a seed"),
+        ({"seed": 2**64}, "not a seed"),
         ({"validation": 3}, "held out"),
         ({"objective": "contxt"}, "Did you mean 'context'"),
         ({"encoder": "dens"}, "Did you mean 'dense'"),
