@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from ecoembed.cli.app import as_text
 from ecoembed.cubes.store import load_cube
 
 from .study_helpers import answer, refused, run_cli, snapshot
@@ -35,6 +37,11 @@ def test_help_imports_nothing_heavy():
         "assert not heavy, heavy\n"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+def test_json_holds_no_number_that_is_not_finite():
+    said = as_text({"r2": float("nan"), "rows": [{"low": -np.inf, "n": 3}], "out": Path("a.csv")})
+    assert json.loads(said, parse_constant=pytest.fail) == {"r2": None, "rows": [{"low": None, "n": 3}], "out": "a.csv"}
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +140,7 @@ def test_bad_input_is_refused_and_changes_nothing(network, tower, finished, tmp_
     refused(run_cli("run", folder), "ConfigError", "study: unknown key", "'seed'")
     refused(run_cli("run", tmp_path / "nowhere"), "FileError", "study.toml")
     refused(run_cli("embed", cubes, "--out", tmp_path / "z.zarr", "--weights", half), "WeightsError")
+    refused(run_cli("embed", cubes, "--out", cubes / "z"), "FileError", "lies in one of the inputs")
     refused(run_cli("pretrain", place, "--out", tmp_path / "old.safetensors"), "FileError")
     refused(run_cli("benchmark", far, "--config", toml, "--out", tmp_path / "b"), "ConfigError", "regresors")
     refused(run_cli("embed", cubes, "--out", default_weights(), "--window", "sideways"))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, Token
 
 from ecoembed._version import __version__
 from ecoembed.errors import FileError
@@ -28,6 +29,16 @@ def _not_empty(_: object, value: Sequence[object] | None) -> None:
         raise ValueError("no value follows")
 
 
+def _whole(_: object, tokens: Sequence[Token]) -> int:
+    try:
+        return int(tokens[0].value)
+    except ValueError:
+        raise ValueError(f"{tokens[0].value!r} is no whole number") from None
+
+
+#: A whole number; cyclopts would round 2.5.
+Whole = Annotated[int, Parameter(converter=_whole)]
+
 #: --option A B, as well as --option A --option B.
 Several = Parameter(consume_multiple=True, negative="", validator=_not_empty)
 
@@ -38,12 +49,22 @@ def answer(value: dict[str, Any], as_json: bool, *lines: str) -> None:
 
 
 def as_text(value: dict[str, Any]) -> str:
-    """An answer as JSON."""
-    return json.dumps(value, indent=2, default=str)
+    """An answer as JSON; a number that is not finite, which JSON has not, is null."""
+    return json.dumps(_finite(value), indent=2, default=str)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def refuse_overwriting(out: Path, *inputs: Path | None) -> None:
-    """Refuse to write the answer onto one of the inputs."""
+    """Refuse to write the answer onto one of the inputs, or into one that is a folder."""
+    real = out.resolve()
     for path in inputs:
-        if path is not None and path.resolve() == out.resolve():
-            raise FileError("the output is one of the inputs", where=out, remedy="Name another file with --out")
+        if path is not None and path.resolve() in (real, *real.parents):
+            where = "is one of the inputs" if path.resolve() == real else f"lies in one of the inputs, {path}"
+            raise FileError(f"the output {where}", where=out, remedy="Choose another name")

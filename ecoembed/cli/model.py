@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from ecoembed.cli.app import Json, Several, answer, app, refuse_overwriting
+from ecoembed.cli.app import Json, Several, Whole, answer, app, refuse_overwriting
 from ecoembed.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -27,13 +27,13 @@ def pretrain(
     sensors: Annotated[list[str] | None, Several] = None,
     keep: Path | None = None,
     finetune: Annotated[bool, Parameter(negative="")] = False,
-    steps: int = 1500,
-    validation: int | None = None,
+    steps: Whole = 1500,
+    validation: Whole | None = None,
     test: Annotated[list[Path] | None, Several] = None,
     precision: Literal["fp32", "bf16"] = "fp32",
-    workers: int = 0,
+    workers: Whole = 0,
     licence: str = "not declared",
-    seed: int = 0,
+    seed: Whole = 0,
     as_json: Json = False,
 ) -> None:
     """Train both stages of the embedding model on cubes: weights, model card, loss curves, probes at unseen places.
@@ -56,7 +56,8 @@ def pretrain(
     sensors
         What to encode, Sentinel-2 first; by default S2_L2A S1. Each is a group of every store.
     keep
-        Weights whose encoders are taken over unchanged: only sensors that they lack, and the fusion, are trained.
+        Weights (default, or a file) whose encoders are taken over unchanged: only sensors that they lack, and the
+        fusion, are trained.
     finetune
         Let stage 2 change the encoders, too.
     steps
@@ -75,9 +76,10 @@ def pretrain(
         Seed of every draw.
     """
     from ecoembed.embeddings.pretrain import pretrain as train
-    from ecoembed.embeddings.weights import read_tensors
+    from ecoembed.embeddings.weights import default_weights, read_tensors
 
-    refuse_overwriting(out, *cubes, keep)
+    keep = default_weights() if keep == Path("default") else keep
+    refuse_overwriting(out, *cubes, *(test or ()), keep)
     asked: dict[str, Any] = {"sensors": tuple(sensors)} if sensors else {}
     path = train(
         cubes, out, encoder=encoder, objective=objective, keep=keep, finetune=finetune, steps=steps,
@@ -94,7 +96,10 @@ def _goals(card: ModelCard) -> list[str]:
     if "gates" not in card.probes:
         return [f"Probes: not measured: {card.probes.get('not_measured', 'never run')}"]
     goals = card.probes["gates"].items()
-    return [f"{'reached' if goal['passed'] else 'NOT reached'}, {name}: {goal['says']}" for name, goal in goals]
+    return [
+        f"{'reached' if goal['passed'] else 'NOT reached'}, {name.replace('_', ' ')}: {goal['says']}"
+        for name, goal in goals
+    ]
 
 
 @app.command
@@ -106,7 +111,7 @@ def embed(
     weights: str = "default",
     window: Literal["centred", "causal"] = "centred",
     dates: Annotated[list[str] | None, Several] = None,
-    every: int | None = None,
+    every: Whole | None = None,
     picture: Path | None = None,
     as_json: Json = False,
 ) -> None:
@@ -139,17 +144,20 @@ def embed(
         from ecoembed.cubes.pictures import check_picture
 
         check_picture(picture)
+        refuse_overwriting(picture, cubes, out)
     encoder = load_encoder(weights)
     absent = [name for name in encoder.card.sensors if name != "S2_L2A" and not (cubes / name).is_dir()]
     held = {name: load_cube(cubes, name, lazy=True) for name in encoder.card.sensors if name not in absent}
     s2, s1 = held.pop("S2_L2A"), held.pop("S1", None)
+    if picture is not None:
+        from ecoembed.embeddings.pictures import clear_dates, save_picture
+
+        clear_dates(s2)  # refused before the work
     z = encoder.encode(s2, s1, dates=_dates(s2, dates, every), window=window, more=tuple(held.values()))
     save_cubes({"embeddings": z}, out)
     files = [f"Without {', '.join(absent)}: not in {cubes}"] if absent else []
     files.append(f"Embeddings: {out}")
     if picture is not None:
-        from ecoembed.embeddings.pictures import save_picture
-
         save_picture(load_cube(out, "embeddings", lazy=True), s2, picture)
         files.append(f"Picture: {picture}")
     value = {
@@ -159,7 +167,8 @@ def embed(
         "without": absent,
         **{str(k): v for k, v in z.sizes.items()},
     }
-    shape = f"{z.sizes['time']} dates, {z.sizes['band']} bands, {z.sizes['y']} x {z.sizes['x']} px"
+    days = "1 date" if z.sizes["time"] == 1 else f"{z.sizes['time']} dates"
+    shape = f"{days}, {z.sizes['band']} bands, {z.sizes['y']} x {z.sizes['x']} px"
     answer(value, as_json, f"{shape}, {window} window, weights {encoder.weights}", *files)
 
 
@@ -170,7 +179,7 @@ def _dates(s2: xr.DataArray, dates: list[str] | None, every: int | None) -> Any:
     if every is None:
         return dates
     if dates is not None or every < 1:
-        found = f"--every {every}" + (f" and {len(dates)} dates" if dates else "")
+        found = f"--every {every}" + (" and --dates" if dates else "")
         raise ConfigError("which days to embed is not clear", found=found, expected="--dates, or --every 1 or more")
     first, last = (pd.Timestamp(time).floor("D") for time in s2["time"].values[[0, -1]])
-    return pd.date_range(first, last, freq=f"{every}D")
+    return pd.date_range(first, last, freq=f"{min(every, (last - first).days + 1)}D")
