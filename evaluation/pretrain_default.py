@@ -33,7 +33,14 @@ NETWORKS = {"P": (48, 2024), "T": (20, 7)}
 #: virtual place), and those that the probes look at. Between them lies more than half of what an embedding sees.
 WEST, EAST, ROWS = slice(0, 44), slice(52, None), (slice(0, 32), slice(16, 48), slice(32, 64))
 #: What is passed to :func:`ecoembed.pretrain`.
-CONFIG: dict[str, Any] = {"objective": "context", "steps": 1500, "validation": 6, "seed": 0, "precision": "bf16"}
+CONFIG: dict[str, Any] = {
+    "objective": "context",
+    "steps": 1500,
+    "validation": 6,
+    "seed": 0,
+    "precision": "bf16",
+    "licence": "Apache-2.0",
+}
 LICENCE = "Apache-2.0"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 
 from ecoembed.embeddings.card import ANCHOR, ModelCard, PlaceCard, one_place
@@ -64,14 +65,15 @@ def _about(card: ModelCard, weights: str, name: str) -> list[str]:
 
 def _command(card: ModelCard, name: str) -> str:
     """The command that makes such weights; what the card does not say of its cubes is left to the reader."""
-    held, tests = (sum(place.role == role for place in card.places) for role in ("validation", "test"))
+    held, tests = ([place for place in card.places if place.role == role] for role in ("validation", "test"))
     options = {
         "objective": card.objective,
         "encoder": card.architecture,
         "steps": max(card.steps.values(), default=0),
-        "validation": held,
+        "validation": _count(held),
         "seed": card.seed,
         "precision": card.precision,
+        "licence": shlex.quote(card.licence) if card.licence != "not declared" else None,
         "keep": f"WEIGHTS-{card.kept}" if card.kept else None,
     }
     said = "".join(f" --{key} {value}" for key, value in options.items() if value is not None)

@@ -24,9 +24,11 @@ Kept = tuple[TwoStage, ModelCard]
 
 _NOTES = {
     "paper": "Absolute error and spectral angle of the window around what is embedded, weighted by the distance from "
-    "its pixel and date (Peters et al. 2025, without the 2 % of structural similarity).",
-    "context": "Absolute error and spectral angle of what is embedded, and of the next and previous clear date, with "
-    "frames, weeks, bands and sensors hidden; what a straight line reads of it; the likelihood of the expected error.",
+    "its pixel and date (Peters et al. 2025, without the 2 % of structural similarity), with sensors withheld; the "
+    "likelihood of the expected error.",
+    "context": "Absolute error (of Sentinel-2 the spectral angle, too) of what is embedded, of its previous and next "
+    "clear date and of pixels beside it, with frames, weeks, bands and sensors hidden; what a straight line reads of "
+    "it; the likelihood of the expected error.",
 }
 
 

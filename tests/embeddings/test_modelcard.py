@@ -74,6 +74,14 @@ def test_real_and_simulated_places_are_told_apart_and_by_role(card):
     assert "these weights know 1 place" in text
 
 
+def test_the_command_counts_places_and_says_the_licence(card):
+    west = [place(name, "validation", -50.25 + 0.002 * k) for k, name in enumerate(("BE-west1", "BE-west2"))]
+    text = model_card(card.model_copy(update={"places": (*card.places, *west), "licence": "CC BY 4.0"}), "0", "mine")
+    assert " --validation 2 " in text
+    assert " --licence 'CC BY 4.0'" in text
+    assert "--licence" not in model_card(card, "0", "mine")
+
+
 def test_unknown_places_are_no_absent_places(card):
     text = model_card(card.model_copy(update={"places": (), "places_known": False}), "0", "mine")
     assert "**Not known**" in text
