@@ -41,7 +41,6 @@ CONFIG: dict[str, Any] = {
     "precision": "bf16",
     "licence": "Apache-2.0",
 }
-LICENCE = "Apache-2.0"
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "pretraining", help="the corpus is kept here")
     arguments = parser.parse_args()
     corpus = build_corpus(arguments.work)
-    out = pretrain(corpus.train, arguments.out / "default.safetensors", test=corpus.test, licence=LICENCE, **CONFIG)
+    out = pretrain(corpus.train, arguments.out / "default.safetensors", test=corpus.test, **CONFIG)
     for gate in load_encoder(out).card.probes["gates"].values():
         print("reached" if gate["passed"] else "NOT REACHED", gate["says"], sep=": ")
 
