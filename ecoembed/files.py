@@ -68,6 +68,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
             shutil.rmtree(old)
         else:
             os.replace(temporary, path)
+    except shutil.Error as exc:  # of a folder's copy: (from, to, why) of each file
+        raise unwritable(path, str(exc.args[0][0][2]).split(": '")[0]) from exc
     except OSError as exc:
         if exc.errno not in _UNWRITABLE:
             raise

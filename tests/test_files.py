@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -69,6 +71,15 @@ def test_where_nothing_can_be_written_is_a_typed_error(tmp_path):
             temporary.write_text("new")
     assert names(tmp_path) == ["file", "folder"]
     assert names(tmp_path / "folder") == []
+
+
+def test_a_copy_that_a_full_disk_stops_is_a_typed_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "copy2", lambda *_, **__: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space")))
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "b").write_text("old")
+    with pytest.raises(errors.FileError, match=r"cannot be written .*No space"), atomic(tmp_path / "c") as temporary:
+        shutil.copytree(tmp_path / "a", temporary, copy_function=shutil.copy2)
+    assert names(tmp_path) == ["a"]
 
 
 def test_a_digest_sees_content_and_names_and_not_times(tmp_path):
