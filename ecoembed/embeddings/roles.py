@@ -17,18 +17,16 @@ def split(
 ) -> list[Place]:
     """The places with their roles: `validation` of them (one in five by default) held out, drawn by `rng`.
 
-    Cubes of one name, or whose centres lie within 1 km, are one place and fall on one side. Places that encoders which
-    are kept were trained on (`known`) are not held out: they would not be unseen.
+    Cubes of one name, that overlap, or whose centres lie within 1 km, are one place and fall on one side; so are two
+    that are one place with a third. Places that encoders which are kept were trained on (`known`) are not held out:
+    they would not be unseen.
 
     Raises
     ------
     ConfigError
         If there are not so many places that could be held out, or none would be left to train on.
     """
-    group: list[int] = []
-    for i, place in enumerate(places):
-        same = [k for k in range(i) if one_place(places[k].card, place.card)]
-        group.append(group[same[0]] if same else max(group, default=-1) + 1)
+    group = _groups(places)
     n, old = max(group) + 1, [card for card in known if card.role == "train"]
     seen = {g for place, g in zip(places, group, strict=True) if any(one_place(place.card, card) for card in old)}
     free = [g for g in rng.permutation(n).tolist() if g not in seen]
@@ -40,6 +38,17 @@ def split(
         raise ConfigError("too few places that the kept encoders have not seen", found=found, expected=expected)
     roles = ("validation" if g in free[:n_held] else "train" for g in group)
     return [with_role(place, role) for place, role in zip(places, roles, strict=True)]
+
+
+def _groups(places: list[Place]) -> list[int]:
+    """The number of the group of each place, counted from 0."""
+    boxes = [next(iter(place.cubes.values())).rio.transform_bounds(4326) for place in places]
+    group = list(range(len(places)))
+    for i, (place, (w, s, e, n)) in enumerate(zip(places, boxes, strict=True)):
+        for k, (w2, s2, e2, n2) in enumerate(boxes[:i]):
+            if (w < e2 and w2 < e and s < n2 and s2 < n) or one_place(places[k].card, place.card):
+                group = [group[k] if g == group[i] else g for g in group]
+    return [sorted(set(group)).index(g) for g in group]
 
 
 def with_role(place: Place, role: str) -> Place:
@@ -73,6 +82,7 @@ def check_together(places: list[Place], known: Sequence[PlaceCard] = ()) -> None
                 f"cubes of {sensor} are gamma0 at some places and sigma0 at others", found=found, remedy=remedy
             )
     learnt = [place for place in places if place.card.role != "test"]
+    known = [card for card in known if card.role != "test"]
     for test in (place for place in places if place.card.role == "test"):
         same = [f"{place.path} ({place.card.role})" for place in learnt if _overlap(test, place)]
         same += [f"{card.id} (known to the kept encoders)" for card in known if _holds(test, card)]

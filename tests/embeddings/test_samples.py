@@ -8,7 +8,7 @@ import torch
 
 from ecoembed import smooth
 from ecoembed.cubes.store import save_cubes
-from ecoembed.embeddings import samples
+from ecoembed.embeddings import roles, samples
 from ecoembed.embeddings.batches import MARGIN
 from ecoembed.embeddings.roles import check_together, split, with_role
 from ecoembed.embeddings.samples import draw_crop, fit_normalisation, load_places
@@ -152,18 +152,35 @@ def test_cubes_of_one_place_fall_on_one_side(tmp_path):
     places = load_places(stored(tmp_path, *years), SENSORS)
     drawn = set()
     for seed in range(8):
-        roles = [place.card.role for place in split(places, 1, np.random.default_rng(seed))]
-        assert roles[0] == roles[1] != roles[2] == roles[3]  # the last two lie 400 m apart
-        drawn.add(tuple(roles))
+        given = [place.card.role for place in split(places, 1, np.random.default_rng(seed))]
+        assert given[0] == given[1] != given[2] == given[3]  # the last two lie 400 m apart
+        drawn.add(tuple(given))
     assert len(drawn) == 2
     with pytest.raises(ConfigError, match="2 of 2 places"):
         split(places, 2, np.random.default_rng(0))
 
 
+def test_what_a_third_place_joins_falls_on_one_side(tmp_path):
+    """Two that lie 1.4 km apart, and one between them."""
+    chain = [cubes(k, side=6, shift=shift) for k, shift in enumerate((0, 1400, 700, 50_000))]
+    places = load_places(stored(tmp_path, *chain), SENSORS)
+    drawn = {tuple(p.card.role for p in split(places, 1, np.random.default_rng(seed))) for seed in range(8)}
+    assert {given[:3] for given in drawn} == {("train",) * 3, ("validation",) * 3}
+    assert all(given[3] != given[0] for given in drawn)
+
+
+def test_places_that_overlap_fall_on_one_side_however_far_their_centres(tmp_path, monkeypatch):
+    monkeypatch.setattr(roles, "one_place", lambda a, b: a.id == b.id)
+    places = load_places(stored(tmp_path, *(cubes(k, shift=shift) for k, shift in enumerate((0, 150, 400)))), SENSORS)
+    for seed in range(6):
+        first, second, apart = (p.card.role for p in split(places, 1, np.random.default_rng(seed)))
+        assert first == second != apart
+
+
 def test_one_place_in_five_is_held_out_by_default(tmp_path):
     places = load_places(stored(tmp_path, *(cubes(k, side=6) for k in range(5))), SENSORS)
-    roles = [place.card.role for place in split(places, None, np.random.default_rng(0))]
-    assert sorted(roles) == ["train"] * 4 + ["validation"]
+    given = [place.card.role for place in split(places, None, np.random.default_rng(0))]
+    assert sorted(given) == ["train"] * 4 + ["validation"]
     assert {place.card.role for place in split(places[:4], None, np.random.default_rng(0))} == {"train"}
 
 
@@ -171,8 +188,8 @@ def test_what_kept_encoders_were_trained_on_is_not_held_out(tmp_path):
     places = load_places(stored(tmp_path, *(cubes(k, side=6) for k in range(4))), SENSORS)
     known = [place.card for place in places[:3]]
     for seed in range(5):
-        roles = [place.card.role for place in split(places, 1, np.random.default_rng(seed), known)]
-        assert roles == ["train"] * 3 + ["validation"]
+        given = [place.card.role for place in split(places, 1, np.random.default_rng(seed), known)]
+        assert given == ["train"] * 3 + ["validation"]
     with pytest.raises(ConfigError, match="have not seen"):
         split(places, 2, np.random.default_rng(0), known)
 
@@ -190,6 +207,7 @@ def test_a_test_place_is_no_place_that_is_learnt_from(tmp_path):
             check_together([left, with_role(place, "test")])
     with pytest.raises(ConfigError, match="known to the kept encoders"):
         check_together([left, with_role(right, "test")], [right.card.model_copy(update={"id": "another name"})])
+    check_together([left, with_role(right, "test")], [with_role(right, "test").card])  # kept encoders were probed there
 
 
 def test_cubes_smoothed_differently_do_not_go_together(tmp_path):
