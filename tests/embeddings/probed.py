@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,19 @@ from ecoembed.sensors import SENSORS
 SIDE, DATES, COVERS = 20, 80, ("meadow", "forest", "crop")
 
 
-def write_place(folder: Path, number: int, *, labels: bool = True, cloudy: bool = False, offset: float = 0.0) -> Path:
-    """A place of 5 x 5 px fields with a season, one harvest of the crops, whole clouded dates, and S1 that follows."""
+def write_place(
+    folder: Path,
+    number: int,
+    *,
+    labels: bool = True,
+    cloudy: bool = False,
+    offset: float = 0.0,
+    clear: Sequence[int] = (),
+) -> Path:
+    """A place of 5 x 5 px fields with a season, one harvest of the crops, whole clouded dates, and S1 that follows.
+
+    Only the dates `clear` are, if there are any.
+    """
     rng = np.random.default_rng([number, 7])
     day = np.arange(DATES) * 6.0 + 0.45
     field = (np.arange(SIDE)[:, None] // 5 * 4 + np.arange(SIDE)[None] // 5).astype(np.int16)
@@ -32,7 +44,7 @@ def write_place(folder: Path, number: int, *, labels: bool = True, cloudy: bool 
     s2 = s2 + rng.normal(0, 0.004, s2.shape)
     radar = np.stack([-14 + 4 * green, -22 + 9 * green + cover], axis=1) + rng.normal(0, 0.3, (DATES, 2, SIDE, SIDE))
     clouded = rng.random(DATES) < (0.999 if cloudy else 0.25)
-    s2[clouded] = np.nan
+    s2[~np.isin(np.arange(DATES), clear) if clear else clouded] = np.nan
     site = f"XX-P{number:02d}"
     cubes = {
         name: _cube(name, values, day + k, site) for k, (name, values) in enumerate({"S2_L2A": s2, "S1": radar}.items())

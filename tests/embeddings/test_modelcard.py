@@ -104,6 +104,21 @@ def test_probes_stand_beside_their_rivals_and_goals_not_reached_are_said(card):
     )
 
 
+def test_what_is_found_at_the_real_places_alone_is_told(card):
+    errors = {
+        row: {"XX-B": 0.1, "XX-C": 0.1, "BE-East": error} for row, error in (("decoded", 0.03), ("interpolation", 0.04))
+    }
+    gap = TABLE["probes"]["gap_30"] | {"by_place": errors}
+    probes = TABLE | {"places": {"trained": ["XX-A"], "unseen": ["XX-B", "XX-C", "BE-East"]}}
+    probes |= {"probes": TABLE["probes"] | {"gap_30": gap}}
+    text = model_card(card.model_copy(update={"probes": probes}), "0", "m")
+    assert "- Reached at the 1 real place alone: 30 days of S2 hidden: error 0.0300 against 0.0400" in text
+    errors["decoded"]["BE-East"] = 0.05
+    assert "**Not reached** at the 1 real place" in model_card(card.model_copy(update={"probes": probes}), "0", "m")
+    calm = model_card(card.model_copy(update={"probes": TABLE}), "0", "m")
+    assert "alone: 30 days" not in calm
+
+
 @pytest.mark.parametrize(
     ("probes", "says"), [({}, "no probe was run"), ({"not_measured": "no place is left"}, "no place is left")]
 )
@@ -118,6 +133,10 @@ def test_the_expected_error_says_how_far_to_believe_it(card):
     text = model_card(calibrated.model_copy(update={"probes": TABLE}), "0", "mine")
     assert "found / stated 1.07 [0.9, 1.2]" in text
     assert "| 0.0100 | 0.0123 | 77 |" in text
+    assert "which are those that it was set at" not in text
+    held = (*card.places, place("XX-C", "validation"))
+    same = calibrated.model_copy(update={"probes": TABLE, "places": held})
+    assert "which are those that it was set at" in model_card(same, "0", "mine")
 
 
 def test_curves_become_the_best_error_at_places_held_out(card):

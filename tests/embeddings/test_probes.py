@@ -91,11 +91,22 @@ def test_the_sum_is_that_of_the_scores_and_differences_are_paired(table):
     assert difference["low"] <= difference["value"] <= difference["high"]
 
 
+def at(table, places):
+    """The table as if there were so many places."""
+    found = copy.deepcopy(table)
+    for values in (*(probe["values"] for probe in found["probes"].values()), found["sum"]["differences"]):
+        for value in values.values():
+            value["places"] = places
+    return found
+
+
 def test_gates_pass_what_passes_and_fail_the_rest(table):
-    gates = table["gates"]
-    assert gates == verdict(table)
+    assert verdict(table) == table["gates"]
+    gates = verdict(at(table, 6))
     for gate in ("beats_interpolation", "beats_random"):
         assert gates[gate]["passed"], gates[gate]
+        assert not table["gates"][gate]["passed"], "three places are too few to be sure"
+        assert "3 places, of which it takes 6" in table["gates"][gate]["says"]
     assert not gates["s1_helps"]["passed"]  # it knows all without
     assert gates["s1_helps"]["value"] == 0.0
     assert "of linear interpolation" in gates["beats_interpolation"]["says"]
@@ -146,6 +157,14 @@ def test_places_without_labels_or_without_a_clear_date_are_told(places, tmp_path
     assert "too few clear dates" in table["skipped"]["XX-P09.zarr"]
     with pytest.raises(TableError, match=r"too few unseen places.*too few clear dates"):
         run_probes({"noise": Noise()}, places[:2], unseen[1:])
+
+
+def test_a_date_with_nothing_in_reach_around_it_is_not_hidden(tmp_path):
+    """Clear on three dates, each farther from the others than a window reaches."""
+    with pytest.raises(TableError, match="too few clear dates"):
+        load_probe_place(write_place(tmp_path, 8, clear=(1, 41, 79)), ["S2_L2A", "S1"], 0)
+    place = load_probe_place(write_place(tmp_path, 9, clear=(1, 11, 41, 46, 79)), ["S2_L2A", "S1"], 0)
+    assert place.hidden.tolist() == [11]
 
 
 def test_what_cannot_be_probed_is_refused_before_any_work(places):
@@ -240,7 +259,7 @@ def test_differences_are_paired_by_place():
 def test_a_gate_is_passed_by_its_whole_interval(table):
     """A figure above zero is not enough."""
     for low, passed in ((-0.01, False), (0.0, False), (0.01, True)):
-        found = copy.deepcopy(table)
+        found = at(table, 6)
         found["sum"]["differences"]["raw"] |= {"value": 0.5, "low": low}
         found["probes"]["gap_30"]["values"]["decoded"] |= {"score": 0.5, "score_low": low}
         found["probes"]["s1_gain_30"]["values"]["decoded"] |= {"value": 0.5, "low": low}

@@ -100,7 +100,7 @@ def calibrate(encoder: Encoder | Probed, places: Sequence[str | Path], *, seed: 
     -------
     tuple of (float, float)
         For ``card.error_calibration``: error as the fusion states it, ascending, and the mean error found, nowhere
-        falling; to be interpolated.
+        falling; to be interpolated, and beyond the first and the last to stay as they are.
 
     Raises
     ------

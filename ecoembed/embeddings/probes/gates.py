@@ -6,12 +6,15 @@ from ecoembed.embeddings.probes.table import MIN_PLACES, Estimate, Gate, ProbeTa
 
 #: What "beats raw values" and so on mean, in words.
 RIVALS = {"raw": "raw values", "pca7": "PCA-7", "random": "random weights", "reference": "the reference encoder"}
+#: Fewest places at which a gate can be passed: of fewer, all lie on one side by chance too often (one in 32 for five),
+#: and the interval of a bootstrap with them.
+ENOUGH = 6
 #: The gap of the gates, days.
 GAP = 30
 
 
 def verdict(table: ProbeTable) -> dict[str, Gate]:
-    """The gates: each passes only if its whole 95 % interval over unseen places lies above zero.
+    """The gates: each passes only if its whole 95 % interval over six or more unseen places lies above zero.
 
     Returns
     -------
@@ -54,6 +57,6 @@ def _gate(figure: Estimate | Total | None, says: str) -> Gate:
     else:
         digits = 2 if abs(figure["value"]) >= 0.1 else 4
         said += f" [{low:+.{digits}f}, {high:+.{digits}f}], {places} places"
-    return Gate(
-        passed=low is not None and low > 0.0, says=said, value=figure["value"], low=low, high=high, places=places
-    )
+        said += f", of which it takes {ENOUGH}" if places < ENOUGH else ""
+    passed = low is not None and low > 0.0 and places >= ENOUGH
+    return Gate(passed=passed, says=said, value=figure["value"], low=low, high=high, places=places)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ecoembed.embeddings.card import ModelCard
+from ecoembed.embeddings.probes.gates import GAP
 
 #: Identifiers of places of the virtual flux network begin so.
 SIMULATED = "XX-"
@@ -26,7 +27,7 @@ def probe_lines(card: ModelCard) -> list[str]:
         return [title, f"**Not measured**: {found.get('not_measured', 'no probe was run')}."]
     probes, encoders = list(found["probes"].values()), found["encoders"]
     names = ["these weights" if name == found["judged"] else _ENCODERS.get(name, name) for name in encoders]
-    lines = [title, _where(card), "", *map(_goal, found["gates"].values()), ""]
+    lines = [title, _where(card), "", *map(_goal, found["gates"].values()), *_real_ones(found), ""]
     lines += table(("probe", *names), [*_rows(probes, encoders), *_sums(found)])
     others = [row for row in _OTHERS if any(row in probe["values"] for probe in probes)]
     if others:
@@ -49,6 +50,19 @@ def _where(card: ModelCard) -> str:
 
 def _goal(gate: dict[str, Any]) -> str:
     return f"- {'Reached' if gate['passed'] else '**Not reached**'}: {gate['says']}"
+
+
+def _real_ones(found: dict[str, Any]) -> Iterable[str]:
+    """The gap of the gates at the real places alone, where most are simulated."""
+    errors = found["probes"][f"gap_{GAP}"]["by_place"]
+    own, other = (errors.get(row, {}) for row in ("decoded", "interpolation"))
+    real = [place for place in own if place in other and not place.startswith(SIMULATED)]
+    if 0 < len(real) < len(own):
+        error, against = (sum(of[place] for place in real) / len(real) for of in (own, other))
+        yield (
+            f"- {'Reached' if error < against else '**Not reached**'} at the {len(real)} real place"
+            f"{'s' * (len(real) > 1)} alone: {GAP} days of S2 hidden: error {error:.4f} against {against:.4f} of linear interpolation"
+        )
 
 
 def _rows(probes: list[dict[str, Any]], rows: Sequence[str]) -> Iterable[Sequence[str]]:
@@ -97,7 +111,9 @@ def error_lines(card: ModelCard) -> list[str]:
     figures = {"ratio": "found / stated", "slope": "slope of found on stated", "rank_correlation": "rank correlation"}
     said = "; ".join(f"{title} {_estimate(found[key])}" for key, title in figures.items() if key in found)
     bins = [(f"{b['stated']:.4f}", f"{b['found']:.4f}", str(b["n"])) for b in found["bins"]]
-    return [*lines, f"At the places of the probes: {said}.", "", *table(("stated", "found", "pixel-dates"), bins)]
+    same = {place.id for place in card.places if place.role == "validation"} & set(card.probes["places"]["unseen"])
+    where = "At the places of the probes" + ", which are those that it was set at" * bool(same)
+    return [*lines, f"{where}: {said}.", "", *table(("stated", "found", "pixel-dates"), bins)]
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -13,7 +13,7 @@ import xarray as xr
 
 from ecoembed.cubes.pairing import pair
 from ecoembed.cubes.store import load_cube, load_series
-from ecoembed.embeddings.batches import MARGIN, Window, days_of
+from ecoembed.embeddings.batches import MARGIN, MAX_OFFSET_DAYS, Window, days_of
 from ecoembed.errors import TableError, VariableError
 from ecoembed.sensors import get_sensor
 
@@ -201,9 +201,11 @@ def _dates(
         [pair(cubes["S2_L2A"], cubes["S1"], causal=causal)[0] >= 0 for causal in (False, True)]
     )
     run = np.flatnonzero((clear >= RUN_CLEAR) & paired)
-    around = [(days[run] < d - max(GAPS) / 2).any() and (days[run] > d + max(GAPS) / 2).any() for d in days]
+    apart = days[run] - days[:, None]
+    near = (np.abs(apart) > max(GAPS) / 2) & (np.abs(apart) <= MAX_OFFSET_DAYS)
+    around = (near & (apart < 0)).any(axis=1) & (near & (apart > 0)).any(axis=1)
     hidden: list[int] = []
-    for date in rng.permutation(np.flatnonzero((clear >= HIDDEN_CLEAR) & paired & np.array(around, dtype=bool))):
+    for date in rng.permutation(np.flatnonzero((clear >= HIDDEN_CLEAR) & paired & around)):
         if len(hidden) < HIDDEN and all(abs(days[date] - days[other]) >= SPACING for other in hidden):
             hidden.append(int(date))
     if not hidden:
@@ -211,7 +213,8 @@ def _dates(
             "too few clear dates to probe",
             where=name,
             found=f"{len(run)} dates with {RUN_CLEAR:.0%} of a square of {SIDE} px clear and Sentinel-1 near",
-            expected=f"one that is {HIDDEN_CLEAR:.0%} clear, with others {max(GAPS) // 2} days before and after it",
+            expected=f"one that is {HIDDEN_CLEAR:.0%} clear, with others before and after it, "
+            f"{max(GAPS) // 2} to {MAX_OFFSET_DAYS:g} days from it",
         )
     first = int(rng.integers(0, max(len(run) - RUN, 0) + 1))
     return np.sort(hidden), run[first : first + RUN]
