@@ -66,9 +66,7 @@ def mixed_codes(
     gradients.
     """
     index, own = batches.neighbours(days, dates, view.window, view.kept), OWN[view.window]
-    there = index >= 0
-    slot = np.where(there, index, len(days))  # the last: the missing token
-    there[:, own] = True
+    slot = np.where(index >= 0, index, len(days))  # the last: the missing token
     offset = np.where(index >= 0, np.append(days, 0.0)[slot] - dates[:, None], 0.0)
     frame = torch.from_numpy(slot)
     seen = torch.cat([valid, valid.new_zeros(1, valid.shape[1])])[frame]
