@@ -61,7 +61,8 @@ def _real_ones(found: dict[str, Any]) -> Iterable[str]:
         error, against = (sum(of[place] for place in real) / len(real) for of in (own, other))
         yield (
             f"- {'Reached' if error < against else '**Not reached**'} at the {len(real)} real place"
-            f"{'s' * (len(real) > 1)} alone: {GAP} days of S2 hidden: error {error:.4f} against {against:.4f} of linear interpolation"
+            f"{'s' * (len(real) > 1)} alone: {GAP} days of S2 hidden: "
+            f"error {error:.4f} against {against:.4f} of linear interpolation"
         )
 
 
