@@ -28,7 +28,7 @@ REAL = Path(os.environ.get("ECOEMBED_REAL_DATA", ROOT.parent / "shared" / "real"
 PLACE, NAME = "belgium_00002806639B424A", "BE-00002806639B424A"
 
 #: Virtual places to learn from, and to probe at: prefix -> (sites, seed).
-NETWORKS = {"P": (48, 2024), "T": (20, 7)}
+NETWORKS = {"P": (48, 2024), "T": (20, 4711)}
 #: Columns of the real place that are trained on (in three parts that overlap, so that it is drawn more often than a
 #: virtual place), and those that the probes look at. Between them lies more than half of what an embedding sees.
 WEST, EAST, ROWS = slice(0, 44), slice(52, None), (slice(0, 32), slice(16, 48), slice(32, 64))
