@@ -15,7 +15,7 @@ from typing import Any
 from pretrain_default import CONFIG, ROOT, build_corpus
 
 from ecoembed import load_encoder, pretrain
-from ecoembed.embeddings.objectives import OBJECTIVES
+from ecoembed.embeddings.training.objectives import OBJECTIVES
 from ecoembed.files import write_json
 
 OUT = ROOT / "evaluation" / "results" / "embeddings_ablation.json"

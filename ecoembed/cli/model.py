@@ -150,7 +150,7 @@ def embed(
     held = {name: load_cube(cubes, name, lazy=True) for name in encoder.card.sensors if name not in absent}
     s2, s1 = held.pop("S2_L2A"), held.pop("S1", None)
     if picture is not None:
-        from ecoembed.embeddings.pictures import clear_dates, save_picture
+        from ecoembed.embeddings.pictures.maps import clear_dates, save_picture
 
         clear_dates(s2)  # refused before the work
     z = encoder.encode(s2, s1, dates=_dates(s2, dates, every), window=window, more=tuple(held.values()))

@@ -12,18 +12,19 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ecoembed.embeddings import unfinished
 from ecoembed.embeddings.card import ANCHOR, ModelCard, PlaceCard
 from ecoembed.embeddings.encode import Encoder
-from ecoembed.embeddings.figures import curves_figure, probe_figure
 from ecoembed.embeddings.modelcard import model_card
-from ecoembed.embeddings.objectives import OBJECTIVES
+from ecoembed.embeddings.pictures.figures import curves_figure, probe_figure
 from ecoembed.embeddings.probes import calibrate, run_probes
-from ecoembed.embeddings.recipes import Dense, Kept, Recipe, Reference
 from ecoembed.embeddings.reference.model import CODES
-from ecoembed.embeddings.roles import check_together, split, with_role
-from ecoembed.embeddings.samples import Place, load_places
-from ecoembed.embeddings.training import Schedule, train
+from ecoembed.embeddings.training import unfinished
+from ecoembed.embeddings.training.loop import train
+from ecoembed.embeddings.training.objectives import OBJECTIVES
+from ecoembed.embeddings.training.places import Place, load_places
+from ecoembed.embeddings.training.recipes import Dense, Kept, Recipe, Reference
+from ecoembed.embeddings.training.roles import check_together, split, with_role
+from ecoembed.embeddings.training.stage import Schedule
 from ecoembed.embeddings.weights import read_weights, save_weights, weights_hash
 from ecoembed.errors import ConfigError, FileError, LeakageError, TableError, check_name
 from ecoembed.files import atomic

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from ecoembed.cubes.pictures import TRUE_COLOUR, clearest_date, figure_png, pixels_of, true_colour
-from ecoembed.embeddings.colours import dimensions, fit_colours
+from ecoembed.embeddings.pictures.colours import dimensions, fit_colours
 from ecoembed.errors import GridError
 from ecoembed.footprints.maps import draw_place, overall
 
@@ -26,7 +26,7 @@ def picture_pair(
         Sentinel-2 reflectance; B04, B03, B02 are shown under one stretch for the three, so that colours stay true.
     embedding : xarray.DataArray, shape (time, band, y, x)
         `EmbeddingCube` on the same grid; its first three principal components over all dates are red, green and blue
-        (:func:`ecoembed.embeddings.colours.fit_colours`).
+        (:func:`ecoembed.embeddings.pictures.colours.fit_colours`).
     weights : xarray.DataArray, shape (y, x), optional
         Footprint on the same grid, of several periods their mean: the contours hold 50 and 80 % of the whole footprint.
         A footprint without gradient (a disc) is outlined.

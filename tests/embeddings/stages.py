@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ecoembed.embeddings import training
-from ecoembed.embeddings.roles import split
-from ecoembed.embeddings.samples import Crop, load_places
-from ecoembed.embeddings.training import Schedule
+from ecoembed.embeddings.training import loop
+from ecoembed.embeddings.training.places import Crop, load_places
+from ecoembed.embeddings.training.roles import split
+from ecoembed.embeddings.training.stage import Schedule
 
 SENSORS = ("S2_L2A", "S1")
 
@@ -87,9 +87,9 @@ class Slow(Tiny):
 
 def main(store: str, other: str, state: str, steps: str) -> None:
     """Train, and save the state after every step."""
-    training.SAVE_SECONDS = -math.inf
+    loop.SAVE_SECONDS = -math.inf
     places = split(load_places([store, other], SENSORS), 1, np.random.default_rng(0))
-    training.train(Slow(), places, Schedule(steps=int(steps)), 1, Path(state))
+    loop.train(Slow(), places, Schedule(steps=int(steps)), 1, Path(state))
 
 
 if __name__ == "__main__":

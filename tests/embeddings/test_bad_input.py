@@ -318,8 +318,8 @@ def test_the_default_weights_refuse_what_was_smoothed_otherwise(s2, s1):
 
 
 def test_a_training_that_diverges_leaves_the_old_weights_and_the_last_good_ones(place, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("ecoembed.embeddings.recipes.Dense.learning_rate", 1e30)
-    monkeypatch.setattr("ecoembed.embeddings.dense_stages.SensorStage.crops", 1)
+    monkeypatch.setattr("ecoembed.embeddings.training.recipes.Dense.learning_rate", 1e30)
+    monkeypatch.setattr("ecoembed.embeddings.training.dense_stages.SensorStage.crops", 1)
     out = tmp_path / "w.safetensors"
     out.write_bytes(b"old")
     assert run("pretrain", place, "--out", out, "--steps", 30) == 2

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ecoembed.embeddings import figures
-from ecoembed.embeddings.figures import curves_figure, probe_figure
+from ecoembed.embeddings.pictures import figures
+from ecoembed.embeddings.pictures.figures import curves_figure, probe_figure
 from ecoembed.errors import TableError
 
 ENCODERS = ["ours", "random", "reference", "raw", "pca7"]

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from ecoembed.embeddings.batches import frames_of, pad_missing
-from ecoembed.embeddings.dense_stages import FusionStage, SensorStage
 from ecoembed.embeddings.fusion import DIMENSIONS, Fusion
-from ecoembed.embeddings.samples import Crop
+from ecoembed.embeddings.training.dense_stages import FusionStage, SensorStage
+from ecoembed.embeddings.training.places import Crop
 from ecoembed.embeddings.weights import random_model
 
 CODES = {"S2_L2A": 9, "S1": 6, "HLS": 4}

@@ -8,10 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecoembed.embeddings import hiding
 from ecoembed.embeddings.batches import Frames, frames_of, pad_missing
-from ecoembed.embeddings.dense_stages import crop_codes
-from ecoembed.embeddings.hiding import View, draw_view
+from ecoembed.embeddings.training import hiding
+from ecoembed.embeddings.training.dense_stages import crop_codes
+from ecoembed.embeddings.training.hiding import View, draw_view
 
 SEEDS = st.integers(0, 2**31)
 

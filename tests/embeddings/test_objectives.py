@@ -8,8 +8,9 @@ import torch
 
 from ecoembed.embeddings.batches import MARGIN, Frames, Normalisation
 from ecoembed.embeddings.dense import Decoder
-from ecoembed.embeddings.hiding import View
-from ecoembed.embeddings.objectives import (
+from ecoembed.embeddings.reference.losses import Coefficients
+from ecoembed.embeddings.training.hiding import View
+from ecoembed.embeddings.training.objectives import (
     Question,
     context_targets,
     error_loss,
@@ -18,7 +19,6 @@ from ecoembed.embeddings.objectives import (
     paper_targets,
     weighted_loss,
 )
-from ecoembed.embeddings.reference.losses import Coefficients
 
 
 def test_the_loss_points_hold_more_than_99_percent_of_the_weight():

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecoembed.cubes.store import load_cube, save_cubes
-from ecoembed.embeddings import pictures
-from ecoembed.embeddings.colours import fit_colours
-from ecoembed.embeddings.pictures import dates_picture, save_picture, season_strip
+from ecoembed.embeddings.pictures import maps
+from ecoembed.embeddings.pictures.colours import fit_colours
+from ecoembed.embeddings.pictures.maps import dates_picture, save_picture, season_strip
 from ecoembed.errors import ConfigError, GridError, TableError
 from tests.embeddings.conftest import make_cube
 
@@ -44,9 +44,9 @@ def z(s2):
 @pytest.fixture
 def drawn(monkeypatch):
     """The figure that was drawn last."""
-    seen, png, save = [], pictures.figure_png, pictures.save_figure
-    monkeypatch.setattr(pictures, "figure_png", lambda figure, *how: seen.append(figure) or png(figure, *how))
-    monkeypatch.setattr(pictures, "save_figure", lambda figure, *how: seen.append(figure) or save(figure, *how))
+    seen, png, save = [], maps.figure_png, maps.save_figure
+    monkeypatch.setattr(maps, "figure_png", lambda figure, *how: seen.append(figure) or png(figure, *how))
+    monkeypatch.setattr(maps, "save_figure", lambda figure, *how: seen.append(figure) or save(figure, *how))
     return lambda: seen[-1]
 
 
@@ -153,7 +153,7 @@ def test_a_lazy_cube_gives_the_same_picture(s2, z, tmp_path):
 
 
 def test_a_wide_place_is_shown_as_means_over_blocks(s2, monkeypatch, drawn):
-    from ecoembed.embeddings import panels
+    from ecoembed.embeddings.pictures import panels
 
     monkeypatch.setattr(panels, "_SIDE", 10)
     seen = s2.fillna(0.2)
@@ -185,6 +185,7 @@ def test_what_cannot_be_drawn_is_refused_before_anything_is_written(s2, z, tmp_p
 
 
 def test_pictures_need_no_torch():
-    code = "import sys, ecoembed.validation.pictures, ecoembed.embeddings.figures; print('torch' in sys.modules)"
+    names = "ecoembed.validation.pictures", "ecoembed.embeddings.pictures.figures"
+    code = f"import sys, {', '.join(names)}; print('torch' in sys.modules)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said.strip() == "False"

@@ -16,10 +16,9 @@ import torch
 
 from ecoembed import load_encoder, pretrain
 from ecoembed.cubes.store import save_cubes
-from ecoembed.embeddings import dense_stages, unfinished
 from ecoembed.embeddings import pretrain as module
-from ecoembed.embeddings.reference import learn
-from ecoembed.embeddings.samples import fit_normalisation, load_places
+from ecoembed.embeddings.training import dense_stages, reference_stages, unfinished
+from ecoembed.embeddings.training.places import fit_normalisation, load_places
 from ecoembed.embeddings.weights import read_weights
 from ecoembed.errors import ConfigError, FileError, TableError, TrainingError, VariableError
 
@@ -51,7 +50,8 @@ def places(tmp_path_factory):
 
 def small(patch: pytest.MonkeyPatch) -> None:
     """Fewer and smaller crops: what is tested is the way, not the result."""
-    for stage in (dense_stages.SensorStage, dense_stages.FusionStage, learn.SensorStage, learn.FusionStage):
+    both = dense_stages, reference_stages
+    for stage in [kind for stages in both for kind in (stages.SensorStage, stages.FusionStage)]:
         for name, size in {"crops": 1, "side": 6, "consecutive": 12}.items():
             patch.setattr(stage, name, size)
 
@@ -282,12 +282,12 @@ def test_another_training_at_the_same_place_is_refused_by_what_differs(places, t
 SCRIPT = """
 import sys, time
 from tests.embeddings import test_pretrain as t
-from ecoembed.embeddings import training
+from ecoembed.embeddings.training import loop
 t.small(t.pytest.MonkeyPatch())
-training.SAVE_SECONDS = -1.0
+loop.SAVE_SECONDS = -1.0
 t.module.calibrate, t.module.run_probes = (lambda *a, **k: ()), t._no_probes
-step = training._Run._step
-training._Run._step = lambda self, crops: (time.sleep(0.02), step(self, crops))[1]
+step = loop._Run._step
+loop._Run._step = lambda self, crops: (time.sleep(0.02), step(self, crops))[1]
 t.pretrain(sys.argv[2:], sys.argv[1], steps=30, validation=1)
 """
 

@@ -16,10 +16,11 @@ import pytest
 import torch
 
 from ecoembed.cubes.store import save_cubes
-from ecoembed.embeddings import training, unfinished
-from ecoembed.embeddings.roles import split
-from ecoembed.embeddings.samples import load_places
-from ecoembed.embeddings.training import EVALUATIONS, PATIENCE, Schedule, train
+from ecoembed.embeddings.training import loop, unfinished
+from ecoembed.embeddings.training.loop import EVALUATIONS, PATIENCE, train
+from ecoembed.embeddings.training.places import load_places
+from ecoembed.embeddings.training.roles import split
+from ecoembed.embeddings.training.stage import Schedule
 from ecoembed.errors import ConfigError, FileError, TrainingError
 
 from .conftest import make_cube
@@ -84,7 +85,7 @@ def test_the_number_of_workers_changes_no_bit(places, workers):
 
 
 def test_workers_read_what_is_not_in_memory(places, stores, monkeypatch):
-    monkeypatch.setattr("ecoembed.embeddings.samples.CACHE_BYTES", 0)
+    monkeypatch.setattr("ecoembed.embeddings.training.places.CACHE_BYTES", 0)
     streamed = split(load_places(stores, SENSORS), 1, np.random.default_rng(0))
     assert not any(place.held for place in streamed)
     assert same(trained(places)[0], trained(streamed, workers=2)[0])
@@ -152,8 +153,8 @@ def test_it_stops_early_with_the_best_weights(places):
     assert len(stage.evaluated) == 3 + PATIENCE
     assert curve.step[-1] == 10 * (3 + PATIENCE) < steps
     at_best = Tiny()
-    run = training._Run(at_best, Schedule(steps=steps), 1, None)
-    for crops in list(training._crops(at_best, [p for p in places if p.card.role == "train"], run.schedule, 1, 0))[:30]:
+    run = loop._Run(at_best, Schedule(steps=steps), 1, None)
+    for crops in list(loop._crops(at_best, [p for p in places if p.card.role == "train"], run.schedule, 1, 0))[:30]:
         run._step(crops)
     assert same(weights, at_best.module.state_dict())
 
@@ -252,7 +253,7 @@ def test_a_killed_training_continues_bit_for_bit(stores, places, tmp_path):
 @pytest.mark.parametrize("step", [25, 31, 55, 149])
 def test_what_served_best_before_a_stop_is_not_forgotten(places, tmp_path, monkeypatch, step):
     """Stopped before, at, long after its best step, and just before it ends early: the same end each time."""
-    monkeypatch.setattr(training, "SAVE_SECONDS", -math.inf)
+    monkeypatch.setattr(loop, "SAVE_SECONDS", -math.inf)
     steps, state = 10 * EVALUATIONS, tmp_path / "torn.safetensors"
     weights, curve = trained(places, Counting(), steps=steps)
     with pytest.raises(KeyboardInterrupt):

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from ecoembed.embeddings import dense_stages, hiding
 from ecoembed.embeddings.batches import Frames, frames_of, pad_missing
-from ecoembed.embeddings.dense_stages import FusionStage, SensorStage, crop_codes
 from ecoembed.embeddings.fusion import Fusion
-from ecoembed.embeddings.hiding import View
-from ecoembed.embeddings.samples import Crop
+from ecoembed.embeddings.training import dense_stages, hiding
+from ecoembed.embeddings.training.dense_stages import FusionStage, SensorStage, crop_codes
+from ecoembed.embeddings.training.hiding import View
+from ecoembed.embeddings.training.places import Crop
 
 SIDE = 6
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from ecoembed.embeddings.batches import Frames, neighbours, standardise
 from ecoembed.embeddings.codes import sensor_codes
-from ecoembed.embeddings.dense_stages import mixed_codes
-from ecoembed.embeddings.hiding import View
+from ecoembed.embeddings.training.dense_stages import mixed_codes
+from ecoembed.embeddings.training.hiding import View
 
 WINDOWS = st.sampled_from(["centred", "causal"])
 

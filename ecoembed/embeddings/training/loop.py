@@ -14,88 +14,30 @@ import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from ecoembed.embeddings import unfinished
-from ecoembed.embeddings.samples import Crop, Place, draw_crop
+from ecoembed.embeddings.training import unfinished
+from ecoembed.embeddings.training.places import Crop, Place, draw_crop
+from ecoembed.embeddings.training.stage import Curve, Schedule, Stage
 from ecoembed.errors import TrainingError
 from ecoembed.files import progress
 
-#: Largest learning rate, unless a schedule has its own.
-LEARNING_RATE = 1.5e-3
 WEIGHT_DECAY = 1.5e-4
 #: Largest norm of a gradient.
 CLIP = 1.0
-#: Share of the steps over which the learning rate rises from 0.
-WARM_UP = 0.05
 #: Evaluations at unseen places in a whole training, and after how many without a better one it stops.
 EVALUATIONS, PATIENCE = 40, 12
 #: A loss diverges if its mean over so many steps exceeds so many times the first one.
 MEAN_OF, TIMES = 20, 10.0
 #: Seconds between two saved states.
 SAVE_SECONDS = 30.0
-
-
-class Stage(Protocol):
-    """What the loop trains.
-
-    Attributes
-    ----------
-    name : str
-        Names its state, its curve and its random numbers.
-    module : torch.nn.Module
-        What is trained and saved. Frozen parts have ``requires_grad`` False.
-    crops, side, consecutive : int
-        Crops of a step (and of an unseen place), their side in px and their dates.
-    """
-
-    name: str
-    crops: int
-    side: int
-    consecutive: int
-
-    @property
-    def module(self) -> nn.Module: ...
-
-    def loss(self, crops: list[Crop], rng: np.random.Generator) -> Tensor:
-        """What a step lowers; without a gradient where the crops show nothing, which is then no step."""
-
-    def error(self, crops: list[Crop], rng: np.random.Generator) -> float:
-        """What an early stop watches, at one unseen place; NaN where the crops show nothing."""
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How long, how fast, in what precision, and how many processes draw crops."""
-
-    steps: int
-    learning_rate: float = LEARNING_RATE
-    precision: Literal["fp32", "bf16"] = "fp32"
-    workers: int = 0
-
-    def rate(self, step: int) -> float:
-        """Learning rate of a step, counted from 0."""
-        warm = max(1, round(WARM_UP * self.steps))
-        if step < warm:
-            return self.learning_rate * (step + 1) / warm
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, self.steps - warm)))
-
-
-@dataclass
-class Curve:
-    """At each evaluation: steps done, mean loss since the last one, mean error over unseen places, learning rate."""
-
-    step: list[int] = field(default_factory=list)
-    loss: list[float] = field(default_factory=list)
-    error: list[float | None] = field(default_factory=list)
-    learning_rate: list[float] = field(default_factory=list)
 
 
 def generator(seed: int, *what: str | int) -> np.random.Generator:

@@ -24,8 +24,8 @@ from torch import Tensor
 from ecoembed import units
 from ecoembed.embeddings.batches import FRAMES, MARGIN, MAX_OFFSET_DAYS, Frames, Normalisation, physical, scaled
 from ecoembed.embeddings.dense import Decoder
-from ecoembed.embeddings.hiding import View
 from ecoembed.embeddings.reference.losses import COEFFICIENTS, Coefficients, weight_map
+from ecoembed.embeddings.training.hiding import View
 from ecoembed.sensors import get_sensor
 
 OBJECTIVES = ("paper", "context")

@@ -13,11 +13,18 @@ from ecoembed.cubes.store import save_cubes
 from ecoembed.embeddings.batches import Frames
 from ecoembed.embeddings.pretrain import pretrain
 from ecoembed.embeddings.reference import fusion_loss, random_reference, reference_loss
-from ecoembed.embeddings.reference.learn import LEARNING_RATE, FusionStage, SensorStage, draw_samples, new_model
 from ecoembed.embeddings.reference.losses import COEFFICIENTS
-from ecoembed.embeddings.roles import split
-from ecoembed.embeddings.samples import Crop, Place, draw_crop, load_places
-from ecoembed.embeddings.training import Schedule, train
+from ecoembed.embeddings.training.loop import train
+from ecoembed.embeddings.training.places import Crop, Place, draw_crop, load_places
+from ecoembed.embeddings.training.reference_stages import (
+    LEARNING_RATE,
+    FusionStage,
+    SensorStage,
+    draw_samples,
+    new_model,
+)
+from ecoembed.embeddings.training.roles import split
+from ecoembed.embeddings.training.stage import Schedule
 from ecoembed.errors import ConfigError
 
 from .conftest import make_cube

@@ -8,15 +8,14 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from ecoembed.embeddings import dense_stages
 from ecoembed.embeddings.card import ModelCard, SensorCard, sensor_card
 from ecoembed.embeddings.encode import Encoder
-from ecoembed.embeddings.reference import learn
 from ecoembed.embeddings.reference.card import reference_card
 from ecoembed.embeddings.reference.encode import ReferenceEncoder
 from ecoembed.embeddings.reference.model import CODES
-from ecoembed.embeddings.samples import Place, fit_normalisation
-from ecoembed.embeddings.training import Stage
+from ecoembed.embeddings.training import dense_stages, reference_stages
+from ecoembed.embeddings.training.places import Place, fit_normalisation
+from ecoembed.embeddings.training.stage import Stage
 from ecoembed.embeddings.weights import TwoStage
 from ecoembed.errors import VariableError
 
@@ -111,19 +110,19 @@ def _check_kept(places: list[Place], name: str, card: SensorCard) -> None:
 class Reference:
     """The reference encoder, as the paper trains it."""
 
-    learning_rate = learn.LEARNING_RATE
+    learning_rate = reference_stages.LEARNING_RATE
 
     def __init__(self, places: list[Place], facts: dict[str, Any]) -> None:
         steps = dict.fromkeys([*CODES, "fusion"], facts.pop("steps"))
-        self.model = learn.new_model(facts["seed"])
+        self.model = reference_stages.new_model(facts["seed"])
         known = {"smoothing": places[0].smoothing["S1"], "quantity": _quantity(places, "S1")}
         self.card = reference_card("time", **known, steps=steps, **facts)
 
     def stages(self) -> Iterator[Stage]:
         """Each sensor alone, then the fusion."""
         for name in CODES:
-            yield learn.SensorStage(self.model, name)
-        yield learn.FusionStage(self.model, self.card.stage2 == "fine-tuned")
+            yield reference_stages.SensorStage(self.model, name)
+        yield reference_stages.FusionStage(self.model, self.card.stage2 == "fine-tuned")
 
     def encoder(self, card: ModelCard) -> ReferenceEncoder:
         """The reference encoder."""

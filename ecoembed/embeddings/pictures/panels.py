@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from ecoembed.cubes.pictures import MISSING, TRUE_COLOUR, true_colour
-from ecoembed.embeddings.colours import Colours, dimensions, sample
+from ecoembed.embeddings.pictures.colours import Colours, dimensions, sample
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

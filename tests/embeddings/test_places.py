@@ -8,10 +8,11 @@ import torch
 
 from ecoembed import smooth
 from ecoembed.cubes.store import save_cubes
-from ecoembed.embeddings import roles, samples
 from ecoembed.embeddings.batches import MARGIN
-from ecoembed.embeddings.roles import check_together, split, with_role
-from ecoembed.embeddings.samples import draw_crop, fit_normalisation, load_places
+from ecoembed.embeddings.training import places as module
+from ecoembed.embeddings.training import roles
+from ecoembed.embeddings.training.places import draw_crop, fit_normalisation, load_places
+from ecoembed.embeddings.training.roles import check_together, split, with_role
 from ecoembed.errors import ConfigError, GridError, TableError, UnitError, VariableError
 
 from .conftest import make_cube
@@ -88,7 +89,7 @@ def test_a_place_smaller_than_the_crop_hangs_over_with_missing_pixels(narrow):
 def test_what_is_streamed_equals_what_is_held(narrow, tmp_path, monkeypatch):
     stores = [narrow, *stored(tmp_path, cubes(1))]
     held = load_places(stores, SENSORS)
-    monkeypatch.setattr(samples, "CACHE_BYTES", 0)
+    monkeypatch.setattr(module, "CACHE_BYTES", 0)
     streamed = load_places(stores, SENSORS)
     assert all(place.held for place in held)
     assert not any(place.held for place in streamed)
@@ -109,7 +110,7 @@ def test_what_is_held_in_memory_is_bounded(tmp_path, monkeypatch):
     whole = load_places(stores, SENSORS)
     assert [bytes_of(place) for place in whole] == [place.nbytes for place in whole]
     for bound in (0, whole[2].nbytes, whole[0].nbytes + whole[2].nbytes + 5, 10**9):
-        monkeypatch.setattr(samples, "CACHE_BYTES", bound)
+        monkeypatch.setattr(module, "CACHE_BYTES", bound)
         places = load_places(stores, SENSORS)
         assert sum(bytes_of(place) for place in places) <= bound
     assert sum(map(bytes_of, places)) == sum(place.nbytes for place in whole)
@@ -120,18 +121,18 @@ def test_a_crop_of_a_place_on_disk_reads_only_the_chunks_it_needs(tmp_path, monk
     from ecoembed.cubes import store
 
     monkeypatch.setattr(store, "_VALUES", 5000)
-    monkeypatch.setattr(samples, "CACHE_BYTES", 0)
+    monkeypatch.setattr(module, "CACHE_BYTES", 0)
     (path,) = stored(tmp_path, cubes(0))
     (place,) = load_places([path], SENSORS)
     read = []
     monkeypatch.setattr(
-        samples, "read_frames", lambda cube, times, *rest: (read.append(times), original(cube, times, *rest))[1]
+        module, "read_frames", lambda cube, times, *rest: (read.append(times), original(cube, times, *rest))[1]
     )
     draw_crop(place, 8, 6, np.random.default_rng(0))
     assert sum(times.stop - times.start for times in read) < 6 + 10
 
 
-original = samples.read_frames
+original = module.read_frames
 
 
 def test_the_normalisation_is_that_of_all_valid_pixels(tmp_path):

@@ -14,8 +14,8 @@ import numpy as np
 import xarray as xr
 
 from ecoembed.cubes.pictures import check_picture, clear_shares, figure_png, save_figure
-from ecoembed.embeddings.colours import Colours, fit_colours
-from ecoembed.embeddings.panels import FONT, draw_dates, draw_strip, rows_of
+from ecoembed.embeddings.pictures.colours import Colours, fit_colours
+from ecoembed.embeddings.pictures.panels import FONT, draw_dates, draw_strip, rows_of
 from ecoembed.errors import ConfigError, GridError, TableError
 from ecoembed.schema import check_cube, check_embedding_cube
 

@@ -17,7 +17,7 @@ from ecoembed.embeddings.card import ANCHOR
 from ecoembed.embeddings.reference.losses import COEFFICIENTS, Loss, fusion_loss, reference_loss
 from ecoembed.embeddings.reference.model import CODES, MAX_SPAN_DAYS, Axis, ReferenceModel
 from ecoembed.embeddings.reference.patches import HALF, Patches, Samples, samples
-from ecoembed.embeddings.samples import Crop
+from ecoembed.embeddings.training.places import Crop
 
 #: Of the paper; weight decay and the clipping of gradients are the loop's own, and the paper's.
 LEARNING_RATE = 1e-4

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from ecoembed.embeddings.card import PlaceCard, one_place
-from ecoembed.embeddings.samples import Place
+from ecoembed.embeddings.training.places import Place
 from ecoembed.errors import ConfigError, UnitError, VariableError
 
 

@@ -13,13 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from ecoembed.cubes.pairing import nearest
-from ecoembed.embeddings import batches, hiding
+from ecoembed.embeddings import batches
 from ecoembed.embeddings.batches import MARGIN, OWN, Frames
 from ecoembed.embeddings.card import SensorCard
 from ecoembed.embeddings.dense import SensorEncoder
-from ecoembed.embeddings.hiding import View, draw_view
-from ecoembed.embeddings.objectives import Question
-from ecoembed.embeddings.samples import Crop
+from ecoembed.embeddings.training import hiding
+from ecoembed.embeddings.training.hiding import View, draw_view
+from ecoembed.embeddings.training.objectives import Question
+from ecoembed.embeddings.training.places import Crop
 from ecoembed.embeddings.weights import TwoStage
 
 #: The largest, of AdamW.
