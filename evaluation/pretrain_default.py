@@ -62,10 +62,10 @@ def main() -> None:
         print("reached" if gate["passed"] else "NOT REACHED", gate["says"], sep=": ")
 
 
-def build_corpus(work: Path) -> Corpus:
+def build_corpus(work: Path, networks: dict[str, tuple[int, int]] = NETWORKS) -> Corpus:
     """The stores of all places; those that are there already are not built again."""
     stores: dict[str, list[Path]] = {}
-    for prefix, (sites, seed) in NETWORKS.items():
+    for prefix, (sites, seed) in networks.items():
         stores[prefix] = [work / f"XX-{prefix}{k:02d}.zarr" for k in range(1, sites + 1)]
         if not all(store.is_dir() for store in stores[prefix]):
             network = write_network(work / f"network-{prefix}", sites=sites, seed=seed, prefix=prefix)
