@@ -128,7 +128,7 @@ def test_probes_stand_at_their_values_with_their_intervals(encoder, drawn):
 def test_the_sum_is_drawn_as_what_is_ours_above_the_others(encoder, drawn):
     probes = table()
     probe_figure(encoder.card.model_copy(update={"probes": probes}))
-    panel = next(a for a in drawn().axes if a.get_title(loc="left").endswith("ours minus ..."))
+    panel = next(a for a in drawn().axes if " ".join(a.get_title(loc="left").split()).endswith("ours minus ..."))
     assert [label.get_text() for label in panel.get_yticklabels()] == ENCODERS[1:]
     expected = [probes["sum"]["differences"][name]["value"] for name in ENCODERS[1:]]
     assert [bar.lines[0].get_xdata()[0] for bar in panel.containers] == expected
