@@ -31,12 +31,12 @@ def test_the_stores_are_zarr_version_3(store):
 
 
 def test_pretrain_embed_extract(store, tmp_path):
-    """A few steps on one place: learning is shown by the error falling below that of the mean, no more."""
+    """A few steps on one place: learning is shown by the losses falling, no more."""
     weights, z, out = tmp_path / "w.safetensors", tmp_path / "z.zarr", tmp_path / "z.csv"
     card = answer(run_cli("pretrain", store, "--out", weights, "--steps", 40, "--json"))["card"]
-    errors = card["scores"]["seen-place"]["centre_mae"]
-    assert errors["fused"]["S2"] < errors["mean"]["S2"]
-    assert "unseen-place" not in card["scores"]
+    for curve in card["curves"].values():
+        assert np.mean(curve["loss"][-3:]) < 0.9 * np.mean(curve["loss"][:3])
+    assert "not_measured" in card["probes"]
     (place,) = card["places"]
     assert place["latitude"] == pytest.approx(50.8160, abs=1e-3)
     assert answer(run_cli("embed", store, "--weights", weights, "--out", z, "--json"))["time"] == 65
