@@ -4,7 +4,7 @@ the virtual ones are those that the settings of ``context`` were chosen at).
     python evaluation/ablation.py [--steps N]
 
 Writes ``evaluation/results/embeddings_ablation.json``: of each objective the value and score of every probe with its
-interval over places, the sum, and the gates. About 15 minutes on 2 cores with the default steps.
+interval over places, the sum, and the gates. Two trainings of some ten minutes on one core, and probes.
 """
 
 from __future__ import annotations

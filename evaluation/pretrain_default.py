@@ -4,7 +4,8 @@
 
 Trains on places of the virtual flux network (seed 2024; no site of the demo is among them) and on the west of the one
 real place of the real inputs (``ECOEMBED_REAL_DATA`` or ``../shared/real``). The probes look at virtual places of
-another seed and at the east of the real one. At most half an hour on 2 cores; killed, the same command continues it.
+another seed and at the east of the real one. Training took 26 minutes of one core, the rest some
+minutes more; killed, the same command continues it.
 """
 
 from __future__ import annotations

@@ -117,7 +117,6 @@ class ModelCard(_Card):
     curves: dict[str, dict[str, list[FiniteFloat | None]]] = {}
     probes: dict[str, Any] = {}
     error_calibration: tuple[tuple[FiniteFloat, FiniteFloat], ...] = ()
-    scores: dict[str, Any] = {}
 
 
 def code_size(name: str) -> int:

@@ -44,7 +44,7 @@ class Encoder:
     Attributes
     ----------
     card : ModelCard
-        Sensors, band order, normalisation, training places, code version, scores.
+        Sensors, band order, normalisation, training places, code version, probes.
     weights : str
         Hash of the weights.
     """
