@@ -205,7 +205,7 @@ class Study:
         sets = {name: name.split("+") for name in self.config.benchmark.features}
         if self.config.benchmark.features != FEATURES:
             return sets
-        there = set(table.columns.get_level_values(0))
+        there = set(table.columns.get_level_values(0)) | {"climatology"}
         return {name: parts for name, parts in sets.items() if there.issuperset(parts)}
 
     def _save(self, result: Benchmark, out: Path) -> dict[str, str]:

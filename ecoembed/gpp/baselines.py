@@ -31,7 +31,10 @@ def nirv_x_radiation(nirv: pd.Series, radiation: pd.Series) -> pd.Series:
 
 
 def seasonal_cycle(
-    dates: pd.DatetimeIndex, latitude: np.ndarray | Sequence[float], vegetation: Sequence[object]
+    dates: pd.DatetimeIndex,
+    latitude: np.ndarray | Sequence[float],
+    vegetation: Sequence[object],
+    sites: Sequence[object] | np.ndarray | None = None,
 ) -> pd.DataFrame:
     """The season as cosines of a year and of half a year, shared by all and for each vegetation type.
 

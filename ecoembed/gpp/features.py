@@ -12,7 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from ecoembed.errors import TableError
-from ecoembed.gpp.baselines import METEO, RADIATION, nirv_x_radiation, seasonal_cycle
+from ecoembed.gpp.baselines import METEO, RADIATION, nirv_x_radiation
 from ecoembed.gpp.p_model import DRIVERS, p_model_gpp
 from ecoembed.gpp.rows import describe_rows, pool_rows
 from ecoembed.schema import check_feature_table, check_flux, check_series, check_sites
@@ -53,11 +53,12 @@ def feature_table(
     -------
     pandas.DataFrame
         A `FeatureTable`: index (site, local standard day), columns (set, feature). The level ``observed`` holds the
-        target; ``nirv_x_radiation``, ``p_model``, ``meteo`` and ``climatology`` are added to the sets given.
+        target; ``nirv_x_radiation``, ``p_model`` and ``meteo`` are added to the sets given.
         ``attrs["rows"]`` counts the acquisitions in, those dropped by reason, and the rows out; ``attrs["site_rows"]``
         holds the same counts for each site, and ``attrs["sites_without_rows"]`` says of each site with no row why (it
         is also warned of). ``attrs["left_out"]`` says which set or driver could not be built, and why.
-        ``attrs["coordinates"]`` and ``attrs["windows"]`` (of embeddings) are for the leakage audit.
+        ``attrs["places"]`` tells where the sites stand and what grows there, ``attrs["windows"]`` what embeddings
+        see.
 
     Raises
     ------
@@ -95,10 +96,16 @@ def feature_table(
         "rows": pooled, "site_rows": site_rows, "sites_without_rows": without, "left_out": left_out,
         "target": name, "units": _common_unit(flux, site_rows),
         "flux": {site: {k: flux[site].attrs.get(k) for k in _ACCOUNT} for site in site_rows},
-        "coordinates": {s: (float(sites.loc[s, "latitude"]), float(sites.loc[s, "longitude"])) for s in site_rows},
+        "places": _places(sites.loc[list(site_rows)]),
         "windows": {k: s.attrs["window"] for sets in series.values() for k, s in sets.items() if "window" in s.attrs},
     }  # fmt: skip
     return check_feature_table(table)
+
+
+def _places(sites: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """What is known of the sites, by site, under the names that a benchmark asks for."""
+    columns = {"latitude": "latitude", "longitude": "longitude", "vegetation": "igbp", "climate": "climate"}
+    return {key: sites[name].to_dict() for key, name in columns.items() if name in sites}
 
 
 def _dimensions(series: xr.Dataset) -> xr.Dataset:
@@ -250,7 +257,7 @@ def _with_flux(
 def _with_baselines(
     table: pd.DataFrame, sites: pd.DataFrame, drivers: list[str], left_out: Mapping[str, str]
 ) -> pd.DataFrame:
-    """Add ``nirv_x_radiation``, ``p_model``, ``climatology``; order: observed, the given sets, the baselines."""
+    """Add ``nirv_x_radiation`` and ``p_model``; order: observed, the given sets, the baselines."""
     given = [s for s in dict.fromkeys(table.columns.get_level_values(0)) if s not in ("observed", "meteo")]
     groups = {name: table[name] for name in ("observed", *given)}
     if "nirv_x_radiation" not in left_out:
@@ -264,6 +271,4 @@ def _with_baselines(
         groups["p_model"] = pd.DataFrame({"GPP of the P-model": gpp}, index=table.index)
     if drivers:
         groups["meteo"] = table["meteo"]
-    cycle = seasonal_cycle(dates, sites.loc[index, "latitude"].to_numpy(), sites.loc[index, "igbp"].tolist())
-    groups["climatology"] = cycle.set_axis(table.index)
     return pd.concat(groups, axis=1, names=["set", "feature"])

@@ -5,22 +5,24 @@ from __future__ import annotations
 import difflib
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ecoembed.errors import ConfigError, FileError
 
-__all__ = ["BenchmarkConfig", "ClimatologyConfig", "read_benchmark_config"]
+__all__ = ["BenchmarkConfig", "PlacesConfig", "read_benchmark_config"]
 
 
-class ClimatologyConfig(BaseModel):
-    """``[climatology]``: the column of vegetation types, and a column of latitudes or one latitude for all sites."""
+class PlacesConfig(BaseModel):
+    """``[places]``: columns of what is known of the sites; the latitude, in degrees, may be one number for all."""
 
     model_config = ConfigDict(extra="forbid")
 
-    type: str
-    latitude: str | float
+    latitude: str | float | None = None
+    longitude: str | None = None
+    vegetation: str | None = None
+    climate: str | None = None
 
 
 class QualityConfig(BaseModel):
@@ -30,15 +32,7 @@ class QualityConfig(BaseModel):
 
     column: str
     min: float
-
-
-class CoordinatesConfig(BaseModel):
-    """``[coordinates]``: the columns of the towers' latitude and longitude, in degrees."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    latitude: str
-    longitude: str
+    days: Literal["measured", "all"] = "measured"
 
 
 class BenchmarkConfig(BaseModel):
@@ -53,11 +47,13 @@ class BenchmarkConfig(BaseModel):
     date: str = "date"
     units: str | None = None
     features: dict[str, list[str]]
-    climatology: ClimatologyConfig | None = None
+    places: PlacesConfig | None = None
     quality: QualityConfig | None = None
-    coordinates: CoordinatesConfig | None = None
+    variants: list[str] = []
+    noise: str | None = None
+    window_days: int = 1
     regressors: list[str] = ["ridge", "lightgbm"]
-    protocol: str = "leave-site-out"
+    protocol: str | dict[str, Any] = "leave-site-out"
     seed: int = 0
     intervals: float | None = None
 
@@ -74,15 +70,13 @@ def read_benchmark_config(path: str | Path) -> dict[str, Any]:
         bands = ["b2", "b3", "b4"]
         nirv_x_radiation = ["NIRv * SWLAND"]   # the product of two columns
 
-        [climatology]
-        type = "PFT"
-        latitude = "LAT"
-
         [quality]
         column = "NEE_VUT_REF_QC"              # rows with less than this are left out, and counted
         min = 0.75
 
-        [coordinates]                          # by which the leakage audit finds neighbouring towers
+        [places]                               # what grows where; latitude may be one number
+        vegetation = "PFT"
+        climate = "koppen"
         latitude = "LAT"
         longitude = "LON"
 
@@ -118,9 +112,7 @@ def _explained(exc: ValidationError, path: Path) -> ConfigError:
         return ConfigError("key absent", where=path, expected=key)
     if first["type"] != "extra_forbidden":
         return ConfigError(f"{key}: {first['msg']}", where=path, found=repr(first["input"]))
-    parts: dict[object, type[BaseModel]] = {
-        "climatology": ClimatologyConfig, "quality": QualityConfig, "coordinates": CoordinatesConfig,
-    }  # fmt: skip
+    parts: dict[object, type[BaseModel]] = {"places": PlacesConfig, "quality": QualityConfig}
     model = parts.get(first["loc"][0], BenchmarkConfig)
     known = list(model.model_fields)
     near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)

@@ -10,14 +10,13 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from ecoembed.errors import ConfigError, LeakageError
-from ecoembed.validation.columns import as_numbers, as_sites, require
+from ecoembed.errors import LeakageError
 from ecoembed.validation.copies import find_copies
 from ecoembed.validation.result import Finding
 from ecoembed.validation.samples import Samples
 from ecoembed.validation.splits import SEEN, Fold
 
-__all__ = ["NEAR_KM", "Coordinates", "Pretraining", "audit", "site_coordinates"]
+__all__ = ["NEAR_KM", "Coordinates", "Pretraining", "audit"]
 
 #: Place -> latitude and longitude in degrees.
 Coordinates = Mapping[str, tuple[float, float]]
@@ -252,24 +251,3 @@ def _distances(one: Sequence[tuple[float, float]], other: Sequence[tuple[float, 
     half = np.sin((lat[:, None] - lat2) / 2) ** 2
     half += np.cos(lat[:, None]) * np.cos(lat2) * np.sin((lon[:, None] - lon2) / 2) ** 2
     return np.asarray(2 * 6371.0 * np.arcsin(np.sqrt(np.clip(half, 0, 1))))
-
-
-def site_coordinates(table: pd.DataFrame, site: str, columns: Mapping[str, str] | None) -> Coordinates | None:
-    """Where each site of a table stands: by its columns of coordinates, or as a `FeatureTable` tells.
-
-    Raises
-    ------
-    ConfigError
-        If `columns` names anything but a latitude and a longitude.
-    TableError
-        If a column is absent or not numeric.
-    """
-    if columns is None:
-        return table.attrs.get("coordinates")
-    if set(columns) != {"latitude", "longitude"}:
-        raise ConfigError("coordinates", found=sorted(columns), expected="the keys latitude and longitude")
-    names = [columns["latitude"], columns["longitude"]]
-    require(table, [site, *names])
-    rows = table.drop_duplicates([site, *names])
-    places = pd.DataFrame({name: as_numbers(rows[name]) for name in names}).groupby(as_sites(rows[site])).median()
-    return {str(name): (float(row.iloc[0]), float(row.iloc[1])) for name, row in places.dropna().iterrows()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,12 @@ from ecoembed.gpp.rows import describe_rows
 from ecoembed.schema import check_predictions
 from ecoembed.validation.columns import read_table
 from ecoembed.validation.intervals import check_level
-from ecoembed.validation.leakage import Pretraining, audit, site_coordinates
+from ecoembed.validation.leakage import Pretraining, audit
 from ecoembed.validation.metrics import summarise, summarise_sites
+from ecoembed.validation.places import check_places, coordinates
 from ecoembed.validation.predict import predict_held_out
 from ecoembed.validation.result import NO_UNIT, Result
-from ecoembed.validation.samples import check_sets, feature_sets, make_samples
+from ecoembed.validation.samples import Asked, check_sets, check_window, feature_sets, make_samples
 from ecoembed.validation.save import save_benchmark
 from ecoembed.validation.splits import label_of, make_folds, name_of
 
@@ -70,10 +72,12 @@ def benchmark(
     regressors: Sequence[Any] | Mapping[str, Any] = ("ridge", "lightgbm"),
     protocol: Any = "leave-site-out",
     seed: int = 0,
-    climatology: Mapping[str, str | float] | None = None,
+    places: Mapping[str, str | float] | None = None,
     quality: Mapping[str, Any] | None = None,
+    variants: Sequence[str] = (),
+    noise: str | None = None,
+    window_days: int = 1,
     units: str | None = None,
-    coordinates: Mapping[str, str] | None = None,
     pretraining: Pretraining | None = None,
     intervals: float | None = None,
     progress: bool = True,
@@ -97,16 +101,23 @@ def benchmark(
         search with grouped inner folds) gets the training sites.
     protocol : {"leave-site-out"} or scikit-learn splitter
     seed : int, default 0
-    climatology : mapping, optional
-        For a flat table: ``{"type": column of vegetation types, "latitude": column or one number}`` adds the set
-        ``climatology``, the mean seasonal cycle of each type.
+    places : mapping, optional
+        For a flat table: the columns of the sites' ``latitude`` (or one number for all), ``longitude``, ``vegetation``
+        and ``climate``. By them sites are grouped, neighbours found, and the set ``climatology`` added, which is the
+        mean seasonal cycle: the site's own where it was trained on, its type's where not.
     quality : mapping, optional
         ``{"column": name, "min": number}``: rows with less in that column (the share of measured half-hours, say) are
-        neither fitted on nor scored; they are counted, site by site.
+        neither fitted on nor scored; they are counted, site by site. With ``"days": "all"`` they are, and scores tell
+        measured days and all days apart.
+    variants : sequence of str
+        Columns of other estimates of the target (another partitioning, another u* threshold): how far they lie from
+        it, and `noise`, bound the score that any model can reach.
+    noise : str, optional
+        Column of the target's random uncertainty, one standard deviation in its unit.
+    window_days : int, default 1
+        With 90, a sample is the 90 days up to and including its own, one value of each column a day.
     units : str, optional
         Unit of the target; by default that of the `FeatureTable`. Of another table it is not guessed.
-    coordinates : mapping, optional
-        For a flat table: ``{"latitude": column, "longitude": column}``, by which the leakage audit finds neighbours.
     pretraining : mapping of place to (latitude, longitude), or "unknown", optional
         Where the encoder of the embeddings was trained, for the same audit.
     intervals : float, optional
@@ -142,16 +153,14 @@ def benchmark(
     [['nirv', 'ridge', 6, 3, 'unseen-site']]
     """
     check_sets(features)
-    named = _named_columns(target, site, date, features, climatology, quality, coordinates)
-    frame = read_table(table, named)
-    sets = feature_sets(frame, features)
-    if climatology is not None:
-        _check_climatology(climatology, frame, sets)
-    if quality is not None:
-        _check_quality(quality)
+    known = check_places(places)
+    _check_quality(quality)
+    asked = Asked(target, site, date, features or {}, known, quality, variants, noise, check_window(window_days))
+    frame = read_table(table, [site, date, *asked.columns])
+    asked = replace(asked, sets=feature_sets(frame, features))
     level = check_level(intervals)
     models = _named(regressors)
-    samples = make_samples(frame, target, site, date, sets, climatology, quality)
+    samples = make_samples(frame, asked)
     folds = make_folds(protocol, samples.site)
     if progress:
         for rows, what in ((frame.attrs.get("rows"), "acquisitions"), (samples.rows, "rows")):
@@ -162,7 +171,7 @@ def benchmark(
     label = label_of(folds, samples.site)
     promised = isinstance(protocol, str)  # each named protocol holds out whole sites
     leakage = audit(
-        samples, folds, name_of(protocol), label, promised, site_coordinates(frame, site, coordinates), pretraining,
+        samples, folds, name_of(protocol), label, promised, coordinates(samples), pretraining,
         frame.attrs.get("windows"),
     )  # fmt: skip
     if progress:
@@ -178,7 +187,7 @@ def benchmark(
         "label": label,
         "folds": len(folds),
         "seed": seed,
-        "features": sets | ({"climatology": dict(climatology)} if climatology else {}),
+        "features": samples.names,
         "regressors": {name: model if isinstance(model, str) else repr(model) for name, model in models.items()},
         "quality": dict(quality) if quality else None,
         "rows": samples.rows,
@@ -213,33 +222,15 @@ def _named(regressors: Sequence[Any] | Mapping[str, Any]) -> dict[str, Any]:
     return models
 
 
-def _check_climatology(climatology: Mapping[str, Any], table: pd.DataFrame, sets: Mapping[str, Any]) -> None:
-    if table.columns.nlevels == 2 or "climatology" in sets:
-        raise ConfigError("the table has a feature set named climatology already", remedy="Leave out climatology=...")
-    if set(climatology) != {"type", "latitude"}:
-        raise ConfigError("climatology", found=sorted(climatology), expected="the keys type and latitude")
-
-
-def _check_quality(quality: Mapping[str, Any]) -> None:
-    if set(quality) != {"column", "min"} or not isinstance(quality["column"], str):
+def _check_quality(quality: Mapping[str, Any] | None) -> None:
+    if quality is None:
+        return
+    if set(quality) - {"days"} != {"column", "min"} or not isinstance(quality["column"], str):
         raise ConfigError("quality", found=dict(quality), expected='{"column": a column, "min": a number}')
+    if quality.get("days", "measured") not in ("measured", "all"):
+        raise ConfigError("quality: days", found=quality["days"], expected="measured or all")
     if not isinstance(quality["min"], int | float):
         raise ConfigError("quality: the least value is not a number", found=repr(quality["min"]), expected="0.75, say")
-
-
-def _named_columns(
-    target: str,
-    site: str,
-    date: str,
-    features: Mapping[str, Sequence[str]] | None,
-    climatology: Mapping[str, str | float] | None,
-    quality: Mapping[str, Any] | None,
-    coordinates: Mapping[str, str] | None,
-) -> list[str]:
-    """Every column that the request names."""
-    sets = [column for columns in (features or {}).values() for column in columns]
-    others = [*(climatology or {}).values(), (quality or {}).get("column"), *(coordinates or {}).values()]
-    return [target, site, date, *sets, *(name for name in others if isinstance(name, str))]
 
 
 def _versions() -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,11 +13,19 @@ import pandas as pd
 from ecoembed.errors import ConfigError, TableError
 from ecoembed.gpp.baselines import seasonal_cycle
 from ecoembed.gpp.rows import describe_rows
+from ecoembed.gpp.windows import make_windows
 from ecoembed.schema import check_feature_table
 from ecoembed.validation.columns import as_dates, as_numbers, as_sites, factors, require
 from ecoembed.validation.kept import Reason, keep_rows
+from ecoembed.validation.places import site_places
 
-__all__ = ["Samples", "check_sets", "feature_sets", "make_samples"]
+__all__ = ["Asked", "Samples", "check_sets", "check_window", "feature_sets", "make_samples"]
+
+#: Sets that a window of past days leaves as they are.
+INSTANTANEOUS = ("climatology", "p_model")
+#: Those of a `FeatureTable` that are no features.
+_NO_FEATURES = ("observed", "variants", "noise")
+_ROW = "\0row"  # no column of a user's
 
 
 @dataclass(frozen=True)
@@ -29,9 +37,20 @@ class Samples:
     site : numpy.ndarray of str, shape (n,)
     date : pandas.DatetimeIndex, shape (n,)
     observed : numpy.ndarray of float, shape (n,)
-    features : dict of numpy.ndarray of float, each of shape (n, columns)
+    features : dict of numpy.ndarray of float, each of shape (n, columns), or of Windows
     columns : dict of numpy.ndarray of float, each of shape (n,)
         Every column of the table that a feature is made of, and every feature but those of the climatology.
+    names : dict of list of str
+        The name of each column of a set, in order; of a `FeatureTable` with its group: ``meteo.TA``.
+    places : pandas.DataFrame
+        Indexed by site, sorted: ``latitude``, ``longitude`` (degrees, NaN = unknown), ``vegetation``, ``climate`` (None
+        = unknown).
+    measured : numpy.ndarray of bool, shape (n,), or None
+        Which days were measured, where days that were not are kept.
+    variants : dict of numpy.ndarray of float, each of shape (n,)
+        Other estimates of the target (another partitioning, another u* threshold); NaN where there is none.
+    noise : numpy.ndarray of float, shape (n,), or None
+        Random uncertainty of the target, one standard deviation in its unit; NaN where unknown.
     rows : dict of int
         Rows in, rows dropped by reason, rows out.
     site_rows : dict of dict
@@ -43,8 +62,13 @@ class Samples:
     site: np.ndarray
     date: pd.DatetimeIndex
     observed: np.ndarray
-    features: dict[str, np.ndarray]
+    features: dict[str, Any]
     columns: dict[str, np.ndarray]
+    names: dict[str, list[str]]
+    places: pd.DataFrame
+    measured: np.ndarray | None
+    variants: dict[str, np.ndarray]
+    noise: np.ndarray | None
     rows: dict[str, int]
     site_rows: dict[str, dict[str, int]]
     digest: str
@@ -62,8 +86,9 @@ def feature_sets(table: pd.DataFrame, features: Mapping[str, Sequence[str]] | No
             raise ConfigError("no feature set named", expected='features={"name": ["column", ...]}')
         sets = {name: list(columns) for name, columns in features.items()}
     else:
-        own = {str(s): _columns_of(table, s) for s in table.columns.unique(0) if s != "observed"}
-        wanted = {name: [name] for name in own} if features is None else features
+        own = {str(s): _columns_of(table, s) for s in table.columns.unique(0) if s not in _NO_FEATURES}
+        wanted = {name: [name] for name in own} if features is None else dict(features)
+        wanted.pop("climatology", None)  # made of the places, for every table
         for name in dict.fromkeys(part for parts in wanted.values() for part in parts):
             if name not in own:
                 raise TableError(
@@ -90,81 +115,168 @@ def check_sets(features: Any) -> None:
             )  # fmt: skip
 
 
-def make_samples(
-    table: pd.DataFrame,
-    target: str,
-    site: str,
-    date: str,
-    sets: Mapping[str, Sequence[str]],
-    climatology: Mapping[str, str | float] | None = None,
-    quality: Mapping[str, Any] | None = None,
-) -> Samples:
+@dataclass(frozen=True)
+class Asked:
+    """What of a table is scored, and how its columns are called; of a `FeatureTable` most is known.
+
+    Attributes
+    ----------
+    target, site, date : str
+    sets : mapping of set name to columns
+        ``"A * B"`` is the product of two columns.
+    places : mapping, optional
+        ``latitude``, ``longitude``, ``vegetation``, ``climate`` -> a column; the latitude may be one number for all.
+        With vegetation and latitude there is the set ``climatology``.
+    quality : mapping, optional
+        ``{"column": column, "min": number, "days": "measured" or "all"}``: rows with less in that column are dropped,
+        or kept and marked.
+    variants : sequence of str
+        Columns of other estimates of the target.
+    noise : str, optional
+        The column of its random uncertainty.
+    window_days : int, default 1
+        Days up to and including the target's that a sample sees.
+    """
+
+    target: str
+    site: str
+    date: str
+    sets: Mapping[str, Sequence[str]]
+    places: Mapping[str, str | float] = field(default_factory=dict)
+    quality: Mapping[str, Any] | None = None
+    variants: Sequence[str] = ()
+    noise: str | None = None
+    window_days: int = 1
+
+    @property
+    def columns(self) -> list[str]:
+        """Every column that is named, but site and date."""
+        return [column for columns in self.sets.values() for column in columns] + self.columns_of_its_own
+
+    @property
+    def columns_of_its_own(self) -> list[str]:
+        """Every column that is named, but site, date and those of the sets."""
+        places = [column for column in self.places.values() if isinstance(column, str)]
+        others = [(self.quality or {}).get("column"), self.noise, *self.variants]
+        return [self.target, *places, *(name for name in others if isinstance(name, str))]
+
+
+def check_window(days: int) -> int:
+    """The length of a window in days, unchanged.
+
+    Raises
+    ------
+    ConfigError
+        If it is not a whole number from 1 to 365.
+    """
+    if not isinstance(days, int) or isinstance(days, bool) or not 1 <= days <= 365:
+        raise ConfigError("impossible window", found=days, expected="1 to 365 days")
+    return days
+
+
+def make_samples(table: pd.DataFrame, asked: Asked) -> Samples:
     """Check the columns, drop incomplete and doubtful rows (counted by reason), sort by site and date.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        Flat, or a `FeatureTable` (then `site` and `date` are its index).
-    target, site, date : str
-    sets : mapping of set name to columns
-        ``"A * B"`` is the product of two columns.
-    climatology : mapping, optional
-        ``{"type": column, "latitude": column or number}``: adds the set ``climatology``.
-    quality : mapping, optional
-        ``{"column": column, "min": number}``: only rows with at least so much in that column are kept.
+        Flat, or a `FeatureTable` (then `site` and `date` of `asked` name its index).
+    asked : Asked
 
     Raises
     ------
     TableError
         Absent, non-numeric or infinite columns; undeclared fill values; dates in another notation; two spellings of
         one site; two different rows of one site and date; a target that never changes; no row left.
+
+    Notes
+    -----
+    A window whose days lack a value is incomplete, and its row dropped; days without a target are history.
     """
     if len(table) == 0:
         raise TableError("the table has no rows", expected="one row for each site and day")
-    frame = table
     if table.columns.nlevels == 2:
-        frame, target = _flat(table, site, date), f"observed.{target}"
-    parts = {name: [p for c in columns for p in factors(c, frame.columns)] for name, columns in sets.items()}
+        table, asked = _flat(table, asked)
+    parts = {name: [p for c in columns for p in factors(c, table.columns)] for name, columns in asked.sets.items()}
     names = list(dict.fromkeys(part for listed in parts.values() for part in listed))
-    cycle = {key: value for key, value in (climatology or {}).items() if isinstance(value, str)}
-    measure = [quality["column"]] if quality else []
-    require(frame, [site, date, target, *names, *cycle.values(), *measure])
-    if target in names:
-        raise TableError("the target is among the features", where=target)
-    frame = frame[list(dict.fromkeys([site, date, target, *names, *cycle.values(), *measure]))].copy()
-    frame[site], frame[date] = as_sites(frame[site]), as_dates(frame[date])
-    for name in dict.fromkeys((target, *names, *measure, *(v for k, v in cycle.items() if k == "latitude"))):
-        frame[name] = as_numbers(frame[name])
-    if "latitude" in cycle:
-        parts["climatology"] = [cycle["latitude"]]
-    frame, rows, site_rows = keep_rows(frame, site, date, _reasons(frame, [site, date], target, quality, parts))
-    features = {name: np.column_stack([_values(frame, c) for c in columns]) for name, columns in sets.items()}
-    sites, values = frame[site].to_numpy(dtype=object), frame[[target, *names]].to_numpy(dtype=float)
+    if asked.target in names:
+        raise TableError("the target is among the features", where=asked.target)
+    frame = _read(table, asked, names)
+    windows: dict[str, Any] = {}
+    reasons = _reasons(frame, asked, parts)
+    if asked.window_days > 1:
+        windows, complete = _windows(frame, asked)
+        reasons += [(f"window of {asked.window_days} days incomplete", ~complete)]
+    frame, rows, site_rows = keep_rows(frame.assign(**{_ROW: np.arange(len(frame))}), asked.site, asked.date, reasons)
+    features: dict[str, Any] = {
+        name: windows[name][frame[_ROW].to_numpy()] if name in windows else _matrix(frame, columns)
+        for name, columns in asked.sets.items()
+    }
+    sites, values = frame[asked.site].to_numpy(dtype=object), frame[[asked.target, *names]].to_numpy(dtype=float)
     if np.ptp(values[:, 0]) == 0:
         raise TableError(
-            "the target never changes, so that r2 is undefined", where=target, found=f"{values[0, 0]:g} in every row"
-        )
-    columns = {c: features[name][:, i] for name, listed in sets.items() for i, c in enumerate(listed)}
+            "the target never changes, so that r2 is undefined", where=asked.target,
+            found=f"{values[0, 0]:g} in every row",
+        )  # fmt: skip
+    columns = {c: _values(frame, c) for listed in asked.sets.values() for c in listed}
     columns = dict(zip(names, values.T[1:], strict=True)) | columns
-    if climatology is not None:
-        features["climatology"] = _seasonal(frame, date, climatology)
-    dates = pd.DatetimeIndex(frame[date])
-    return Samples(sites, dates, values[:, 0], features, columns, rows, site_rows, _digest(sites, dates, values))
+    dates, known = pd.DatetimeIndex(frame[asked.date]), site_places(frame, asked.site, asked.places)
+    listed_names = {name: list(listed) for name, listed in asked.sets.items()}
+    if {"vegetation", "latitude"} <= set(asked.places):
+        cycle = seasonal_cycle(dates, known["latitude"].loc[sites].to_numpy(), known["vegetation"].loc[sites], sites)
+        features["climatology"], listed_names["climatology"] = cycle.to_numpy(), list(cycle.columns)
+    return Samples(
+        sites, dates, values[:, 0], features, columns, listed_names, known, _measured(frame, asked.quality),
+        {name: frame[name].to_numpy() for name in asked.variants},
+        None if asked.noise is None else frame[asked.noise].to_numpy(), rows, site_rows, _digest(sites, dates, values),
+    )  # fmt: skip
 
 
-def _reasons(
-    frame: pd.DataFrame,
-    index: list[str],
-    target: str,
-    quality: Mapping[str, Any] | None,
-    sets: Mapping[str, Sequence[str]],
-) -> list[Reason]:
+def _read(table: pd.DataFrame, asked: Asked, names: list[str]) -> pd.DataFrame:
+    """The columns that are named, as text, dates and numbers."""
+    require(table, [asked.site, asked.date, *names, *asked.columns_of_its_own])
+    kept = dict.fromkeys([asked.site, asked.date, *names, *asked.columns_of_its_own])
+    frame = table[list(kept)].copy()
+    frame[asked.site], frame[asked.date] = as_sites(frame[asked.site]), as_dates(frame[asked.date])
+    texts = {asked.places.get(key) for key in ("vegetation", "climate")}
+    for name in kept:
+        if name not in (asked.site, asked.date) and name not in texts:
+            frame[name] = as_numbers(frame[name])
+    return frame
+
+
+def _windows(frame: pd.DataFrame, asked: Asked) -> tuple[dict[str, Any], pd.Series]:
+    """Of each set the windows that end on the row's day; and which rows have all of them whole."""
+    site, date = frame[asked.site].to_numpy(), pd.DatetimeIndex(frame[asked.date])
+    found, complete = {}, np.ones(len(frame), dtype=bool)
+    for name, columns in asked.sets.items():
+        if name in INSTANTANEOUS:
+            continue
+        found[name], whole = make_windows(
+            site, date, _matrix(frame, columns), np.ones(len(frame), dtype=bool), asked.window_days
+        )
+        complete &= whole
+    return found, pd.Series(complete, index=frame.index)
+
+
+def _reasons(frame: pd.DataFrame, asked: Asked, sets: Mapping[str, Sequence[str]]) -> list[Reason]:
     """What makes a row useless, in the order in which it is asked."""
-    reasons = [("site or date missing", _incomplete(frame, index)), (f"{target} missing", frame[target].isna())]
-    if quality:
-        column, least = quality["column"], quality["min"]
-        reasons += [(f"{column} missing", frame[column].isna()), (f"{column} below {least:g}", frame[column] < least)]
+    reasons = [
+        ("site or date missing", _incomplete(frame, [asked.site, asked.date])),
+        (f"{asked.target} missing", frame[asked.target].isna()),
+    ]
+    if asked.quality:
+        column, least = asked.quality["column"], asked.quality["min"]
+        reasons += [(f"{column} missing", frame[column].isna())]
+        if asked.quality.get("days", "measured") == "measured":
+            reasons += [(f"{column} below {least:g}", frame[column] < least)]
     return [*reasons, *((f"{name} missing", _incomplete(frame, columns)) for name, columns in sets.items())]
+
+
+def _measured(frame: pd.DataFrame, quality: Mapping[str, Any] | None) -> np.ndarray | None:
+    if not quality or quality.get("days", "measured") == "measured":
+        return None
+    return np.asarray(frame[quality["column"]] >= quality["min"])
 
 
 def _incomplete(frame: pd.DataFrame, columns: Sequence[str]) -> pd.Series:
@@ -180,22 +292,27 @@ def _columns_of(table: pd.DataFrame, name: str) -> list[str]:
     return [f"{name}.{feature}" for feature in table[name].columns]
 
 
-def _flat(table: pd.DataFrame, site: str, date: str) -> pd.DataFrame:
-    """A `FeatureTable` with columns ``set.feature`` and its index as the columns `site` and `date`."""
+def _flat(table: pd.DataFrame, asked: Asked) -> tuple[pd.DataFrame, Asked]:
+    """A `FeatureTable` with columns ``set.feature``, its index and what it knows of its places as columns."""
     frame = check_feature_table(table).copy()
     frame.columns = pd.Index([f"{name}.{feature}" for name, feature in frame.columns])
-    frame.index = frame.index.set_names([site, date])
-    return frame.reset_index()
+    frame.index = frame.index.set_names([asked.site, asked.date])
+    frame = frame.reset_index()
+    places = {}
+    for key, by_site in table.attrs.get("places", {}).items():
+        places[key] = f"place.{key}"
+        frame[places[key]] = frame[asked.site].map(by_site)
+    variants = [column for column in frame.columns if column.startswith("variants.")]
+    noise = "noise.random" if "noise.random" in frame else None
+    return frame, replace(asked, target=f"observed.{asked.target}", places=places, variants=variants, noise=noise)
+
+
+def _matrix(frame: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
+    return np.column_stack([_values(frame, c) for c in columns])
 
 
 def _values(frame: pd.DataFrame, column: str) -> np.ndarray:
     return np.prod([frame[part].to_numpy(dtype=float) for part in factors(column, frame.columns)], axis=0)
-
-
-def _seasonal(frame: pd.DataFrame, date: str, climatology: Mapping[str, str | float]) -> np.ndarray:
-    place = climatology["latitude"]
-    latitude = frame[place].to_numpy() if isinstance(place, str) else np.full(len(frame), float(place))
-    return seasonal_cycle(pd.DatetimeIndex(frame[date]), latitude, frame[str(climatology["type"])].tolist()).to_numpy()
 
 
 def _digest(sites: np.ndarray, dates: pd.DatetimeIndex, values: np.ndarray) -> str:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from ecoembed.gpp.features import feature_table
 from ecoembed.validation.run import Benchmark, benchmark
+from ecoembed.validation.samples import Asked, Samples, make_samples
 from tests.gpp import worlds
 
 SETS = {"light": ["NIRv * SW"], "all": ["NIRv", "SW", "TA"]}
@@ -30,6 +31,12 @@ def flat(sites: int = 5, days: int = 20, seed: int = 0) -> pd.DataFrame:
     )
     table["GPP"] = 0.1 * table["NIRv"] * table["SW"] + rng.normal(0, 0.5, n) + np.repeat(rng.normal(0, 1, sites), days)
     return table
+
+
+def samples_of(table: pd.DataFrame | None = None, **changes: Any) -> Samples:
+    """Samples of a flat table, by default of :func:`flat` with its vegetation types."""
+    asked: dict[str, Any] = {"target": "GPP", "sets": SETS, "places": {"vegetation": "PFT", "latitude": 45.0}}
+    return make_samples(flat() if table is None else table, Asked(**(asked | changes)))
 
 
 def run(table: pd.DataFrame, **changes: Any) -> Benchmark:

@@ -1,0 +1,88 @@
+"""What a table tells of its sites: where they stand, what grows there, in which climate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ecoembed.errors import ConfigError, TableError
+
+__all__ = ["PLACE_KEYS", "check_places", "coordinates", "site_places"]
+
+#: What may be known of a place: numbers, and classes.
+PLACE_KEYS = ("latitude", "longitude", "vegetation", "climate")
+_NUMBERS = PLACE_KEYS[:2]
+_LIMITS = {"latitude": 90.0, "longitude": 180.0}
+
+
+def check_places(places: Mapping[str, Any] | None) -> dict[str, str | float]:
+    """The mapping, if its keys are known and its values columns (the latitude may be a number).
+
+    Raises
+    ------
+    ConfigError
+        If not.
+    """
+    given = dict(places or {})
+    unknown = set(given) - set(PLACE_KEYS)
+    if unknown:
+        raise ConfigError("places", found=", ".join(sorted(unknown)), expected=f"some of {', '.join(PLACE_KEYS)}")
+    for key, value in given.items():
+        if not isinstance(value, str) and not (key == "latitude" and isinstance(value, int | float)):
+            raise ConfigError(f"places: {key} is not a column", found=repr(value), expected="a column of the table")
+    return given
+
+
+def coordinates(samples: Any) -> dict[str, tuple[float, float]]:
+    """Where the sites of `Samples` stand, of those of which both are known."""
+    there = samples.places[["latitude", "longitude"]].dropna()
+    return {str(name): (float(row.latitude), float(row.longitude)) for name, row in there.iterrows()}
+
+
+def site_places(frame: pd.DataFrame, site: str, places: Mapping[str, str | float]) -> pd.DataFrame:
+    """One row for each site of `frame`, sorted, with the columns `PLACE_KEYS`; NaN or None where unknown.
+
+    Raises
+    ------
+    TableError
+        If a site has two classes or two latitudes, or a latitude or longitude is impossible.
+    """
+    names = pd.Index(np.unique(frame[site].to_numpy(dtype=object)), name=site)
+    known = pd.DataFrame(index=names)
+    for key in PLACE_KEYS:
+        column = places.get(key)
+        if isinstance(column, str):
+            known[key] = _of_sites(frame, site, column, key).reindex(names)
+        else:
+            known[key] = np.nan if column is None else float(column)
+        known[key] = known[key].astype(float) if key in _NUMBERS else known[key].astype(object)
+        if key not in _NUMBERS:
+            known[key] = known[key].where(known[key].notna(), None)
+    return known
+
+
+def _of_sites(frame: pd.DataFrame, site: str, column: str, key: str) -> pd.Series:
+    told = frame[[site, column]].dropna().drop_duplicates()
+    if key in _NUMBERS:
+        beyond = told[told[column].abs() > _LIMITS[key]]
+        if len(beyond):
+            row = beyond.iloc[0]
+            expected = f"degrees, at most {_LIMITS[key]:g}"
+            raise TableError(f"no {key}", where=f"{row[site]}, {column}", found=row[column], expected=expected)
+        spread = told.groupby(site)[column].agg(np.ptp)
+        moved = spread.index[spread > 0.1]
+        told = told.groupby(site)[column].median()
+    else:
+        told[column] = told[column].astype(str)
+        moved = told[site][told[site].duplicated()]
+        told = told.drop_duplicates(site).set_index(site)[column]
+    if len(moved):
+        found = ", ".join(map(str, frame.loc[frame[site] == moved[0], column].dropna().unique()[:4]))
+        raise TableError(
+            f"one site, several values of {key}", where=f"{moved[0]}, {column}", found=found, expected="one for a site",
+            remedy="Correct the table: each place has one",
+        )  # fmt: skip
+    return told
