@@ -210,7 +210,7 @@ class Study:
 
     def _save(self, result: Benchmark, out: Path) -> dict[str, str]:
         """Write the run's folder; returns the sites whose footprint is a disc for want of data, and why."""
-        from ecoembed.validation.pictures import picture_pair
+        from ecoembed.validation.report.pictures import picture_pair
 
         pictures, fallbacks = [], {}
         for site in result.site_scores["site"].unique():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ecoembed import open_study
 from ecoembed.files import atomic
-from ecoembed.validation.pictures import picture_pair
+from ecoembed.validation.report.pictures import picture_pair
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -185,7 +185,7 @@ def test_what_cannot_be_drawn_is_refused_before_anything_is_written(s2, z, tmp_p
 
 
 def test_pictures_need_no_torch():
-    names = "ecoembed.validation.pictures", "ecoembed.embeddings.pictures.figures"
+    names = "ecoembed.validation.report.pictures", "ecoembed.embeddings.pictures.figures"
     code = f"import sys, {', '.join(names)}; print('torch' in sys.modules)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said.strip() == "False"

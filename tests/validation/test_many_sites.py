@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from ecoembed.errors import ConfigError, TableError
 from ecoembed.validation.columns import read_table
-from ecoembed.validation.figures import drawn_sites
+from ecoembed.validation.report.figures import drawn_sites
 from tests.study_helpers import run_cli
 from tests.validation.tables import flat, run
 

@@ -7,8 +7,8 @@ import xarray as xr
 from ecoembed.cubes.pictures import TRUE_COLOUR, clearest_date
 from ecoembed.errors import GridError, TableError
 from ecoembed.gpp.features import feature_table
-from ecoembed.validation.figures import value_limits
-from ecoembed.validation.pictures import picture_pair
+from ecoembed.validation.report.figures import value_limits
+from ecoembed.validation.report.pictures import picture_pair
 from ecoembed.validation.report import answer, compared, write_report
 from tests.gpp import worlds
 from tests.validation.tables import flat, joined, run

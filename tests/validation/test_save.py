@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from ecoembed.errors import FileError
-from ecoembed.validation import report
+from ecoembed.validation.report import write as report
 from ecoembed.validation.save import FILES, refuse_foreign
 from tests.validation.tables import flat, run
 

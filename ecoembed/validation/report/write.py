@@ -12,7 +12,7 @@ import pandas as pd
 
 from ecoembed.files import atomic
 from ecoembed.gpp.rows import describe_rows
-from ecoembed.validation.figures import COLOURS, drawn_sites, map_figure, series_figures, too_dense
+from ecoembed.validation.report.figures import COLOURS, drawn_sites, map_figure, series_figures, too_dense
 from ecoembed.validation.result import NO_UNIT, Result
 from ecoembed.validation.splits import UNSEEN
 
@@ -52,7 +52,7 @@ def write_report(
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("ecoembed.validation"), autoescape=True, undefined=StrictUndefined,
+        loader=PackageLoader("ecoembed.validation.report"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     html = environment.get_template("report.html").render(**_context(benchmark, sites, pictures, title))
