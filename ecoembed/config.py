@@ -41,6 +41,7 @@ def _several(names: object) -> object:
 class StudySection(_Section):
     name: str = "study"
     seed: int = Field(default=0, ge=0, lt=2**32, description="a whole number from 0 to 2**32 - 1")
+    own: Annotated[tuple[str, ...], BeforeValidator(_several)] = ()
 
 
 class FluxSection(_Section):
@@ -85,8 +86,14 @@ class FootprintSection(_Section):
 
 class BenchmarkSection(_Section):
     features: tuple[str, ...] = FEATURES
+    indices: tuple[str, ...] = Field(default=(), description="names of the spyndex catalogue; none: eight of them")
     regressors: tuple[str, ...] = ("ridge", "lightgbm")
-    protocol: str = "leave-site-out"
+    protocol: str | dict[str, Any] = "leave-site-out"
+    gaps: Literal["none", "last", "linear"] = "none"
+    max_age: float = Field(default=30.0, gt=0, le=366, description="days since the last clear image, 0 to 366")
+    window_days: int = Field(default=1, ge=1, le=365, description="1 to 365 days")
+    nested: bool = False
+    explain: bool = False
     intervals: float | None = Field(default=None, gt=0, lt=1, description="a share of the days, such as 0.9")
 
 
@@ -99,6 +106,7 @@ class StudyConfig(_Section):
     embeddings: EmbeddingsSection = EmbeddingsSection()
     footprint: FootprintSection = FootprintSection()
     benchmark: BenchmarkSection = BenchmarkSection()
+    external: dict[str, str] = Field(default={}, description="name of a feature set = folder of its cubes")
 
     def encoder(self, folder: Path) -> str | Path:
         """The weights' name, or their path: relative to the study's folder."""

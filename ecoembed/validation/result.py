@@ -37,18 +37,37 @@ class Result:
     predictions : pandas.DataFrame
         `PredictionTable`: one row for each site, date, feature set and regressor.
     scores : pandas.DataFrame
-        Pooled: ``features, regressor, n, sites, r2, rmse, bias, median_site_r2, protocol, label``, the best r2 first.
-    site_scores : pandas.DataFrame
-        ``features, regressor, site, n, r2, rmse, bias``; both have ``coverage`` and ``width`` of the intervals, where
-        these were asked for.
+        One line for each ``features, regressor, days``: see :func:`ecoembed.validation.scores.summarise`; with
+        ``protocol`` and ``label``.
+    site_scores, group_scores : pandas.DataFrame
+        The same of each site; by vegetation, climate, season, drought, tail, year and applicability.
+    comparisons : pandas.DataFrame
+        Pairs of models, by site: difference, its interval, p-values, a sentence; see
+        :func:`ecoembed.validation.comparison.compare`.
+    applicability : pandas.DataFrame
+        ``features, site, n, inside`` (share of its days inside the area of applicability), ``dissimilarity`` (median);
+        empty where it was not asked for.
+    importance, partial : pandas.DataFrame
+        What the predictions rest on, and how they depend on it; empty where it was not asked for.
+    folds : pandas.DataFrame
+        Which site (and year) was held out in which fold.
+    places : pandas.DataFrame
+        Indexed by site: ``latitude, longitude, vegetation, climate``.
     record : dict
         What was asked: target and its units, protocol and label, seed, columns of each set, rows, sites without
-        any row, the leakage audit, versions, hash.
+        any row, the leakage audit, the noise ceiling, undefined scores with their causes, versions, hash.
     """
 
     predictions: pd.DataFrame
     scores: pd.DataFrame
     site_scores: pd.DataFrame
+    group_scores: pd.DataFrame
+    comparisons: pd.DataFrame
+    applicability: pd.DataFrame
+    importance: pd.DataFrame
+    partial: pd.DataFrame
+    folds: pd.DataFrame
+    places: pd.DataFrame
     record: dict[str, Any] = field(repr=False)
 
     @property

@@ -199,7 +199,10 @@ def benchmark(
         "samples": samples.digest,
         "versions": _versions(),
     }
-    return Benchmark(predictions, scores, summarise_sites(predictions), record)
+    none = pd.DataFrame()
+    return Benchmark(
+        predictions, scores, summarise_sites(predictions), none, none, none, none, none, none, samples.places, record
+    )
 
 
 def _named(regressors: Sequence[Any] | Mapping[str, Any]) -> dict[str, Any]:

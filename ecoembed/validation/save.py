@@ -12,7 +12,9 @@ from ecoembed.validation.result import Result
 
 __all__ = ["FILES", "refuse_foreign", "save_benchmark", "write_tables"]
 
-FILES = ("predictions.parquet", "scores.csv", "site_scores.csv", "benchmark.json", "report.html")
+#: The tables of a result, each a CSV; an empty one is not written.
+TABLES = ("scores", "site_scores", "group_scores", "comparisons", "applicability", "importance", "partial", "folds")
+FILES = ("predictions.parquet", *(f"{name}.csv" for name in TABLES), "benchmark.json", "report.html", "figures")
 
 _DESKTOP = ("thumbs.db", "desktop.ini")  # a file browser leaves them behind; nobody misses them
 
@@ -36,9 +38,11 @@ def save_benchmark(result: Result, folder: str | Path, **report: Any) -> Path:
 
 
 def write_tables(result: Result, folder: Path) -> None:
-    """The small text files: scores.csv, site_scores.csv, benchmark.json; six significant digits."""
-    for name in ("scores", "site_scores"):
-        getattr(result, name).to_csv(folder / f"{name}.csv", index=False, float_format="%.6g", lineterminator="\n")
+    """The small text files: `TABLES` as CSV and benchmark.json; six significant digits."""
+    for name in TABLES:
+        table = getattr(result, name)
+        if len(table):
+            table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g", lineterminator="\n")
     write_json(folder / "benchmark.json", result.record)
 
 
