@@ -40,6 +40,8 @@ class BenchmarkConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    #: Another TOML beside this one, whose keys hold where this one has none.
+    base: str | None = None
     #: The table that the protocol is meant for; a note, as the command line names the table.
     table: str | None = None
     target: str
@@ -52,10 +54,14 @@ class BenchmarkConfig(BaseModel):
     variants: list[str] = []
     noise: str | None = None
     window_days: int = 1
+    sites: list[str] | None = None
     regressors: list[str] = ["ridge", "lightgbm"]
     protocol: str | dict[str, Any] = "leave-site-out"
     seed: int = 0
     intervals: float | None = None
+    nested: bool = False
+    explain: bool = False
+    own: list[str] = []
 
 
 def read_benchmark_config(path: str | Path) -> dict[str, Any]:
@@ -64,7 +70,10 @@ def read_benchmark_config(path: str | Path) -> dict[str, Any]:
         target = "GPP"
         site = "SITE_ID"
         date = "date"
+        protocol = "leave-site-out"            # or a table: { name = "knndm", space = "features", folds = 10 }
         intervals = 0.9                        # prediction intervals that hold 90 % of the days at unseen sites
+        nested = true                          # also the pair of set and regressor that inner folds choose
+        explain = true                         # area of applicability, importance
 
         [features]
         bands = ["b2", "b3", "b4"]
@@ -93,15 +102,35 @@ def read_benchmark_config(path: str | Path) -> dict[str, Any]:
         If it is not TOML, lacks a key, has an unknown key or a value of the wrong type.
     """
     path = Path(path)
+    try:
+        config = BenchmarkConfig.model_validate(_with_base(path))
+    except ValidationError as exc:
+        raise _explained(exc, path) from None
+    asked = config.model_dump(exclude={"base", "table"}, exclude_none=True, exclude_unset=True)
+    if isinstance(config.protocol, dict) and "frozen" in config.protocol:  # a path beside the TOML
+        asked["protocol"] = config.protocol | {"frozen": str(path.parent / config.protocol["frozen"])}
+    return asked
+
+
+def _with_base(path: Path) -> dict[str, Any]:
+    """The keys of a TOML over those of its base."""
+    own = _toml(path)
+    base = own.get("base")
+    if base is None:
+        return own
+    under = _toml(path.parent / str(base))
+    if "base" in under:
+        raise ConfigError("a base that has a base", where=path, found=f"{base}, then {under['base']}", expected="one")
+    return under | own
+
+
+def _toml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileError("no such configuration", where=path, expected="a TOML file")
     try:
-        config = BenchmarkConfig.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise ConfigError(f"not valid TOML: {exc}", where=path) from None
-    except ValidationError as exc:
-        raise _explained(exc, path) from None
-    return config.model_dump(exclude={"table"}, exclude_none=True)
 
 
 def _explained(exc: ValidationError, path: Path) -> ConfigError:

@@ -9,11 +9,14 @@ import numpy as np
 import pandas as pd
 
 from ecoembed.errors import ConfigError, TableError
+from ecoembed.validation.columns import as_sites
 
-__all__ = ["PLACE_KEYS", "check_places", "coordinates", "site_places"]
+__all__ = ["PLACE_KEYS", "SITE_COLUMNS", "check_places", "coordinates", "site_places", "with_site_table"]
 
 #: What may be known of a place: numbers, and classes.
 PLACE_KEYS = ("latitude", "longitude", "vegetation", "climate")
+#: Their names in a table of sites.
+SITE_COLUMNS = {"latitude": "latitude", "longitude": "longitude", "vegetation": "igbp", "climate": "climate"}
 _NUMBERS = PLACE_KEYS[:2]
 _LIMITS = {"latitude": 90.0, "longitude": 180.0}
 
@@ -40,6 +43,43 @@ def coordinates(samples: Any) -> dict[str, tuple[float, float]]:
     """Where the sites of `Samples` stand, of those of which both are known."""
     there = samples.places[["latitude", "longitude"]].dropna()
     return {str(name): (float(row.latitude), float(row.longitude)) for name, row in there.iterrows()}
+
+
+def with_site_table(
+    frame: pd.DataFrame, site: str, places: Mapping[str, str | float], site_table: Any
+) -> tuple[pd.DataFrame, dict[str, str | float]]:
+    """A flat table with what a site table knows of its places, as columns; and `places` with the names of these.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+    site : str
+        The column of the site IDs, as the site table spells them.
+    places : mapping
+        What the table itself knows; it comes first.
+    site_table : geopandas.GeoDataFrame, or path
+        `Sites`, or a file that :func:`ecoembed.read_sites` reads.
+
+    Raises
+    ------
+    TableError
+        If the site table knows none of the sites.
+    """
+    from ecoembed.archives.sites.reader import read_sites
+
+    sites = site_table if isinstance(site_table, pd.DataFrame) else read_sites(site_table)
+    ids = as_sites(frame[site])
+    if not ids.isin(sites.index).any():
+        raise TableError(
+            "the site table knows none of the sites", where="site table", found=", ".join(map(str, sites.index[:4])),
+            expected=", ".join(map(str, ids.dropna().unique()[:4])),
+        )  # fmt: skip
+    named, told = dict(places), {}
+    for key, column in SITE_COLUMNS.items():
+        if key not in named and column in sites and sites[column].notna().any():
+            named[key] = f"place.{key}"
+            told[named[key]] = ids.map(sites[column].to_dict())
+    return frame.assign(**told), named
 
 
 def site_places(frame: pd.DataFrame, site: str, places: Mapping[str, str | float]) -> pd.DataFrame:
