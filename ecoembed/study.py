@@ -272,7 +272,7 @@ def _check_names(config: StudyConfig, where: Path) -> None:
     """Refuse a misspelt name before any work is done for it."""
     from ecoembed.archives.flux.targets import check_target
     from ecoembed.gpp.regressors import check_regressor
-    from ecoembed.validation.splits import check_protocol
+    from ecoembed.validation.splits.protocols import check_protocol
 
     check_protocol(config.benchmark.protocol)
     for name in config.benchmark.regressors:

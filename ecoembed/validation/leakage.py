@@ -14,7 +14,7 @@ from ecoembed.errors import LeakageError
 from ecoembed.validation.copies import find_copies
 from ecoembed.validation.result import Finding
 from ecoembed.validation.samples import Samples
-from ecoembed.validation.splits import SEEN, Fold
+from ecoembed.validation.splits.folds import SEEN, Fold
 
 __all__ = ["NEAR_KM", "Coordinates", "Pretraining", "audit"]
 

@@ -17,13 +17,13 @@ from ecoembed.schema import check_predictions
 from ecoembed.validation.columns import read_table
 from ecoembed.validation.intervals import check_level
 from ecoembed.validation.leakage import Pretraining, audit
-from ecoembed.validation.metrics import summarise, summarise_sites
 from ecoembed.validation.places import check_places, coordinates
 from ecoembed.validation.predict import predict_held_out
 from ecoembed.validation.result import NO_UNIT, Result
 from ecoembed.validation.samples import Asked, check_sets, check_window, feature_sets, make_samples
 from ecoembed.validation.save import save_benchmark
-from ecoembed.validation.splits import label_of, make_folds, name_of
+from ecoembed.validation.scores import summarise, summarise_sites
+from ecoembed.validation.splits.protocols import check_protocol, make_folds
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -154,6 +154,7 @@ def benchmark(
     """
     check_sets(features)
     known = check_places(places)
+    check_protocol(protocol)
     _check_quality(quality)
     asked = Asked(target, site, date, features or {}, known, quality, variants, noise, check_window(window_days))
     frame = read_table(table, [site, date, *asked.columns])
@@ -161,31 +162,29 @@ def benchmark(
     level = check_level(intervals)
     models = _named(regressors)
     samples = make_samples(frame, asked)
-    folds = make_folds(protocol, samples.site)
+    folds = make_folds(protocol, samples, seed)
     if progress:
         for rows, what in ((frame.attrs.get("rows"), "acquisitions"), (samples.rows, "rows")):
             if rows:
                 print(describe_rows(rows, what), file=sys.stderr)
         for name, why in samples.sites_without_rows.items():
             print(f"{name} contributes no row: {why}", file=sys.stderr)
-    label = label_of(folds, samples.site)
-    promised = isinstance(protocol, str)  # each named protocol holds out whole sites
     leakage = audit(
-        samples, folds, name_of(protocol), label, promised, coordinates(samples), pretraining,
+        samples, folds.folds, folds.name, folds.label, folds.promised, coordinates(samples), pretraining,
         frame.attrs.get("windows"),
     )  # fmt: skip
     if progress:
         for finding in leakage["findings"]:
             print("leakage audit: {where}: {what} ({amount}). {remedy}.".format(**finding), file=sys.stderr)
-    predicted = predict_held_out(samples, models, folds, name_of(protocol), seed, progress, level)
+    predicted = predict_held_out(samples, models, folds.folds, folds.name, seed, progress, level)
     predictions = check_predictions(predicted)
-    scores = summarise(predictions).assign(protocol=name_of(protocol), label=label)
+    scores = summarise(predictions, samples).assign(protocol=folds.name, label=folds.label)
     record = {
         "target": target,
         "units": units or frame.attrs.get("units", NO_UNIT),
-        "protocol": name_of(protocol),
-        "label": label,
-        "folds": len(folds),
+        "protocol": folds.name,
+        "label": folds.label,
+        "folds": len(folds.folds),
         "seed": seed,
         "features": samples.names,
         "regressors": {name: model if isinstance(model, str) else repr(model) for name, model in models.items()},

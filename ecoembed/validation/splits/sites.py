@@ -1,0 +1,171 @@
+"""Protocols that hold whole sites out: no site is ever on both sides of a fold."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from ecoembed.errors import TableError
+from ecoembed.validation.samples import Samples
+from ecoembed.validation.splits.distance import great_circle_km
+from ecoembed.validation.splits.folds import Partition, site_codes
+
+__all__ = [
+    "LeaveClimateOut",
+    "LeaveClusterOut",
+    "LeaveSiteOut",
+    "LeaveVegetationTypeOut",
+    "Protocol",
+    "SiteKFold",
+    "listed",
+    "of_sites",
+    "refuse_fewer_sites",
+    "site_coordinates",
+]
+
+_LISTED = 5
+
+
+class Protocol(BaseModel):
+    """A way to split; its fields are its options."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    #: Whether no site may be on both sides, and whether a row is tested only where its site is trained on.
+    promised: ClassVar[bool] = True
+    at_known_sites: ClassVar[bool] = False
+
+    def partition(self, samples: Samples, seed: int) -> tuple[Partition, dict[str, Any]]:
+        """The fold of each row, and what was found in making it."""
+        raise NotImplementedError
+
+    def measured(self, samples: Samples, partition: Partition) -> dict[str, Any]:
+        """What is to be told of folds that were read instead of made."""
+        return {}
+
+
+class LeaveSiteOut(Protocol):
+    """Each site is a fold, in the order of their names."""
+
+    def partition(self, samples: Samples, seed: int) -> tuple[Partition, dict[str, Any]]:
+        names = [str(name) for name in samples.places.index]
+        return Partition(site_codes(samples), names), {}
+
+
+class LeaveClusterOut(Protocol):
+    """Sites that a chain of steps of at most this length joins share a fold (connected components)."""
+
+    distance_km: float = Field(5.0, gt=0)
+
+    def partition(self, samples: Samples, seed: int) -> tuple[Partition, dict[str, Any]]:
+        from scipy.sparse.csgraph import connected_components
+
+        places = site_coordinates(samples, "leave-cluster-out")
+        _, group = connected_components(great_circle_km(places, places) <= self.distance_km, directed=False)
+        if group.max() == 0:
+            raise TableError(
+                "all sites are one cluster: none can be left out", where="leave-cluster-out",
+                found=f"{len(group)} sites, each within {self.distance_km:g} km of another",
+                remedy="Choose a smaller distance_km",
+            )  # fmt: skip
+        return of_sites(group, samples), {"clusters_of_several": int((np.bincount(group) > 1).sum())}
+
+
+class _LeaveClassOut(Protocol):
+    _of: ClassVar[Literal["vegetation", "climate"]]
+
+    def partition(self, samples: Samples, seed: int) -> tuple[Partition, dict[str, Any]]:
+        classes, group = np.unique(_classes(samples, self._of), return_inverse=True)
+        if len(classes) < 2:
+            raise TableError(
+                f"one {self._of} only: none can be left out", found=classes[0], expected="2 or more",
+                remedy="Choose another protocol, or add sites",
+            )  # fmt: skip
+        return Partition(group[site_codes(samples)], [str(name) for name in classes]), {}
+
+
+class LeaveVegetationTypeOut(_LeaveClassOut):
+    """All sites of a vegetation type are a fold: how far a model reaches beyond the types that it knows."""
+
+    _of = "vegetation"
+
+
+class LeaveClimateOut(_LeaveClassOut):
+    """All sites of a climate class are a fold."""
+
+    _of = "climate"
+
+
+class SiteKFold(Protocol):
+    """Whole sites in k folds of like size and like vegetation; scikit-learn's ``StratifiedGroupKFold``."""
+
+    folds: int = Field(10, ge=2)
+
+    def partition(self, samples: Samples, seed: int) -> tuple[Partition, dict[str, Any]]:
+        import warnings
+
+        from sklearn.model_selection import StratifiedGroupKFold
+
+        refuse_fewer_sites(samples, self.folds, "site-k-fold")
+        types, codes = _classes(samples, "vegetation"), site_codes(samples)
+        _, kind = np.unique(types, return_inverse=True)
+        group = np.zeros(len(types), dtype=int)
+        splitter = StratifiedGroupKFold(self.folds, shuffle=True, random_state=seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # a type with fewer sites than folds cannot be in each
+            for k, (_, test) in enumerate(splitter.split(codes, kind[codes], codes)):
+                group[np.unique(codes[test])] = k
+        return of_sites(group, samples), {}
+
+
+def of_sites(group: np.ndarray, samples: Samples) -> Partition:
+    """The partition in which each site has this fold, shape (sites,)."""
+    names = samples.places.index.to_numpy()
+    held_out = [listed(names[group == k]) for k in range(int(group.max()) + 1)]
+    return Partition(np.asarray(group)[site_codes(samples)], held_out)
+
+
+def listed(names: np.ndarray) -> str:
+    """Some names in words, the others counted."""
+    rest = len(names) - _LISTED
+    return ", ".join(map(str, names[:_LISTED])) + (f" and {rest} more" if rest > 0 else "")
+
+
+def refuse_fewer_sites(samples: Samples, folds: int, name: str) -> None:
+    """Raise where a fold would hold no site."""
+    if len(samples.places) < folds:
+        raise TableError(
+            "fewer sites than folds", where=name, found=f"{len(samples.places)} sites, {folds} folds",
+            remedy=f"Choose folds = {len(samples.places)} or fewer, or leave-site-out",
+        )  # fmt: skip
+
+
+def site_coordinates(samples: Samples, name: str) -> np.ndarray:
+    """Latitude and longitude of all sites in degrees, (sites, 2).
+
+    Raises
+    ------
+    TableError
+        If one is unknown.
+    """
+    places = samples.places[["latitude", "longitude"]].to_numpy(dtype=float)
+    _refuse_unknown(samples, ~np.isfinite(places).all(axis=1), "coordinates", "latitude and longitude", name)
+    return places
+
+
+def _classes(samples: Samples, of: str) -> np.ndarray:
+    """The vegetation or climate of each site, text."""
+    _refuse_unknown(samples, samples.places[of].isna().to_numpy(), of, of, f"a protocol by {of}")
+    return samples.places[of].to_numpy(dtype=str)
+
+
+def _refuse_unknown(samples: Samples, unknown: np.ndarray, what: str, keys: str, name: str) -> None:
+    if unknown.any():
+        raise TableError(
+            f"{what} unknown, which this protocol needs", where=name,
+            found=f"{int(unknown.sum())} of {len(unknown)} sites: {listed(samples.places.index.to_numpy()[unknown])}",
+            expected=f"{keys} of every site",
+            remedy=f"Name the column of {keys} under places, or choose a protocol that does without, as leave-site-out",
+        )  # fmt: skip
