@@ -1,19 +1,20 @@
-"""Scores, and the one summariser that every model passes through."""
+"""Scores of one set of observed and predicted values: plain functions, what the tables of scores are checked with."""
 
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 
-__all__ = ["bias", "coverage", "r2", "rmse", "summarise", "summarise_sites", "width"]
+__all__ = ["bias", "coverage", "kge", "mae", "nrmse", "pearson_r2", "r2", "rmse", "width"]
 
 
 def r2(observed: np.ndarray, predicted: np.ndarray) -> float:
-    """Coefficient of determination, ``1 - SSE / SST`` (the Nash-Sutcliffe efficiency).
+    """Coefficient of determination, ``1 - SSE / SST``: the Nash-Sutcliffe efficiency (NSE).
 
     SST is taken about the mean of `observed` itself: zero says that the prediction is as good as that mean, negative
     that it is worse. It is **not** the squared correlation, which forgives any bias and any slope. NaN where `observed`
     has fewer than two different values.
+
+    Source: Nash and Sutcliffe (1970), J. Hydrology 10, eq. 3.
 
     Examples
     --------
@@ -28,14 +29,58 @@ def r2(observed: np.ndarray, predicted: np.ndarray) -> float:
     return float(1.0 - sse / sst)
 
 
+def pearson_r2(observed: np.ndarray, predicted: np.ndarray) -> float:
+    """Squared correlation: what a line through the predictions would explain. NaN where either never changes."""
+    if len(observed) == 0 or np.ptp(observed) == 0 or np.ptp(predicted) == 0:
+        return float("nan")
+    return float(np.corrcoef(observed, predicted)[0, 1] ** 2)
+
+
 def rmse(observed: np.ndarray, predicted: np.ndarray) -> float:
     """Root-mean-square error, in the unit of `observed`."""
     return float(np.sqrt(np.mean((observed - predicted) ** 2)))
 
 
+def nrmse(observed: np.ndarray, predicted: np.ndarray) -> float:
+    """RMSE over the mean of `observed`: 0.4 says 40 % of the mean flux. NaN unless that mean is positive.
+
+    Notes
+    -----
+    Of the usual denominators this is the one that says something new: RMSE over the standard deviation is
+    ``sqrt(1 - r2)``.
+    """
+    mean = np.mean(observed) if len(observed) else 0.0
+    return rmse(observed, predicted) / float(mean) if mean > 0 else float("nan")
+
+
+def mae(observed: np.ndarray, predicted: np.ndarray) -> float:
+    """Mean absolute error, in the unit of `observed`."""
+    return float(np.mean(np.abs(observed - predicted)))
+
+
 def bias(observed: np.ndarray, predicted: np.ndarray) -> float:
     """Mean of predicted minus observed: positive where the model says too much."""
     return float(np.mean(predicted - observed))
+
+
+def kge(observed: np.ndarray, predicted: np.ndarray) -> float:
+    """Kling-Gupta efficiency: ``1 - sqrt((r - 1)^2 + (a - 1)^2 + (b - 1)^2)``, at best 1.
+
+    r is the correlation, a the ratio of the standard deviations and b that of the means, predicted over observed. The
+    observed mean alone scores ``1 - sqrt(2)``, not 0. NaN where either never changes, or the observed mean is zero.
+
+    Source: Gupta et al. (2009), J. Hydrology 377, eq. 9 and 10.
+
+    Examples
+    --------
+    >>> kge(np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 6.0])).__round__(6)
+    -0.414214
+    """
+    if len(observed) == 0 or np.ptp(observed) == 0 or np.ptp(predicted) == 0 or np.mean(observed) == 0:
+        return float("nan")
+    r = np.corrcoef(observed, predicted)[0, 1]
+    spread, level = np.std(predicted) / np.std(observed), np.mean(predicted) / np.mean(observed)
+    return float(1 - np.sqrt((r - 1) ** 2 + (spread - 1) ** 2 + (level - 1) ** 2))
 
 
 def coverage(observed: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> float:
@@ -46,40 +91,3 @@ def coverage(observed: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> floa
 def width(lower: np.ndarray, upper: np.ndarray) -> float:
     """Mean width of the intervals, in the unit of the target."""
     return float(np.mean(upper - lower))
-
-
-def _scores(rows: pd.DataFrame) -> dict[str, float]:
-    observed, predicted = rows["observed"].to_numpy(dtype=float), rows["predicted"].to_numpy(dtype=float)
-    scores = {"n": len(rows), **{f.__name__: f(observed, predicted) for f in (r2, rmse, bias)}}
-    if "lower" not in rows or rows["lower"].isna().any():  # no intervals were asked for
-        return scores
-    lower, upper = rows["lower"].to_numpy(dtype=float), rows["upper"].to_numpy(dtype=float)
-    return {**scores, "coverage": coverage(observed, lower, upper), "width": width(lower, upper)}
-
-
-def summarise_sites(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Scores of each (features, regressor, site): columns ``features, regressor, site, n, r2, rmse, bias``.
-
-    Predictions with intervals have ``coverage`` and ``width`` besides.
-    """
-    keys = ["features", "regressor", "site"]
-    groups = predictions.groupby(keys, sort=False, observed=True)
-    return pd.DataFrame([dict(zip(keys, key, strict=True)) | _scores(rows) for key, rows in groups])
-
-
-def summarise(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Pooled scores of each (features, regressor) over all rows, the best r2 first.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``features, regressor, n, sites, r2, rmse, bias, median_site_r2``; the last is the median of the r2 of single
-        sites, over those where it is defined. With intervals, ``coverage`` and ``width`` before it.
-    """
-    per_site = summarise_sites(predictions).groupby(["features", "regressor"], observed=True)["r2"].median()
-    lines = []
-    for (features, regressor), rows in predictions.groupby(["features", "regressor"], sort=False, observed=True):
-        scores = _scores(rows)
-        line = {"features": features, "regressor": regressor, "n": scores.pop("n"), "sites": rows["site"].nunique()}
-        lines.append({**line, **scores, "median_site_r2": float(per_site[features, regressor])})
-    return pd.DataFrame(lines).sort_values("r2", ascending=False, kind="stable", ignore_index=True)

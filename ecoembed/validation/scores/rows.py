@@ -1,0 +1,95 @@
+"""Predictions in the order of the samples: one array for each model, on rows that all models share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from ecoembed.errors import TableError
+from ecoembed.validation.samples import Samples
+
+__all__ = ["Model", "Predicted", "day_sets", "predicted_by"]
+
+Model = tuple[str, str]
+
+
+class Predicted(NamedTuple):
+    """What one model says of the scored rows; the bounds are NaN where it gave no interval.
+
+    Attributes
+    ----------
+    model : (str, str)
+        Feature set and regressor.
+    rows : numpy.ndarray of int, shape (n,)
+        Rows of the samples that are scored, ascending.
+    observed, predicted, lower, upper : numpy.ndarray of float, shape (n,)
+    """
+
+    model: Model
+    rows: np.ndarray
+    observed: np.ndarray
+    predicted: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+
+    def of(self, kept: np.ndarray) -> Predicted:
+        """Those of the scored rows that are `kept`, a mask over all rows of the samples."""
+        chosen = kept[self.rows]
+        return Predicted(self.model, *(values[chosen] for values in self[1:]))
+
+
+def predicted_by(predictions: pd.DataFrame, samples: Samples) -> Iterator[Predicted]:
+    """Each model of a `PredictionTable`, its rows in the order of the samples.
+
+    Raises
+    ------
+    TableError
+        If a row is not among the samples, observes something else, or two models are scored on different rows.
+    """
+    rows, shared = _rows_of(predictions, samples), None
+    codes, models = pd.MultiIndex.from_frame(predictions[["features", "regressor"]]).factorize()
+    if not np.array_equal(samples.observed[rows], predictions["observed"].to_numpy(dtype=float)):
+        raise TableError("the predictions are of another target", expected="the observed values of the samples")
+    values = {
+        name: predictions[name].to_numpy(dtype=float) if name in predictions else np.full(len(rows), np.nan)
+        for name in ("observed", "predicted", "lower", "upper")
+    }
+    grouped = np.argsort(codes, kind="stable")
+    for own, model in zip(np.split(grouped, np.cumsum(np.bincount(codes))[:-1]), models, strict=True):
+        own = own[np.argsort(rows[own], kind="stable")]
+        found = rows[own]
+        if shared is not None and not np.array_equal(found, shared):
+            raise TableError("models are scored on different rows", where=", ".join(map(str, model)))
+        shared = found
+        yield Predicted((str(model[0]), str(model[1])), found, *(each[own] for each in values.values()))
+
+
+def day_sets(samples: Samples) -> dict[str, np.ndarray]:
+    """Masks over the rows of the samples: measured days first where they are known, then all days."""
+    everything = np.ones(len(samples.observed), dtype=bool)
+    if samples.measured is None or not samples.measured.any():
+        return {"all": everything}
+    return {"measured": samples.measured, "all": everything}
+
+
+def _rows_of(predictions: pd.DataFrame, samples: Samples) -> np.ndarray:
+    """The row of the samples that each prediction is of."""
+    known = _keys(samples.site, samples.date, samples.places.index)
+    wanted = _keys(predictions["site"].to_numpy(), pd.DatetimeIndex(predictions["date"]), samples.places.index)
+    order = np.argsort(known, kind="stable")
+    places = np.minimum(np.searchsorted(known[order], wanted), len(order) - 1)
+    rows = order[places]
+    strange = np.flatnonzero(known[rows] != wanted)
+    if len(strange):
+        row = predictions.iloc[strange[0]]
+        raise TableError("a prediction is of no sample", where=f"{row['site']}, {row['date']}")
+    return np.asarray(rows)
+
+
+def _keys(site: np.ndarray, date: pd.DatetimeIndex, sites: pd.Index) -> np.ndarray:
+    """One whole number for each site and second; that of an unknown site is negative."""
+    seconds = date.as_unit("s").asi8
+    return np.asarray(sites.get_indexer(site) * (np.int64(1) << 40) + seconds)
