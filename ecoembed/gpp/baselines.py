@@ -10,14 +10,16 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from ecoembed.errors import TableError
+
 __all__ = ["METEO", "RADIATION", "nirv_x_radiation", "seasonal_cycle"]
 
 #: Daily drivers (FLUXNET): air temperature, short-wave radiation, vapour pressure deficit, precipitation.
 METEO = ("TA", "SW_IN", "VPD", "P")
 RADIATION = "SW_IN"
 
-_YEAR = 365.2425  # days, Gregorian mean
-_PHASES = 24  # of the shared cycle: see the notes of seasonal_cycle
+#: Of a leap year; south of the equator the season comes half a year later.
+DAYS, HALF_A_YEAR = 366, 183
 
 
 def nirv_x_radiation(nirv: pd.Series, radiation: pd.Series) -> pd.Series:
@@ -34,13 +36,11 @@ def seasonal_cycle(
     dates: pd.DatetimeIndex,
     latitude: np.ndarray | Sequence[float],
     vegetation: Sequence[object],
-    sites: Sequence[object] | np.ndarray | None = None,
+    sites: Sequence[object],
 ) -> pd.DataFrame:
-    """The season as cosines of a year and of half a year, shared by all and for each vegetation type.
+    """What :class:`ecoembed.gpp.mean_cycle.MeanCycle` asks: the day of the season, and whose cycle it may be.
 
-    A linear regressor that is fitted inside the fold turns these columns into the mean seasonal cycle of each
-    vegetation type over the **training** sites. A type without a training site has constant columns there, hence no
-    coefficient: its prediction falls back on the cycle shared by all. South of the equator the year is shifted by half.
+    Nothing here is learnt: the cycles themselves are fitted inside the fold, on the rows that it trains on.
 
     Parameters
     ----------
@@ -49,34 +49,37 @@ def seasonal_cycle(
         Degrees north.
     vegetation : sequence, shape (n,)
         IGBP type (or any other classification); missing = no type.
+    sites : sequence, shape (n,)
 
     Returns
     -------
-    pandas.DataFrame, shape (n, 48 + 5 k)
-        ``year01`` ... ``year24`` and ``half01`` ... ``half24`` (24 phases of each cosine) and, for each of the k types,
-        ``TYPE`` and ``TYPE:cos1``, ``TYPE:sin1``, ``TYPE:cos2``, ``TYPE:sin2``.
+    pandas.DataFrame of float, shape (n, 3)
+        ``day``: 0 to 365 since New Year, south of the equator since the 3rd of July (half a year, to the day);
+        ``site``, ``vegetation``: numbers of the names in their order; -1 = no type.
 
-    Notes
-    -----
-    Two phases would span the shared cycle, but the sum over the types spans it too, and ridge then splits what all
-    types have in common evenly between both: an unseen type would get half of the cycle. Twenty-four phases make the
-    shared cycle twelve times cheaper under the penalty, and an unseen type gets 12/13 of it.
+    Raises
+    ------
+    TableError
+        If a latitude is unknown: its season cannot be told.
 
     Examples
     --------
-    >>> days = pd.DatetimeIndex(["2020-01-01", "2020-01-01"])
-    >>> seasonal_cycle(days, [50.0, -50.0], ["GRA", None])[["year01", "GRA", "GRA:cos1"]].round(3).values.tolist()
-    [[1.0, 1.0, 1.0], [-1.0, 0.0, -0.0]]
+    >>> days = pd.DatetimeIndex(["2021-01-01", "2021-07-03"])
+    >>> seasonal_cycle(days, [50.0, -50.0], ["GRA", None], ["XX-B", "XX-A"]).values.tolist()
+    [[0.0, 1.0, 0.0], [0.0, 0.0, -1.0]]
     """
-    angle = 2 * np.pi * ((dates.day_of_year.to_numpy() - 1) / _YEAR + 0.5 * (np.asarray(latitude, dtype=float) < 0))
-    columns = {
-        f"{name}{j + 1:02d}": np.cos(k * angle - 2 * np.pi * j / _PHASES)
-        for name, k in (("year", 1), ("half", 2))
-        for j in range(_PHASES)
+    degrees = np.asarray(latitude, dtype=float)
+    if np.isnan(degrees).any():
+        unknown = pd.unique(np.asarray(sites, dtype=object)[np.isnan(degrees)])
+        raise TableError(
+            "latitude unknown, so that the season cannot be told", where=", ".join(map(str, unknown[:10])),
+            found=f"{len(unknown)} site(s) without", expected="degrees north",
+            remedy="Give the latitude of each site, or no vegetation: then there is no climatology",
+        )  # fmt: skip
+    day = (dates.day_of_year.to_numpy() - 1 + HALF_A_YEAR * (degrees < 0)) % DAYS
+    kinds = pd.Series(list(vegetation), dtype=object)
+    codes = {
+        "site": pd.factorize(np.asarray(sites, dtype=object), sort=True)[0],
+        "vegetation": pd.factorize(kinds.where(kinds.isna(), kinds.astype(str)), sort=True)[0],
     }
-    own = {"cos1": np.cos(angle), "sin1": np.sin(angle), "cos2": np.cos(2 * angle), "sin2": np.sin(2 * angle)}
-    types = pd.Series(list(vegetation), dtype=object)
-    for kind in sorted({str(t) for t in types.dropna()}):
-        columns[kind] = (types == kind).to_numpy(dtype=float)
-        columns |= {f"{kind}:{name}": columns[kind] * values for name, values in own.items()}
-    return pd.DataFrame(columns, index=range(len(dates)))
+    return pd.DataFrame({"day": day, **codes}).astype(float)

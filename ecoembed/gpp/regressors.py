@@ -20,31 +20,49 @@ So alpha is fixed: tuning it inside the fold costs 35 more fits and gains nothin
 
 from __future__ import annotations
 
+import importlib
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from ecoembed.errors import ConfigError, check_name
+from ecoembed.gpp.windows import Windows
 
-__all__ = ["REGRESSORS", "check_regressor", "make_regressor"]
+__all__ = ["MOST_COLUMNS", "OF_A_SET", "REGRESSORS", "check_regressor", "make_regressor", "models_of"]
 
 #: The named regressors.
-REGRESSORS = ("ridge", "lightgbm")
+REGRESSORS = ("ridge", "random_forest", "lightgbm", "gaussian_process", "transformer", "gru", "mixed_model")
+#: Sets that have a regressor of their own, and no other.
+OF_A_SET = {"p_model": "scale", "climatology": "mean_cycle"}
+#: Columns beyond which a regressor is left out of a set.
+MOST_COLUMNS = {"gaussian_process": 8, "mixed_model": 30}
+#: Those that read the days of a window one after another.
+_SEQUENCES = ("transformer", "gru")
 
 #: Boosting in many small steps; above so many rows in few large ones: r2 within 0.01, in a third of the time or less.
 _SMALL_STEPS: dict[str, Any] = {"n_estimators": 200, "learning_rate": 0.03, "subsample": 0.7, "subsample_freq": 1}
 _LARGE_STEPS: dict[str, Any] = {"n_estimators": 40, "learning_rate": 0.15}
 _MANY_ROWS = 20_000
+_ROWS_OF_A_TREE = 20_000  # of a random forest
 
 
 def check_regressor(name: str) -> str:
-    """The name of a regressor, unchanged; cheap, so that a wrong one is refused before any work.
+    """The name of a regressor, unchanged, so that a wrong one is refused before any work.
+
+    Parameters
+    ----------
+    name : str
+        One of `REGRESSORS`, or with a dot the import path of a class: ``"sklearn.neighbors.KNeighborsRegressor"``.
 
     Raises
     ------
     ConfigError
-        If `name` is not one of `REGRESSORS`.
+        If it is neither; if the module or the class is absent, or is no regressor.
     """
-    return check_name(name, REGRESSORS, "regressor", otherwise="Or pass a scikit-learn estimator")
+    if "." in name:
+        _imported(name)
+        return name
+    return check_name(name, REGRESSORS, "regressor", otherwise="Or give the import path of your own: package.Class")
 
 
 def make_regressor(regressor: str | Any, n_samples: int, seed: int = 0) -> Any:
@@ -52,16 +70,18 @@ def make_regressor(regressor: str | Any, n_samples: int, seed: int = 0) -> Any:
 
     Parameters
     ----------
-    regressor : {"ridge", "lightgbm"} or scikit-learn estimator
-        An estimator is cloned; where its ``random_state`` is None it gets `seed`.
+    regressor : str or scikit-learn estimator
+        One of `REGRESSORS` or of the values of `OF_A_SET`; the import path of a class, which is made without arguments;
+        or an estimator, which is cloned, so that nothing it may have been fitted to remains. Where a ``random_state``
+        of the last two is None it gets `seed`.
     n_samples : int
-        Number of training rows; the size of LightGBM's trees follows it.
+        Number of training rows; the size of trees follows it.
     seed : int, default 0
 
     Returns
     -------
     sklearn.base.BaseEstimator
-        ``ridge`` standardises its features on the rows that it is fitted on.
+        What standardises its features does so on the rows that it is fitted on.
 
     Raises
     ------
@@ -72,10 +92,16 @@ def make_regressor(regressor: str | Any, n_samples: int, seed: int = 0) -> Any:
     --------
     >>> make_regressor("ridge", n_samples=900)
     Pipeline(steps=[('standardscaler', StandardScaler()), ('ridge', Ridge())])
+    >>> make_regressor("sklearn.tree.ExtraTreeRegressor", n_samples=900, seed=7)
+    ExtraTreeRegressor(random_state=7)
     """
     if isinstance(regressor, str):
-        return _ridge() if check_regressor(regressor) == "ridge" else _lightgbm(n_samples, seed)
-    if not (hasattr(regressor, "fit") and hasattr(regressor, "predict") and hasattr(regressor, "get_params")):
+        if "." not in regressor:
+            if regressor not in OF_A_SET.values():
+                check_regressor(regressor)
+            return _NAMED[regressor](n_samples, seed)
+        regressor = _imported(regressor)
+    if isinstance(regressor, type) or not all(hasattr(regressor, name) for name in ("fit", "predict", "get_params")):
         raise ConfigError(
             "not a regressor", found=repr(regressor), expected="a name or an unfitted scikit-learn estimator"
         )
@@ -86,12 +112,152 @@ def make_regressor(regressor: str | Any, n_samples: int, seed: int = 0) -> Any:
     return own.set_params(**dict.fromkeys(unset, seed))
 
 
-def _ridge() -> Any:
+def models_of(
+    features: Mapping[str, Any], regressors: Mapping[str, Any]
+) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """Which regressors each feature set meets.
+
+    Parameters
+    ----------
+    features : mapping of set to numpy.ndarray of shape (n, columns) or Windows
+        ``Samples.features``.
+    regressors : mapping of name to model
+        What :func:`make_regressor` takes.
+
+    Returns
+    -------
+    models : dict of set to dict of name to model
+        ``p_model`` meets ``scale`` alone, one coefficient through the origin; ``climatology`` meets ``mean_cycle``
+        alone; every other set all `regressors` that can read it.
+    left_out : dict of str
+        ``"set, regressor"`` -> why it is not there.
+
+    Raises
+    ------
+    ConfigError
+        If ``p_model`` has more than one column, or no regressor can read a set.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> sets = {"bands": np.zeros((9, 10)), "p_model": np.zeros((9, 1))}
+    >>> models, left_out = models_of(sets, {"ridge": "ridge", "gaussian_process": "gaussian_process"})
+    >>> models
+    {'bands': {'ridge': 'ridge'}, 'p_model': {'scale': 'scale'}}
+    >>> left_out
+    {'bands, gaussian_process': '10 columns; it takes 8 at most'}
+    """
+    models: dict[str, dict[str, Any]] = {}
+    left_out: dict[str, str] = {}
+    for name, values in features.items():
+        if name in OF_A_SET:
+            models[name] = {OF_A_SET[name]: OF_A_SET[name]}
+            continue
+        why = {label: _unfit(model, values) for label, model in regressors.items()}
+        models[name] = {label: model for label, model in regressors.items() if why[label] is None}
+        left_out |= {f"{name}, {label}": reason for label, reason in why.items() if reason is not None}
+        if not models[name]:
+            raise ConfigError(
+                "no regressor can read this set", where=name,
+                found="; ".join(f"{label}: {reason}" for label, reason in why.items()), remedy="Add ridge or lightgbm",
+            )  # fmt: skip
+    if "p_model" in features and features["p_model"].shape[1] != 1:
+        raise ConfigError(
+            "the P-model has one scale, hence one column", where="p_model", found=features["p_model"].shape[1],
+            remedy="Rename a set of your own that is called p_model",
+        )  # fmt: skip
+    return models, left_out
+
+
+def _unfit(model: Any, values: Any) -> str | None:
+    """Why a regressor cannot read these columns."""
+    if not isinstance(model, str):
+        return None
+    if model in _SEQUENCES and not isinstance(values, Windows):
+        return "it reads days one after another; the set has no window of them (window_days)"
+    columns = values.shape[1]
+    most = MOST_COLUMNS.get(model, columns)
+    return None if columns <= most else f"{columns} columns; it takes {most} at most"
+
+
+def _imported(path: str) -> Any:
+    """An estimator of the class that an import path names."""
+    module, _, name = path.rpartition(".")
+    try:
+        kind = getattr(importlib.import_module(module), name, None)
+    except ImportError as exc:
+        raise ConfigError(
+            f"no such module: {exc}", where=path, expected="package.module.Class",
+            remedy="Install the package, or put its folder into PYTHONPATH",
+        ) from None  # fmt: skip
+    if kind is None:
+        raise ConfigError("no such class in the module", where=path, found=f"no {name} in {module}")
+    if not isinstance(kind, type) or not all(hasattr(kind, need) for need in ("fit", "predict", "get_params")):
+        raise ConfigError(
+            "not a regressor", where=path, found=repr(kind), expected="a class of a scikit-learn estimator"
+        )
+    try:
+        return kind()
+    except TypeError as exc:
+        raise ConfigError(
+            f"the class asks for arguments: {exc}", where=path,
+            remedy="Give each a default, or pass an estimator from Python",
+        ) from None  # fmt: skip
+
+
+def _ridge(n_samples: int, seed: int) -> Any:
     from sklearn.linear_model import Ridge
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     return make_pipeline(StandardScaler(), Ridge(alpha=1.0))
+
+
+def _scale(n_samples: int, seed: int) -> Any:
+    from sklearn.linear_model import LinearRegression
+
+    return LinearRegression(fit_intercept=False)
+
+
+def _mean_cycle(n_samples: int, seed: int) -> Any:
+    from ecoembed.gpp.mean_cycle import MeanCycle
+
+    return MeanCycle()
+
+
+def _random_forest(n_samples: int, seed: int) -> Any:
+    """A hundred trees, each of 20 000 rows at most; leaves grow with the rows as those of LightGBM do."""
+    from sklearn.ensemble import RandomForestRegressor
+
+    few = None if n_samples <= _ROWS_OF_A_TREE else _ROWS_OF_A_TREE
+    leaf = max(5, int(math.sqrt(min(n_samples, _ROWS_OF_A_TREE)) / 4))
+    return RandomForestRegressor(
+        n_estimators=100, min_samples_leaf=leaf, max_features=1 / 3, max_samples=few, random_state=seed, n_jobs=1
+    )
+
+
+def _gaussian_process(n_samples: int, seed: int) -> Any:
+    from ecoembed.gpp.gaussian_process import GaussianProcess
+
+    return GaussianProcess(random_state=seed)
+
+
+def _transformer(n_samples: int, seed: int) -> Any:
+    from ecoembed.gpp.sequence import TransformerRegressor
+
+    return TransformerRegressor(random_state=seed)
+
+
+def _gru(n_samples: int, seed: int) -> Any:
+    from ecoembed.gpp.sequence import GRURegressor
+
+    return GRURegressor(random_state=seed)
+
+
+def _mixed_model(n_samples: int, seed: int) -> Any:
+    from ecoembed.gpp.mixed import MixedModel
+
+    return MixedModel(random_state=seed)
 
 
 def _lightgbm(n_samples: int, seed: int) -> Any:
@@ -117,3 +283,16 @@ def _lightgbm(n_samples: int, seed: int) -> Any:
         n_jobs=1,
         verbose=-1,
     )
+
+
+_NAMED = {
+    "ridge": _ridge,
+    "random_forest": _random_forest,
+    "lightgbm": _lightgbm,
+    "gaussian_process": _gaussian_process,
+    "transformer": _transformer,
+    "gru": _gru,
+    "mixed_model": _mixed_model,
+    "scale": _scale,
+    "mean_cycle": _mean_cycle,
+}
