@@ -24,11 +24,13 @@ They have 8-day steps where we have months, and interannual variability is added
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from ecoembed.validation.scores.sums import SiteSums
 
-__all__ = ["FAMILIES", "evaluate", "site_scores"]
+__all__ = ["FAMILIES", "day_scores", "evaluate", "site_scores"]
 
 #: Scores of values other than days, and what they count.
 FAMILIES = ("across_site", "seasonal_cycle", "anomaly", "interannual")
@@ -65,8 +67,13 @@ def evaluate(sums: SiteSums, weights: np.ndarray) -> dict[str, np.ndarray]:
 
 def site_scores(sums: SiteSums) -> dict[str, np.ndarray]:
     """The scores of the days of each site, on its own; each of shape (site,)."""
+    return day_scores(sums.sums, sums.level)
+
+
+def day_scores(sums: Mapping[str, np.ndarray], level: float) -> dict[str, np.ndarray]:
+    """The scores of groups of days, from their :func:`~ecoembed.validation.scores.sums.day_sums`."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return _of_days(sums.sums["days"], sums.level) | _of_intervals(sums.sums["intervals"])
+        return _of_days(sums["days"], level) | _of_intervals(sums["intervals"])
 
 
 def _r2(n: np.ndarray, y: np.ndarray, yy: np.ndarray, ee: np.ndarray) -> np.ndarray:

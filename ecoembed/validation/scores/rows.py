@@ -11,7 +11,7 @@ import pandas as pd
 from ecoembed.errors import TableError
 from ecoembed.validation.samples import Samples
 
-__all__ = ["Model", "Predicted", "day_sets", "predicted_by"]
+__all__ = ["Model", "Predicted", "day_sets", "predicted_by", "rows_of"]
 
 Model = tuple[str, str]
 
@@ -49,7 +49,7 @@ def predicted_by(predictions: pd.DataFrame, samples: Samples) -> Iterator[Predic
     TableError
         If a row is not among the samples, observes something else, or two models are scored on different rows.
     """
-    rows, shared = _rows_of(predictions, samples), None
+    rows, shared = rows_of(predictions, samples, "a prediction"), None
     codes, models = pd.MultiIndex.from_frame(predictions[["features", "regressor"]]).factorize()
     if not np.array_equal(samples.observed[rows], predictions["observed"].to_numpy(dtype=float)):
         raise TableError("the predictions are of another target", expected="the observed values of the samples")
@@ -75,17 +75,23 @@ def day_sets(samples: Samples) -> dict[str, np.ndarray]:
     return {"measured": samples.measured, "all": everything}
 
 
-def _rows_of(predictions: pd.DataFrame, samples: Samples) -> np.ndarray:
-    """The row of the samples that each prediction is of."""
+def rows_of(table: pd.DataFrame, samples: Samples, what: str) -> np.ndarray:
+    """The row of the samples that each row of `table` (``site``, ``date``) is of.
+
+    Raises
+    ------
+    TableError
+        If there is none.
+    """
     known = _keys(samples.site, samples.date, samples.places.index)
-    wanted = _keys(predictions["site"].to_numpy(), pd.DatetimeIndex(predictions["date"]), samples.places.index)
+    wanted = _keys(table["site"].to_numpy(), pd.DatetimeIndex(table["date"]), samples.places.index)
     order = np.argsort(known, kind="stable")
     places = np.minimum(np.searchsorted(known[order], wanted), len(order) - 1)
     rows = order[places]
     strange = np.flatnonzero(known[rows] != wanted)
     if len(strange):
-        row = predictions.iloc[strange[0]]
-        raise TableError("a prediction is of no sample", where=f"{row['site']}, {row['date']}")
+        row = table.iloc[strange[0]]
+        raise TableError(f"{what} is of no sample", where=f"{row['site']}, {row['date']}")
     return np.asarray(rows)
 
 

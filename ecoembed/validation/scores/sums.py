@@ -9,7 +9,7 @@ import numpy as np
 from ecoembed.validation.scores.calendar import Calendar
 from ecoembed.validation.scores.rows import Predicted
 
-__all__ = ["SiteSums", "site_sums"]
+__all__ = ["SiteSums", "day_sums", "site_sums"]
 
 
 @dataclass(frozen=True)
@@ -37,34 +37,57 @@ class SiteSums:
 def site_sums(calendar: Calendar, said: Predicted) -> SiteSums:
     """Sums of one model over the rows of `calendar`."""
     level = float(said.observed.mean())
-    y, p = said.observed - level, said.predicted - level
-    mean_y, dev_y = _about_site_means(calendar, y)
-    mean_p, dev_p = _about_site_means(calendar, p)
-    n, e, sites = calendar.n, p - y, len(calendar.sites)
-
-    def total(values: np.ndarray) -> np.ndarray:
-        return np.bincount(calendar.site, values, sites)
-
-    products = ((mean_y, dev_y, mean_y, dev_y), (mean_p, dev_p, mean_p, dev_p), (mean_y, dev_y, mean_p, dev_p))
-    days = [n, n * mean_y, n * mean_p, *(n * a * b + total(c * d) for a, c, b, d in products)]
-    known = ~(np.isnan(said.lower) | np.isnan(said.upper))
-    within = known & (said.lower <= said.observed) & (said.observed <= said.upper)
+    of_days = day_sums(calendar.site, calendar.starts, said, level)
+    mean_y, mean_p = of_days["days"][:, 1] / calendar.n, of_days["days"][:, 2] / calendar.n
     sums = {
-        "days": np.column_stack([*days, total(e * e), total(np.abs(e))]),
-        "intervals": np.column_stack([total(v) for v in (known, within, np.where(known, said.upper - said.lower, 0))]),
-        "across_site": _moments(sites, np.arange(sites), mean_y, mean_p),
-        **_cycles(calendar, y, p),
-        "annual_sum": _annual(calendar, e),
+        **of_days,
+        "across_site": _moments(len(calendar.sites), np.arange(len(calendar.sites)), mean_y, mean_p),
+        **_cycles(calendar, said.observed - level, said.predicted - level),
+        "annual_sum": _annual(calendar, said.predicted - said.observed),
     }
     return SiteSums(calendar.sites, level, sums)
 
 
-def _about_site_means(calendar: Calendar, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean of each site, and each row less that mean: exactly zero where a site's values are all the same."""
-    means = np.bincount(calendar.site, values) / calendar.n
-    least = np.minimum.reduceat(values, calendar.starts)
-    means = np.where(least == np.maximum.reduceat(values, calendar.starts), least, means)
-    return means, values - means[calendar.site]
+def day_sums(code: np.ndarray, first: np.ndarray, said: Predicted, level: float) -> dict[str, np.ndarray]:
+    """``days`` and ``intervals`` of :class:`SiteSums`, of any groups of rows.
+
+    Parameters
+    ----------
+    code : numpy.ndarray of int, shape (n,)
+        The group of each row; none is empty.
+    first : numpy.ndarray of int, shape (groups,)
+        A row of each group.
+    said : Predicted
+    level : float
+        What is subtracted from observed and predicted values.
+    """
+
+    def total(values: np.ndarray) -> np.ndarray:
+        return np.bincount(code, values, len(first))
+
+    n = np.bincount(code, minlength=len(first))
+    mean_y, dev_y = _about_means(code, first, n, said.observed - level)
+    mean_p, dev_p = _about_means(code, first, n, said.predicted - level)
+    e = said.predicted - said.observed
+    squares = [n * a * b + total(c * d) for a, b, c, d in (
+        (mean_y, mean_y, dev_y, dev_y), (mean_p, mean_p, dev_p, dev_p), (mean_y, mean_p, dev_y, dev_p),
+    )]  # fmt: skip
+    known = ~(np.isnan(said.lower) | np.isnan(said.upper))
+    within = known & (said.lower <= said.observed) & (said.observed <= said.upper)
+    widths = np.where(known, said.upper - said.lower, 0.0)
+    return {
+        "days": np.column_stack([n, n * mean_y, n * mean_p, *squares, total(e * e), total(np.abs(e))]),
+        "intervals": np.column_stack([total(values) for values in (known, within, widths)]),
+    }
+
+
+def _about_means(
+    code: np.ndarray, first: np.ndarray, n: np.ndarray, values: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean of each group, and each row less that mean: exactly zero where a group's values are all the same."""
+    others = np.bincount(code, values != values[first][code], len(first))
+    means = np.where(others == 0, values[first], np.bincount(code, values, len(first)) / n)
+    return means, values - means[code]
 
 
 def _cycles(calendar: Calendar, y: np.ndarray, p: np.ndarray) -> dict[str, np.ndarray]:
