@@ -35,7 +35,8 @@ def flat(sites: int = 5, days: int = 20, seed: int = 0) -> pd.DataFrame:
 
 def samples_of(table: pd.DataFrame | None = None, **changes: Any) -> Samples:
     """Samples of a flat table, by default of :func:`flat` with its vegetation types."""
-    asked: dict[str, Any] = {"target": "GPP", "sets": SETS, "places": {"vegetation": "PFT", "latitude": 45.0}}
+    places = {"vegetation": "PFT", "latitude": 45.0}
+    asked: dict[str, Any] = {"target": "GPP", "site": "SITE_ID", "date": "date", "sets": SETS, "places": places}
     return make_samples(flat() if table is None else table, Asked(**(asked | changes)))
 
 
