@@ -1,0 +1,63 @@
+"""The paired differences between models, each with its interval: what beats what, at a glance."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from ecoembed.validation.report.style import COLOURS, GREY, bare, number, paper
+from ecoembed.validation.report.view import Nothing, View
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["beats", "forest"]
+
+
+def beats(row: pd.Series) -> bool:
+    """Whether the comparison says that one beats the other; the plot shows no more than is said."""
+    return " beats " in str(row["says"])
+
+
+def forest(view: View) -> Figure:
+    """Differences of the first score that was compared, one line for each pair, in the order of the table."""
+    from matplotlib.figure import Figure
+
+    table = view.result.comparisons
+    if table.empty:
+        raise Nothing("no pair of feature sets was compared")
+    score = table["score"].iloc[0]
+    rows = table[table["score"] == score].iloc[::-1].reset_index(drop=True)
+    one = rows[["regressor_a", "regressor_b"]].stack().nunique() == 1
+    with paper():
+        figure = Figure(figsize=(7.2, 0.75 + 0.235 * len(rows)), layout="constrained")
+        axis = figure.subplots()
+        axis.axvline(0, color="#444444", linewidth=0.9)
+        for y, row in rows.iterrows():
+            colour = COLOURS[1] if beats(row) else GREY
+            if np.isfinite([row["lower"], row["upper"]]).all():
+                axis.plot([row["lower"], row["upper"]], [y, y], color=colour, linewidth=1.6, solid_capstyle="butt")
+            axis.plot(row["difference"], y, marker="s", markersize=4.5, color=colour)
+            axis.annotate(_told(row), (1, y), xycoords=("axes fraction", "data"), xytext=(6, 0),
+                          textcoords="offset points", va="center", fontsize=7.5, annotation_clip=False)  # fmt: skip
+        axis.set_yticks(range(len(rows)), [_pair(row, one) for _, row in rows.iterrows()])
+        axis.set_ylim(-0.6, len(rows) - 0.4)
+        axis.tick_params(axis="y", length=0)
+        axis.spines["left"].set_visible(False)
+        axis.set_xlabel(f"difference in {score}: the first minus the second (95 % interval over sites)")
+        bare(axis, "x")
+    return figure
+
+
+def _pair(row: pd.Series, one: bool) -> str:
+    if one:
+        return f"{row['features_a']}  −  {row['features_b']}"
+    a, b = (f"{row[f'features_{side}']} ({row[f'regressor_{side}']})" for side in "ab")
+    return f"{a}  −  {b}"
+
+
+def _told(row: pd.Series) -> str:
+    interval = f"[{number(row['lower'], 3, '+')}, {number(row['upper'], 3, '+')}]"
+    return f"{number(row['difference'], 3, '+')} {interval}  {row['sites_a_better']}/{row['sites']} sites"

@@ -1,0 +1,63 @@
+"""What the skill at a site goes with: how far it lies from the training, on the ground and in feature space."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from ecoembed.validation.report.style import COLOURS, bare, number, paper
+from ecoembed.validation.report.view import Nothing, View, in_words
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["skill_and_dissimilarity", "skill_and_distance"]
+
+_FLOOR = -1.0  # r2 below this is drawn at the lower edge, as a triangle
+
+
+def skill_and_distance(view: View) -> Figure:
+    """r2 of each site against the distance to the nearest site that its model was trained on."""
+    km = pd.Series(view.record.get("nearest_training_km") or {}, dtype=float)
+    if km.reindex(view.best.index).notna().sum() < 2:
+        raise Nothing("the distances to the training sites are not known: the coordinates were not given")
+    label = "distance to the nearest training site (km)"
+    if (km <= 0).all():
+        raise Nothing("each site is its own nearest training site: it was trained on other days of itself")
+    return _skill(view, km.clip(lower=0.1), label, log=True)
+
+
+def skill_and_dissimilarity(view: View) -> Figure:
+    """r2 of each site against the median of its days' dissimilarity to the training rows, for the best set."""
+    table = view.result.applicability
+    features = view.models[0][0]
+    if table.empty or features not in set(table["features"]):
+        raise Nothing("the area of applicability was not asked for")
+    own = table[table["features"] == features].set_index("site")["dissimilarity"]
+    label = f"median dissimilarity to the training days\nin the space of {features} (no unit)"
+    return _skill(view, own, label, log=False)
+
+
+def _skill(view: View, x: pd.Series, label: str, log: bool) -> Figure:
+    from matplotlib.figure import Figure
+
+    r2 = view.best["r2"].dropna()
+    x = x.reindex(r2.index).dropna()
+    r2 = r2[x.index]
+    low = r2 < _FLOOR
+    with paper():
+        figure = Figure(figsize=(3.6, 2.7), layout="constrained")
+        axis = figure.subplots()
+        axis.axhline(0, color="#888888", linewidth=0.7)
+        axis.plot(x[~low], r2[~low], "o", color=COLOURS[1], markersize=4.5, alpha=0.75, markeredgewidth=0)
+        axis.plot(x[low], np.full(low.sum(), _FLOOR), "v", color=COLOURS[2], markersize=5, clip_on=False)
+        if log:
+            axis.set_xscale("log")
+        axis.set_ylim(min(_FLOOR if low.any() else r2.min() - 0.05, -0.05), 1.0)
+        axis.set(xlabel=label, ylabel=f"r2 at the site\n{in_words(view.models[0])}")
+        rho = x.rank().corr(r2.rank()) if len(x) > 2 else np.nan
+        axis.set_title(f"{len(x)} sites, rank correlation {number(rho)}", fontsize=8)
+        bare(axis, "both")
+    return figure

@@ -1,0 +1,88 @@
+"""The parts of a report that are told in words: rows, sites, data and their licences, how to do it again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from ecoembed.gpp.rows import describe_rows
+from ecoembed.validation.report.view import View
+
+__all__ = ["ceiling", "columns_of_sets", "nested", "provenance", "rows_account"]
+
+_CYCLE_SET = "climatology"
+
+
+def rows_account(view: View) -> dict[str, Any]:
+    """What became of each row and each site: counts by reason, in the order in which they were looked for."""
+    record = view.record
+    told = record["feature_table"]
+    counted = told if "site_rows" in told else record
+    return {
+        "kept": [
+            describe_rows(rows, what)
+            for rows, what in ((told.get("rows"), "acquisitions"), (record["rows"], "rows"))
+            if rows
+        ],
+        "no_rows": {**told.get("sites_without_rows", {}), **record["sites_without_rows"]},
+        "left_out": list(told.get("left_out", {}).values()) + list(record.get("left_out", {}).values()),
+        "what": "rows" if counted is record else "acquisitions",
+        "rows": counted["rows"],
+        "site_rows": counted["site_rows"],
+        "reasons": [r for r, n in counted["rows"].items() if n and r not in ("in", "out")],
+        "flux": told.get("flux", {}),
+        "flux_reasons": _reasons(told.get("flux", {})),
+        "table": {r: n for r, n in record["rows"].items() if n or r in ("in", "out")},
+    }
+
+
+def _reasons(account: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """For what reasons any site lost days of its flux table."""
+    lost = [r for about in account.values() for r, n in about["rows"].items() if n and r not in ("in", "out")]
+    return list(dict.fromkeys(lost))
+
+
+def columns_of_sets(record: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The columns of each set; those of the climatology, which nobody reads one by one, in words."""
+    return {name: _in_words(list(columns)) for name, columns in record["features"].items()}
+
+
+def _in_words(columns: Sequence[str]) -> list[str]:
+    plain = [c for c in columns if not str(c).startswith(f"{_CYCLE_SET}.")]
+    own = [str(c).removeprefix(f"{_CYCLE_SET}.") for c in columns if str(c).startswith(f"{_CYCLE_SET}.")]
+    return [*plain, f"mean seasonal cycle ({', '.join(own)})"] if own else plain
+
+
+def provenance(view: View, sites: pd.DataFrame | None) -> list[dict[str, Any]]:
+    """Citation and licence of each scored site, sites of one source together; what is unknown is said to be so."""
+    if sites is None:
+        return []
+    about = sites.reindex(view.best.index)
+    told = pd.DataFrame(
+        {key: about[key] if key in about else pd.Series(index=about.index, dtype=object) for key in ("citation", "licence")}
+    )
+    told = told.astype(object).where(told.notna(), None)
+    lines: dict[tuple[str | None, str | None], list[str]] = {}
+    for site, row in told.iterrows():
+        lines.setdefault((row["citation"], row["licence"]), []).append(str(site))
+    return [
+        {"sites": names, "citation": citation, "licence": licence} for (citation, licence), names in lines.items()
+    ]
+
+
+
+
+def ceiling(view: View) -> dict[str, Any]:
+    """How far any model could come: the r2, if it is known, and a sentence."""
+    told = view.record.get("noise_ceiling") or {"not_known": "it was not asked for"}
+    if "not_known" in told:
+        return {"r2": None, "text": f"How far the noise of the target lets any model come is not known: {told['not_known']}."}
+    return {"r2": view.ceiling, "text": str(told)}
+
+
+def nested(view: View) -> dict[str, Any] | None:
+    """The score of a choice made inside the folds, and what was chosen in how many of them."""
+    told = view.record.get("nested")
+    return None if not told else {"text": str(told), "chosen": {}}

@@ -1,0 +1,153 @@
+"""Each site's panel: observed and predicted values over time, with their interval, and against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from ecoembed.validation.report.style import COLOURS, bare, paper
+from ecoembed.validation.report.view import Model, View, in_words, of_model
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["drawn_sites", "series_pages", "site_panels", "too_dense", "value_limits"]
+
+_PER_PAGE, _COLUMNS = 12, 2
+_MOST_SITES, _SHOWN = 48, 24  # of more sites than the first, as many as the second are drawn
+_MOST_DAYS = 366  # at one site: more of them make a blot of a panel
+_LONGEST_LINE = pd.Timedelta(days=40)  # a line over a longer gap would draw what nobody observed
+
+
+def drawn_sites(scores: pd.Series) -> list[str]:
+    """The sites to draw, by name; of many sites 24, by rank, from the highest score to the lowest.
+
+    Examples
+    --------
+    >>> drawn_sites(pd.Series({"b": 0.1, "a": 0.5}))
+    ['a', 'b']
+    >>> many = drawn_sites(pd.Series({f"{i:03d}": -i for i in range(150)}))
+    >>> len(many), many[0], many[1], many[-1]
+    (24, '000', '006', '149')
+    """
+    if len(scores) <= _MOST_SITES:
+        return sorted(scores.index)
+    ranked = scores.sort_values(ascending=False, kind="stable", na_position="last").index
+    return [str(ranked[i]) for i in np.linspace(0, len(ranked) - 1, _SHOWN).round().astype(int)]
+
+
+def too_dense(predictions: pd.DataFrame) -> bool:
+    """Whether some site has so many days that only their monthly means can be drawn."""
+    counts = predictions.groupby(["features", "regressor", "site"], observed=True).size()
+    return bool(counts.max() > _MOST_DAYS)
+
+
+def value_limits(tables: Iterable[pd.DataFrame]) -> tuple[float, float]:
+    """From below the least to above the greatest of all observed and predicted values: nothing is cut off.
+
+    Examples
+    --------
+    >>> value_limits([pd.DataFrame({"observed": [-8.0, 1.0], "predicted": [-7.0, 2.0]})])
+    (-8.5, 2.5)
+    """
+    values = pd.concat([table[["observed", "predicted"]] for table in tables])
+    low, high = float(values.min().min()), float(values.max().max())
+    margin = 0.05 * (high - low) or 1.0
+    return low - margin, high + margin
+
+
+def site_panels(view: View, sites: Sequence[str]) -> Iterator[tuple[str, Figure]]:
+    """(site, its figure): the series of both models beside observed against predicted of the best."""
+    from matplotlib.figure import Figure
+
+    chosen = _chosen(view, sites)
+    limits = value_limits(chosen.values())
+    by_site = {model: dict(tuple(table.groupby("site", observed=True))) for model, table in chosen.items()}
+    for site in sites:
+        with paper():
+            figure = Figure(figsize=(9.2, 2.1))
+            wide, square = figure.subplots(
+                1, 2, width_ratios=(3.9, 1), gridspec_kw={"left": 0.055, "right": 0.995, "bottom": 0.2, "top": 0.9, "wspace": 0.14}
+            )  # fmt: skip
+            here = {model: tables[site] for model, tables in by_site.items()}
+            _series(wide, here, limits)
+            wide.set_ylabel(view.quantity)
+            wide.legend(ncols=4, loc="lower right", bbox_to_anchor=(1, 0.99), borderaxespad=0, handlelength=1.6)
+            _scatter(square, here[view.models[0]], limits)
+            yield site, figure
+
+
+def series_pages(view: View, sites: Sequence[str]) -> Iterator[Figure]:
+    """The same series for a paper: twelve sites to a page, with one scale."""
+    from matplotlib.figure import Figure
+
+    chosen = _chosen(view, sites)
+    limits = value_limits(chosen.values())
+    for first in range(0, len(sites), _PER_PAGE):
+        page = sites[first : first + _PER_PAGE]
+        rows = -(-len(page) // _COLUMNS)
+        with paper():
+            figure = Figure(figsize=(7.2, 0.6 + 1.3 * rows), layout="constrained")
+            axes = figure.subplots(rows, _COLUMNS, squeeze=False, sharey=True).ravel()
+            for axis, site in zip(axes, page, strict=False):
+                _series(axis, {model: table[table["site"] == site] for model, table in chosen.items()}, limits)
+                axis.set_title(view.titled(site), pad=3)
+            for axis in axes[len(page) :]:
+                axis.set_visible(False)
+            handles, labels = axes[0].get_legend_handles_labels()
+            figure.legend(handles, labels, loc="outside upper center", ncols=4)
+            figure.supylabel(view.quantity, fontsize=8)
+            yield figure
+
+
+def _chosen(view: View, sites: Sequence[str]) -> dict[Model, pd.DataFrame]:
+    """What is drawn of each model: its days, or the means of their months where some site has too many."""
+    table = view.result.predictions
+    dense = too_dense(table)
+    table = table[table["site"].isin(list(sites))]
+    rows = {model: of_model(table, model).sort_values(["site", "date"], kind="stable") for model in view.models}
+    return {model: _monthly(these) if dense else these for model, these in rows.items()}
+
+
+def _monthly(table: pd.DataFrame) -> pd.DataFrame:
+    """Means over the days of each site and month, placed in the middle of the month; of intervals there are none."""
+    month = table["date"].dt.to_period("M").dt.to_timestamp() + pd.Timedelta(days=14)
+    means = table.groupby(["site", month], observed=True)[["observed", "predicted"]].mean().reset_index()
+    return means.assign(lower=np.nan, upper=np.nan)
+
+
+def _series(axis: Axes, here: dict[Model, pd.DataFrame], limits: tuple[float, float]) -> None:
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    for order, (colour, (model, rows)) in enumerate(zip(COLOURS[1:], here.items(), strict=False)):
+        days, values, lower, upper = _broken(rows)
+        if order == 0 and np.isfinite(lower).any():
+            axis.fill_between(days, lower, upper, color=colour, alpha=0.16, linewidth=0, label="its interval")
+        axis.plot(days, values, color=colour, linewidth=1.0, marker=".", markersize=2.5, label=in_words(model),
+                  zorder=3 - order)  # fmt: skip
+    axis.plot(rows["date"], rows["observed"], color=COLOURS[0], linestyle="", marker="o", markersize=2.6,
+              markerfacecolor="none", markeredgewidth=0.7, label="observed", zorder=4)  # fmt: skip
+    axis.set_ylim(*limits)
+    locator = AutoDateLocator(minticks=3, maxticks=8)
+    axis.xaxis.set_major_locator(locator)
+    axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    bare(axis, "y")
+
+
+def _scatter(axis: Axes, rows: pd.DataFrame, limits: tuple[float, float]) -> None:
+    axis.axline((limits[0], limits[0]), slope=1, color="#999999", linewidth=0.7)
+    axis.plot(rows["predicted"], rows["observed"], linestyle="", marker="o", markersize=2.4, alpha=0.6,
+              color=COLOURS[1], markeredgewidth=0)  # fmt: skip
+    axis.set(xlim=limits, ylim=limits, xlabel="predicted", ylabel="observed", aspect="equal")
+    bare(axis)
+
+
+def _broken(rows: pd.DataFrame) -> tuple[pd.Series, pd.Series, pd.Series, pd.Series]:
+    """Days, predictions and their bounds, with a gap in the line wherever two dates are far apart."""
+    cut = rows["date"][rows["date"].diff() > _LONGEST_LINE] - pd.Timedelta(days=1)
+    whole = pd.concat([rows[["date", "predicted", "lower", "upper"]], cut.to_frame()]).sort_values("date", kind="stable")
+    return whole["date"], whole["predicted"], whole["lower"], whole["upper"]

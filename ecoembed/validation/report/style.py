@@ -1,0 +1,118 @@
+"""How the report looks: colours, numbers in words, and figures as SVG inside a page."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["COLOURS", "GREY", "anchor", "bare", "inline_svg", "number", "paper", "set_name", "svg_bytes"]
+
+#: Okabe and Ito's palette, which colour-blind readers can tell apart: observed, best, its comparison.
+COLOURS = ("#222222", "#0072B2", "#D55E00")
+#: What is not shown to differ, grid lines' big brother.
+GREY = "#767676"
+#: Fit for two columns of a journal: text of 8 points at a width of 7.2 inches.
+_PAPER = {
+    "font.size": 8,
+    "axes.titlesize": 8.5,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "legend.fontsize": 7.5,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlelocation": "left",
+    "lines.linewidth": 1.2,
+    "legend.frameon": False,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "ecoembed",
+}
+
+
+@contextmanager
+def paper() -> Iterator[None]:
+    """Figures made and drawn inside have the report's style."""
+    from matplotlib import rc_context
+
+    with rc_context(_PAPER):
+        yield
+
+
+def number(value: Any, digits: int = 2, sign: str = "") -> str:
+    """A number as it is read: a minus sign rather than a hyphen, none before a zero; a dash where there is none.
+
+    Examples
+    --------
+    >>> number(-0.001), number(0.034, sign="+"), number(float("nan")), number(12345, 0)
+    ('0.00', '+0.03', '–', '12 345')
+    """
+    if value is None or not np.isfinite(value):
+        return "\N{EN DASH}"
+    text = f"{round(float(value), digits) + 0.0:{sign},.{digits}f}"
+    return text.replace("-", "\N{MINUS SIGN}").replace(",", "\N{THIN SPACE}" if digits else " ")
+
+
+def set_name(features: str) -> str:
+    """A feature set, where lines may break between the sets that it unites."""
+    return features.replace("+", " + ")
+
+
+def anchor(site: str) -> str:
+    """The id of a site's panel in the page.
+
+    Examples
+    --------
+    >>> anchor("US-Tw3"), anchor("my site")
+    ('site-US-Tw3', 'site-my_20_site')
+    """
+    return "site-" + re.sub(r"[^A-Za-z0-9.-]", lambda found: f"_{ord(found[0]):x}_", site)
+
+
+def bare(axis: Axes, grid: str | None = None) -> None:
+    """An axis with light grid lines along `grid` alone."""
+    if grid:
+        axis.grid(axis=grid, color="#e4e4e4", linewidth=0.6)  # type: ignore[arg-type]
+    axis.set_axisbelow(True)
+
+
+def svg_bytes(figure: Figure) -> bytes:
+    """A figure as SVG whose text stays text; the same figure gives the same file."""
+    stream = io.BytesIO()
+    with paper():
+        figure.savefig(stream, format="svg", metadata={"Date": None})
+    return stream.getvalue()
+
+
+def inline_svg(figure: Figure, name: str, alt: str, tips: dict[str, str] | None = None) -> str:
+    """A figure as an ``<svg>`` element of a page: its ids bear `name`, for a page has one of each.
+
+    `tips` are told where a pointer rests on a link, by its target.
+    """
+    text = svg_bytes(figure).decode()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", text, flags=re.DOTALL)
+    ids = set(re.findall(r'\bid="([^"]+)"', text))
+    text = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', text)
+
+    def renamed(found: re.Match[str]) -> str:
+        return f"{found[1]}{name}-{found[2]}" if found[2] in ids else found[0]
+
+    text = re.sub(r'((?:href="|url\()#)([^")]+)', lambda f: renamed(f), text)
+    text = re.sub(r' xmlns(?::xlink)?="[^"]*"', "", text).replace("xlink:href", "href")
+    head = f'<svg role="{"group" if tips else "img"}" aria-label="{escape(alt)}"'
+    text = text.replace("<svg", head, 1)
+    for target, tip in (tips or {}).items():
+        opened = f'<a href="{target}">'
+        text = text.replace(opened, f'<a href="{target}" aria-label="{escape(tip)}"><title>{escape(tip)}</title>')
+    return text

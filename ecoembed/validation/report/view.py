@@ -1,0 +1,119 @@
+"""What of a result the report shows first: the days that count, the best model and the one it is held against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from ecoembed.validation.report.style import number
+from ecoembed.validation.result import NO_UNIT, Result
+
+__all__ = ["BASELINE", "Model", "Nothing", "View", "in_words", "of_model"]
+
+#: One feature and a line: what every set is held against.
+BASELINE = "nirv_x_radiation"
+
+#: Feature set and regressor.
+Model = tuple[str, str]
+
+
+class Nothing(Exception):
+    """A part of the report that the result has nothing for; the message says why."""
+
+
+def of_model(table: pd.DataFrame, model: Model) -> pd.DataFrame:
+    """The rows of one feature set and regressor."""
+    return table[(table["features"] == model[0]) & (table["regressor"] == model[1])]
+
+
+def in_words(model: Model) -> str:
+    """A model as the report names it."""
+    return f"{model[0]}, {model[1]}"
+
+
+@dataclass(frozen=True)
+class View:
+    """A result as the report shows it; tables of scores are narrowed to the days that count."""
+
+    result: Result
+
+    @property
+    def record(self) -> dict[str, Any]:
+        return self.result.record
+
+    @cached_property
+    def days(self) -> str:
+        """``"measured"`` where measured and all days are told apart, for filled days are partly made of the drivers."""
+        known = set(self.result.scores["days"])
+        return "measured" if "measured" in known else "all"
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        return self._counting(self.result.scores)
+
+    @cached_property
+    def site_scores(self) -> pd.DataFrame:
+        return self._counting(self.result.site_scores)
+
+    @cached_property
+    def group_scores(self) -> pd.DataFrame:
+        return self._counting(self.result.group_scores)
+
+    def _counting(self, table: pd.DataFrame) -> pd.DataFrame:
+        return table[table["days"] == self.days].reset_index(drop=True) if "days" in table else table
+
+    @cached_property
+    def sets(self) -> list[Model]:
+        """Each feature set with the regressor of its higher pooled r2, the best first."""
+        first = self.scores.drop_duplicates("features")
+        return list(zip(first["features"].astype(str), first["regressor"].astype(str), strict=True))
+
+    @cached_property
+    def models(self) -> list[Model]:
+        """The best model and the one to hold it against: NIRv x radiation, or where that is itself the best or absent,
+        the best of another set.
+        """
+        best, *others = self.sets
+        baseline = [model for model in others if model[0] == BASELINE]
+        return [best, *(baseline or others)[:1]]
+
+    @cached_property
+    def best(self) -> pd.DataFrame:
+        """The best model's scores, by site."""
+        return of_model(self.site_scores, self.models[0]).set_index("site")
+
+    @cached_property
+    def places(self) -> pd.DataFrame:
+        """What is known of the scored sites: latitude, longitude, vegetation, climate."""
+        return self.result.places.reindex(self.best.index)
+
+    @property
+    def unit(self) -> str:
+        """The unit of the target, after a number; in brackets where there is none."""
+        units = str(self.record["units"])
+        return f"({NO_UNIT})" if units == NO_UNIT else units
+
+    @property
+    def quantity(self) -> str:
+        return f"{self.record['target']} ({self.record['units']})"
+
+    @property
+    def ceiling(self) -> float | None:
+        """The r2 that the noise of the target allows, where that is known."""
+        value = self.record.get("noise_ceiling", {}).get("r2")
+        return None if value is None else float(value)
+
+    @cached_property
+    def retrospective(self) -> list[str]:
+        """The feature sets that see days after the one they estimate."""
+        told = self.record.get("retrospective", [])
+        return [name for name, _ in self.sets] if told is True else list(told or [])
+
+    def titled(self, site: str) -> str:
+        """A site with what one wants to know of it first."""
+        row = self.best.loc[site]
+        kind = self.places.loc[site, "vegetation"]
+        return f"{site}{f' ({kind})' if isinstance(kind, str) else ''}   n = {row['n']}   r2 = {number(row['r2'])}"
