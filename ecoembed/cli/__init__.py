@@ -9,7 +9,7 @@ from typing import Any
 
 from cyclopts import CycloptsError
 
-from ecoembed.cli import model, places, studies, towers  # noqa: F401  (each registers its commands)
+from ecoembed.cli import additions, model, places, studies, towers  # noqa: F401  (each registers its commands)
 from ecoembed.cli.app import app
 from ecoembed.errors import EcoembedError
 

@@ -110,6 +110,11 @@ def read_site(path: Paths, site: str) -> geopandas.GeoDataFrame:
     TableError
         The sources do not hold the site.
     """
+    return site_records(path, site).sites
+
+
+def site_records(path: Paths, site: str) -> SiteRecords:
+    """As :func:`read_site`, with the origin of every value and the conflicts between sources."""
     paths = _as_paths(path)
     sources = _sources(paths)
     known = {each.upper(): each for source in sources for each in source.rows}
@@ -125,7 +130,7 @@ def read_site(path: Paths, site: str) -> geopandas.GeoDataFrame:
     records = _merged(sources)
     for text in earlier_conflicts(records.sites, [_beside(path)["conflicts"] for path in paths]):
         _warn_once(tuple(paths), text)
-    return records.sites.rename(index={records.sites.index[0]: site})
+    return records._replace(sites=records.sites.rename(index={records.sites.index[0]: site}))
 
 
 def merge_sites(path: Paths) -> SiteRecords:
@@ -140,8 +145,8 @@ def study_sites(folder: str | Path) -> SiteRecords:
     ``flux/``. None of them adds a site; without them ``sites.csv`` is all there is.
     """
     folder = Path(folder)
-    zips = [path for path in _files(folder / "flux") if path.suffix.lower() == ".zip"]
-    first, *others = _sources([folder / "sites.csv", *_files(folder / "sites")], zips)
+    zips = [path for path in list_tables(folder / "flux") if path.suffix.lower() == ".zip"]
+    first, *others = _sources([folder / "sites.csv", *list_tables(folder / "sites")], zips)
     _restrict(others, first.rows)
     return _merged([first, *others])
 
@@ -212,7 +217,7 @@ def _sources(paths: Sequence[Path], zips: Sequence[Path] = ()) -> list[Source]:
     return [badm_claims(table) if table.bif else plain_claims(table, alone=len(tables) == 1) for table in tables]
 
 
-def _files(folder: Path) -> list[Path]:
+def list_tables(folder: Path) -> list[Path]:
     """The tables and zips of a folder by name, without what `write_sites` wrote beside another."""
     own = tuple(f".{end}.csv" for end in _BESIDE)
     paths = sorted(folder.iterdir()) if folder.is_dir() else []
