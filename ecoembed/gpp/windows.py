@@ -20,7 +20,7 @@ class Windows:
     Attributes
     ----------
     base : numpy.ndarray of float32, shape (days, channels)
-        All sites one after another, each on a grid of days from its first to its last.
+        All sites one after another, each on a grid of days from its first to its last. In C order.
     ends : numpy.ndarray of int, shape (n,)
         The row of `base` that is the window's last day, the target's own; -1 of an incomplete window.
     length : int
@@ -45,7 +45,7 @@ class Windows:
     @classmethod
     def of_matrix(cls, matrix: Any, length: int = 1) -> Windows:
         """A matrix (n, length * channels) seen as windows; the way back from ``numpy.asarray(windows)``."""
-        values = np.asarray(matrix, dtype=np.float32)
+        values = np.ascontiguousarray(matrix, dtype=np.float32)
         if values.ndim != 2 or values.shape[1] == 0 or values.shape[1] % length:
             raise TableError(
                 "not a matrix of windows", found=f"shape {values.shape}", expected=f"(rows, {length} x channels)"
@@ -85,8 +85,8 @@ class Windows:
     def batch(self, rows: Any = slice(None)) -> np.ndarray:
         """A copy of these windows: float32, shape (k, length, channels), oldest day first."""
         first = self._first_days(self.ends[rows])
-        views = np.lib.stride_tricks.sliding_window_view(self.base, self.length, axis=0)
-        return np.ascontiguousarray(views[first].transpose(0, 2, 1))
+        stretches = np.lib.stride_tricks.sliding_window_view(self.base.ravel(), self.shape[1])
+        return stretches[first * self.channels].reshape(-1, self.length, self.channels)
 
     def times_used(self) -> np.ndarray:
         """How many of these windows hold each day of `base`; shape (days,)."""
@@ -154,8 +154,8 @@ def make_windows(
     ends = slot[wanted]
     whole = known[wanted] & (ends - start[code[wanted]] >= length - 1)
     missing = np.concatenate([[0], np.cumsum(~np.isfinite(base).all(axis=1))])
-    stop = np.where(whole, ends + 1, length)
-    whole[whole] = (missing[stop[whole]] - missing[stop[whole] - length]) == 0
+    stop = ends[whole] + 1
+    whole[whole] = missing[stop] == missing[stop - length]
     return Windows(base, np.where(whole, ends, -1), length), whole
 
 
