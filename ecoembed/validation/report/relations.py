@@ -42,6 +42,7 @@ def skill_and_dissimilarity(view: View) -> Figure:
 
 def _skill(view: View, x: pd.Series, label: str, log: bool) -> Figure:
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     r2 = view.best["r2"].dropna()
     x = x.reindex(r2.index).dropna()
@@ -55,6 +56,9 @@ def _skill(view: View, x: pd.Series, label: str, log: bool) -> Figure:
         axis.plot(x[low], np.full(low.sum(), _FLOOR), "v", color=COLOURS[2], markersize=5, clip_on=False)
         if log:
             axis.set_xscale("log")
+            axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+            axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axis.xaxis.set_minor_formatter(NullFormatter())
         axis.set_ylim(min(_FLOOR if low.any() else r2.min() - 0.05, -0.05), 1.0)
         axis.set(xlabel=label, ylabel=f"r2 at the site\n{in_words(view.models[0])}")
         rho = x.rank().corr(r2.rank()) if len(x) > 2 else np.nan

@@ -126,7 +126,7 @@ def _series(axis: Axes, here: dict[Model, pd.DataFrame], limits: tuple[float, fl
     for order, (colour, (model, rows)) in enumerate(zip(COLOURS[1:], here.items(), strict=False)):
         days, values, lower, upper = _broken(rows)
         if order == 0 and np.isfinite(lower).any():
-            axis.fill_between(days, lower, upper, color=colour, alpha=0.16, linewidth=0, label="its interval")
+            axis.fill_between(days, lower, upper, color=colour, alpha=0.16, linewidth=0, label="its prediction interval")
         axis.plot(days, values, color=colour, linewidth=1.0, marker=".", markersize=2.5, label=in_words(model),
                   zorder=3 - order)  # fmt: skip
     axis.plot(rows["date"], rows["observed"], color=COLOURS[0], linestyle="", marker="o", markersize=2.6,

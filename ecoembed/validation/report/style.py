@@ -13,9 +13,10 @@ import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from markupsafe import Markup
     from matplotlib.figure import Figure
 
-__all__ = ["COLOURS", "GREY", "anchor", "bare", "inline_svg", "number", "paper", "set_name", "svg_bytes"]
+__all__ = ["COLOURS", "GREY", "anchor", "bare", "breakable", "inline_svg", "number", "paper", "svg_bytes"]
 
 #: Okabe and Ito's palette, which colour-blind readers can tell apart: observed, best, its comparison.
 COLOURS = ("#222222", "#0072B2", "#D55E00")
@@ -38,6 +39,8 @@ _PAPER = {
     "svg.fonttype": "none",
     "svg.hashsalt": "ecoembed",
 }
+#: On a screen a figure for a paper is a little small.
+_ENLARGED = 1.25
 
 
 @contextmanager
@@ -63,9 +66,17 @@ def number(value: Any, digits: int = 2, sign: str = "") -> str:
     return text.replace("-", "\N{MINUS SIGN}").replace(",", "\N{THIN SPACE}" if digits else " ")
 
 
-def set_name(features: str) -> str:
-    """A feature set, where lines may break between the sets that it unites."""
-    return features.replace("+", " + ")
+def breakable(text: str) -> Markup:
+    """Text of a head: a line may break after the signs that join the names of sets and columns.
+
+    Examples
+    --------
+    >>> str(breakable("r2 bands+meteo"))
+    'r2 bands+<wbr>meteo'
+    """
+    from markupsafe import Markup
+
+    return Markup(re.sub(r"([+_:])", r"\1<wbr>", escape(text)))
 
 
 def anchor(site: str) -> str:
@@ -110,6 +121,7 @@ def inline_svg(figure: Figure, name: str, alt: str, tips: dict[str, str] | None 
 
     text = re.sub(r'((?:href="|url\()#)([^")]+)', lambda f: renamed(f), text)
     text = re.sub(r' xmlns(?::xlink)?="[^"]*"', "", text).replace("xlink:href", "href")
+    text = re.sub(r'\b(width|height)="([\d.]+)pt"', lambda f: f'{f[1]}="{_ENLARGED * float(f[2]):.0f}pt"', text, count=2)
     head = f'<svg role="{"group" if tips else "img"}" aria-label="{escape(alt)}"'
     text = text.replace("<svg", head, 1)
     for target, tip in (tips or {}).items():

@@ -36,12 +36,21 @@ class Column(NamedTuple):
     tip: str = ""
 
 
+class Head(NamedTuple):
+    """The head of a column of a table."""
+
+    text: str
+    numeric: bool = False
+    unit: str = ""
+    tip: str = ""
+
+
 @dataclass(frozen=True)
 class Table:
-    """Heads (text, tip, whether numeric) and rows of cells; `ids` are the anchors of the rows."""
+    """Heads and rows of cells; `ids` are the anchors of the rows."""
 
     name: str
-    heads: Sequence[tuple[str, str, bool]]
+    heads: Sequence[Head]
     rows: Sequence[Sequence[Cell]]
     ids: Sequence[str] = ()
 
@@ -78,8 +87,8 @@ def score_table(view: View, causes: Causes) -> Table:
     table = view.result.scores
     columns = _present(table, _SCORES)
     both = table["days"].nunique() > 1
-    heads = [("feature set", "", False), ("regressor", "", False), ("scored at", "", False)]
-    heads += [("days", "", False)] if both else []
+    heads = [Head("feature set"), Head("regressor"), Head("scored at")]
+    heads += [Head("which days")] if both else []
     rows = []
     for row in table.to_dict("records"):
         tag = str(row.get("label", view.record["label"]))
@@ -98,10 +107,11 @@ def site_table(view: View, panels: set[str], causes: Causes) -> Table:
     errors = _present(best, [c for c in _SCORES if c.key in ("rmse", "bias", "kge", "coverage", "width")])
     tables = [of_model(view.site_scores, model).set_index("site")["r2"] for model in view.sets]
     known = [key for key in ("vegetation", "climate") if places[key].notna().any()]
-    heads = [("site", "", False), *((key, "", False) for key in known), ("days", "", True)]
-    heads += [("km to training", "to the nearest site that its model was trained on", True)] if km.notna().any() else []
+    heads = [Head("site"), *(Head(key) for key in known), Head("days", True)]
+    if km.notna().any():
+        heads.append(Head("to training", True, "km", "to the nearest site that its model was trained on"))
     heads += [_head(column, view) for column in errors]
-    heads += [(f"r2 {features}", regressor, True) for features, regressor in view.sets]
+    heads += [Head(f"r2 {features}", True, tip=regressor) for features, regressor in view.sets]
     rows = []
     for site, row in best.iterrows():
         cells = [Cell(str(site), link=f"#{anchor(str(site))}" if site in panels else "")]
@@ -126,7 +136,7 @@ def group_table(view: View, causes: Causes) -> Table:
     """Scores by group, of each set with its better regressor."""
     table = view.group_scores
     columns = _present(table, [c for c in _SCORES if c.key in _GROUP])
-    heads = [(text, "", False) for text in ("by", "group", "feature set", "regressor")]
+    heads = [Head(text) for text in ("by", "group", "feature set", "regressor")]
     rows = []
     for model in view.sets if len(table) else []:
         for row in of_model(table, model).to_dict("records"):
@@ -140,10 +150,10 @@ def applicability_table(view: View) -> Table:
     """Of each set: the share of its days inside the area of applicability, and the skill inside and outside."""
     table, groups = view.result.applicability, view.group_scores
     heads = [
-        ("feature set", "", False), ("regressor", "", False), ("days inside (%)", "", True),
-        ("sites with most days inside", "", True), ("median dissimilarity", "of the sites' medians", True),
-        ("r2 inside", "", True), ("r2 outside", "", True),
-        (f"RMSE inside ({view.record['units']})", "", True), (f"RMSE outside ({view.record['units']})", "", True),
+        Head("feature set"), Head("regressor"), Head("days inside", True, "%"),
+        Head("sites with most days inside", True), Head("median dissimilarity", True, tip="of the sites' medians"),
+        Head("r2 inside", True), Head("r2 outside", True),
+        *(Head(f"RMSE {where}", True, str(view.record["units"])) for where in ("inside", "outside")),
     ]  # fmt: skip
     rows = []
     for features, regressor in view.sets if len(table) else []:
@@ -167,11 +177,12 @@ def applicability_table(view: View) -> Table:
 def comparison_table(view: View) -> Table:
     """Every pair that was compared, with its interval, its tests and what they say."""
     heads = [
-        ("first", "", False), ("second", "", False), ("score", "", False), ("first", "", True), ("second", "", True),
-        ("difference", "the first minus the second", True), ("95 % interval", "cluster bootstrap over sites", True),
-        ("better at", "sites at which the first is better", True),
-        ("p (Wilcoxon)", "signed ranks of the sites' differences", True),
-        ("p (Holm)", "the same, corrected for the number of comparisons", True), ("says", "", False),
+        Head("first"), Head("second"), Head("score"), Head("of the first", True), Head("of the second", True),
+        Head("difference", True, tip="the first minus the second"),
+        Head("95 % interval", True, tip="cluster bootstrap over sites"),
+        Head("better at", True, "sites", tip="at which the first is better"),
+        Head("p (Wilcoxon)", True, tip="signed ranks of the sites' differences"),
+        Head("p (Holm)", True, tip="the same, corrected for the number of comparisons"), Head("says"),
     ]  # fmt: skip
     rows = []
     for row in view.result.comparisons.to_dict("records"):
@@ -189,9 +200,9 @@ def _present(table: pd.DataFrame, columns: Sequence[Column]) -> list[Column]:
     return [column for column in columns if column.key in table and (column.key != "coverage" or table["coverage"].notna().any())]
 
 
-def _head(column: Column, view: View) -> tuple[str, str, bool]:
-    unit = f" ({view.record['units']})" if column.unit else " (%)" if column.share else ""
-    return f"{column.head}{unit}", column.tip, True
+def _head(column: Column, view: View) -> Head:
+    unit = str(view.record["units"]) if column.unit else "%" if column.share else ""
+    return Head(column.head, True, unit, column.tip)
 
 
 def _cell(row: Any, column: Column, causes: Causes, where: dict[str, Any]) -> Cell:

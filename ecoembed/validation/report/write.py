@@ -16,7 +16,7 @@ from ecoembed.validation.report.encoded import figure_uri, picture_uri
 from ecoembed.validation.report.gallery import drawn
 from ecoembed.validation.report.sections import ceiling, columns_of_sets, nested, provenance, rows_account
 from ecoembed.validation.report.series import drawn_sites, site_panels, too_dense
-from ecoembed.validation.report.style import COLOURS, anchor, inline_svg, number
+from ecoembed.validation.report.style import COLOURS, anchor, breakable, inline_svg, number
 from ecoembed.validation.report.tables import applicability_table, comparison_table, group_table, score_table, site_table
 from ecoembed.validation.report.view import View, in_words
 from ecoembed.validation.result import Result
@@ -60,7 +60,7 @@ def write_report(
         loader=PackageLoader("ecoembed.validation.report"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.globals.update(number=number, signed=partial(number, sign="+"), anchor=anchor)
+    environment.globals.update(number=number, signed=partial(number, sign="+"), anchor=anchor, breakable=breakable)
     html = environment.get_template("report.html").render(**_context(result, sites, pictures, title, own, command))
     path = Path(path)
     with atomic(path) as temporary:
