@@ -1,10 +1,9 @@
-"""Features that hold the answer: the target itself, in another unit, on another scale, of another day."""
+"""Features that hold the answer: the target itself, in another unit, on another scale, of other days, averaged."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import cached_property
 from typing import NamedTuple
 
@@ -12,6 +11,8 @@ import numpy as np
 import pandas as pd
 
 from ecoembed.validation.result import Finding
+from ecoembed.validation.samples import Samples
+from ecoembed.validation.splits.folds import site_codes
 
 __all__ = ["find_copies"]
 
@@ -23,34 +24,31 @@ _EXACT = 1 - 1e-10
 _LEAST_ROWS, _LEAST_SITE_ROWS = 30, 5
 #: The target of another row or day that a feature may hold, counted from the row itself.
 _ROWS, _DAYS = (-3, -2, -1, 1, 2, 3), (-30, -14, -7, -3, -2, -1, 1, 2, 3, 7, 14, 30)
+#: Rows before and after the own one over which the target may have been averaged.
+_MEANS = ((1, 1), (2, 2), (3, 3), (7, 7), (15, 15), (2, 0), (6, 0), (13, 0), (29, 0), (0, 6), (0, 29))
+#: Rows that are looked at first, and the correlation with which a column is held against a truth in all rows.
+_SCREENED, _WORTH_A_LOOK = 20_000, 0.9
 
 #: A tower's carbon flux in the spelling of FLUXNET and AmeriFlux; not GPP_MODIS.
 _FLUX = re.compile(r"(GPP|NEE|RECO|NEP|FC)(_(NT|DT|PI|F|SR|MDS|VUT|CUT|REF|MEAN|USTAR50|QC|\d+))*")
 _DROP = "Leave it out of the features"
 
 
-def find_copies(
-    columns: Mapping[str, np.ndarray], observed: np.ndarray, site: np.ndarray, date: pd.DatetimeIndex
-) -> list[Finding]:
-    """What in these columns gives the target away, one finding at most for each column.
-
-    Parameters
-    ----------
-    columns : mapping of name to numpy.ndarray, each of shape (n,)
-    observed, site : numpy.ndarray, shape (n,)
-    date : pandas.DatetimeIndex, shape (n,)
+def find_copies(samples: Samples) -> list[Finding]:
+    """What in the columns of these samples gives the target away, one finding at most for each column.
 
     Returns
     -------
     list of Finding
         Severe where a column is the target, its rank, the target on a scale of each site, the mean target of each
-        site, or the target of another day; listed where it follows the target more closely than a measurement can, or
-        bears the name of a flux of the tower.
+        site, type, climate or season, the target of another day, or a mean of it over the days around; listed where it
+        follows the target more closely than a measurement can, or bears the name of a flux of the tower.
     """
-    names, codes = np.unique(site, return_inverse=True)
-    rows = _Rows(observed, codes, len(names), date)
+    rows = _Rows(samples)
     truths = rows.disguises()
-    found = (_judged(name, rows.likest(values, truths)) for name, values in columns.items() if np.ptp(values) > 0)
+    found = (
+        _judged(name, rows.likest(values, truths)) for name, values in samples.columns.items() if np.ptp(values) > 0
+    )
     return [finding for finding in found if finding]
 
 
@@ -84,48 +82,75 @@ def _judged(name: str, like: _Likeness) -> Finding | None:
     return None
 
 
-@dataclass(frozen=True)
 class _Rows:
-    """The target, the number of each row's site, the number of sites, and the dates."""
+    """The target by row, sorted by site and date, and what it can be disguised as."""
 
-    observed: np.ndarray
-    codes: np.ndarray
-    sites: int
-    date: pd.DatetimeIndex
+    def __init__(self, samples: Samples) -> None:
+        self.samples, self.observed = samples, samples.observed
+        self.codes, self.sites = site_codes(samples), len(samples.places)
+        self.day = samples.date.to_numpy().astype("datetime64[D]").astype(int)
 
     def disguises(self) -> list[_Truth]:
-        """The target, its mean at each site, and that of rows before and after and of days around."""
+        """The target, its means of groups of rows, and the target of rows and days around."""
         few = len(self.observed) < _LEAST_ROWS
-        mean = np.bincount(self.codes, self.observed, self.sites) / np.bincount(self.codes, minlength=self.sites)
         truths = [
             _Truth("the target", self.observed, *((_EXACT, 1.0) if few else ())),
-            _Truth("the mean target of each site", mean[self.codes], _EXACT, 1.0),
-            *([] if few else self._shifted()),
+            *(_Truth(f"the mean target of each {name}", values, _EXACT, 1.0) for name, values in self._grouped()),
+            *([] if few else [*self._shifted(), *self._averaged()]),
         ]
-        return [t for t in truths if len(np.unique(t.values[~np.isnan(t.values)])) > 2]
+        return [t for t in truths if _varies(t.values)]
+
+    def _grouped(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Means over all rows of a group, those of the test too."""
+        month, day = self.samples.date.month.to_numpy(), self.samples.date.dayofyear.to_numpy()
+        groups = {
+            "site": self.codes,
+            "month of a site": self.codes * 13 + month,
+            "day of the year of a site": self.codes * 367 + day,
+            "month": month,
+            "day of the year": day,
+        }
+        for key in ("vegetation", "climate"):
+            of = self.samples.places[key]
+            if of.notna().all():
+                groups[key] = np.unique(of.to_numpy(dtype=str), return_inverse=True)[1][self.codes]
+        for name, group in groups.items():
+            count = np.bincount(group)
+            if (count[group] > 1).mean() > 0.5:  # else it is the target
+                yield name, (np.bincount(group, self.observed) / np.maximum(count, 1))[group]
 
     def _shifted(self) -> Iterator[_Truth]:
         """The target of the same site some rows or days later or earlier."""
-        order = np.lexsort((self.date.to_numpy(), self.codes))
-        codes, observed, row = self.codes[order], self.observed[order], np.arange(len(order))
-        key = codes * 10_000_000 + self.date.to_numpy().astype("datetime64[D]").astype(int)[order]
+        row, key = np.arange(len(self.codes)), self.codes * 10_000_000 + self.day
         for kind, steps in (("row", _ROWS), ("day", _DAYS)):
             for step in steps:
                 wanted = row + step if kind == "row" else np.searchsorted(key, key + step)
                 other = np.clip(wanted, 0, len(row) - 1)
-                there = (codes[other] == codes) & (other == wanted)
+                there = (self.codes[other] == self.codes) & (other == wanted)
                 there &= (kind == "row") | (key[other] == key + step)
-                values = np.full(len(row), np.nan)
-                values[order[there]] = observed[other[there]]
+                values = np.where(there, self.observed[other], np.nan)
                 many = f"{abs(step)} {kind}{'s' if abs(step) > 1 else ''}"
                 yield _Truth(f"the target of {many} {'later' if step > 0 else 'before'}", values)
 
+    def _averaged(self) -> Iterator[_Truth]:
+        """Running means of the target along the rows of a site."""
+        row, total = np.arange(len(self.codes)), np.concatenate([[0.0], np.cumsum(self.observed)])
+        for before, after in _MEANS:
+            first, last = np.maximum(row - before, 0), np.minimum(row + after, len(row) - 1)
+            there = (self.codes[first] == self.codes[last]) & (last - first == before + after)
+            values = np.where(there, (total[last + 1] - total[first]) / (before + after + 1), np.nan)
+            yield _Truth(f"the mean target of {before} rows before to {after} after", values, listed=1.0)
+
     def likest(self, values: np.ndarray, truths: list[_Truth]) -> _Likeness:
-        """What a column is most like."""
-        found = []
-        for truth in truths:
-            there = ~np.isnan(truth.values)
-            found.append(_Likeness(truth, _correlation(values[there], truth.values[there]), int(there.sum())))
+        """What a column is most like; of many rows some tell which truths are worth a look at all of them."""
+        step = max(1, len(values) // _SCREENED)
+        alike = np.array([_known_correlation(values[::step], truth.values[::step])[0] for truth in truths])
+        looked = (alike >= _WORTH_A_LOOK) | (alike == alike.max(initial=0.0))
+        found = [
+            _Likeness(truth, *_known_correlation(values, truth.values))
+            for truth, look in zip(truths, looked, strict=True)
+            if look
+        ]
         if len(values) >= _LEAST_ROWS:
             order = _Truth("the target in the order of its values", self.observed)
             found.append(_Likeness(order, _correlation(_rank(values), self.ranked), len(values)))
@@ -153,6 +178,18 @@ class _Rows:
         return np.divide(centred, spread, out=np.zeros_like(centred), where=spread > 0)
 
 
+def _varies(values: np.ndarray) -> bool:
+    """Whether there are more than two different values: with two, any other column of two would be a copy."""
+    known = values[~np.isnan(values)]
+    return bool(len(known) and np.any((known > known.min()) & (known < known.max())))
+
+
+def _known_correlation(values: np.ndarray, truth: np.ndarray) -> tuple[float, int]:
+    """Correlation where the truth is known, and the rows where it is."""
+    there = ~np.isnan(truth)
+    return _correlation(values[there], truth[there]), int(there.sum())
+
+
 def _correlation(one: np.ndarray, other: np.ndarray) -> float:
     """Absolute Pearson correlation; 0 where one of them never changes."""
     if len(one) == 0:
@@ -163,6 +200,4 @@ def _correlation(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def _rank(values: np.ndarray) -> np.ndarray:
-    from scipy.stats import rankdata
-
-    return np.asarray(rankdata(values))
+    return np.asarray(pd.Series(values).rank())

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ecoembed.errors import ConfigError
-from ecoembed.gpp.regressors import make_regressor
+from ecoembed.errors import ConfigError, TableError
+from ecoembed.gpp.regressors import make_regressor, models_of
 from ecoembed.gpp.rows import describe_rows
 from ecoembed.schema import check_predictions
+from ecoembed.validation.assess import assessed, row_applicability
 from ecoembed.validation.columns import read_table
 from ecoembed.validation.intervals import check_level
 from ecoembed.validation.leakage import Pretraining, audit
-from ecoembed.validation.places import check_places, coordinates
+from ecoembed.validation.places import check_places, with_site_table
 from ecoembed.validation.predict import predict_held_out
 from ecoembed.validation.result import NO_UNIT, Result
-from ecoembed.validation.samples import Asked, check_sets, check_window, feature_sets, make_samples
+from ecoembed.validation.samples import Asked, Samples, check_sets, check_window, feature_sets, make_samples
 from ecoembed.validation.save import save_benchmark
-from ecoembed.validation.scores import summarise, summarise_sites
 from ecoembed.validation.splits.protocols import check_protocol, make_folds
 
 if TYPE_CHECKING:
@@ -77,9 +77,14 @@ def benchmark(
     variants: Sequence[str] = (),
     noise: str | None = None,
     window_days: int = 1,
+    sites: Sequence[str] | None = None,
+    site_table: Any = None,
     units: str | None = None,
     pretraining: Pretraining | None = None,
     intervals: float | None = None,
+    nested: bool = False,
+    explain: bool = False,
+    own: Sequence[str] = (),
     progress: bool = True,
 ) -> Benchmark:
     """Score feature sets and regressors at held-out sites, all on one sample index.
@@ -97,9 +102,11 @@ def benchmark(
         ``"A * B"`` is the product of two columns. In a `FeatureTable`, the names of sets to unite; each set on its own
         by default.
     regressors : sequence or mapping of name to regressor
-        ``"ridge"``, ``"lightgbm"``, or unfitted scikit-learn estimators. One whose ``fit`` takes ``groups`` (a grid
-        search with grouped inner folds) gets the training sites.
-    protocol : {"leave-site-out"} or scikit-learn splitter
+        Names of :data:`ecoembed.gpp.regressors.REGRESSORS`, import paths such as ``"sklearn.svm.SVR"``, or unfitted
+        scikit-learn estimators. One whose ``fit`` takes ``groups`` (a grid search with grouped inner folds) gets the
+        training sites.
+    protocol : str, mapping or scikit-learn splitter
+        A name of :data:`ecoembed.validation.splits.protocols.PROTOCOLS`, or ``{"name": name, option: value}``.
     seed : int, default 0
     places : mapping, optional
         For a flat table: the columns of the sites' ``latitude`` (or one number for all), ``longitude``, ``vegetation``
@@ -116,6 +123,10 @@ def benchmark(
         Column of the target's random uncertainty, one standard deviation in its unit.
     window_days : int, default 1
         With 90, a sample is the 90 days up to and including its own, one value of each column a day.
+    sites : sequence of str, optional
+        Only these sites of the table.
+    site_table : geopandas.GeoDataFrame or path, optional
+        What `places` does not tell of a flat table's sites: `Sites`, or a file that :func:`ecoembed.read_sites` reads.
     units : str, optional
         Unit of the target; by default that of the `FeatureTable`. Of another table it is not guessed.
     pretraining : mapping of place to (latitude, longitude), or "unknown", optional
@@ -123,6 +134,13 @@ def benchmark(
     intervals : float, optional
         The share of held-out days, 0.9 say, that a prediction interval shall hold: by CV+ over the training sites
         (see :mod:`ecoembed.validation.intervals`), eleven fits for one. The scores then tell coverage and width.
+    nested : bool, default False
+        Also predict by the pair of set and regressor that folds inside the training sites choose: what is left of the
+        best score when it may not be chosen with the test at hand.
+    explain : bool, default False
+        Also tell the area of applicability, what each model leans on, and how its predictions depend on it.
+    own : sequence of str
+        Sites of which more shall be told: how well models of all others predict them, and what their own data add.
     progress : bool, default True
         Print the rows dropped, what the leakage audit found, and a progress bar, on stderr.
 
@@ -153,41 +171,48 @@ def benchmark(
     [['nirv', 'ridge', 6, 3, 'unseen-site']]
     """
     check_sets(features)
-    known = check_places(places)
     check_protocol(protocol)
     _check_quality(quality)
+    level, regressors = check_level(intervals), _named(regressors)
+    known = check_places(places)
     asked = Asked(target, site, date, features or {}, known, quality, variants, noise, check_window(window_days))
     frame = read_table(table, [site, date, *asked.columns])
     asked = replace(asked, sets=feature_sets(frame, features))
-    level = check_level(intervals)
-    models = _named(regressors)
+    if frame.columns.nlevels == 1:
+        frame = _of_sites(frame, site, sites)
+        if site_table is not None:
+            frame, known = with_site_table(frame, site, known, site_table)
+            asked = replace(asked, places=known)
     samples = make_samples(frame, asked)
     folds = make_folds(protocol, samples, seed)
+    models, left_out = models_of(samples.features, regressors)
+    leakage = audit(samples, folds, regressors, pretraining, frame.attrs.get("future"))
     if progress:
-        for rows, what in ((frame.attrs.get("rows"), "acquisitions"), (samples.rows, "rows")):
-            if rows:
-                print(describe_rows(rows, what), file=sys.stderr)
-        for name, why in samples.sites_without_rows.items():
-            print(f"{name} contributes no row: {why}", file=sys.stderr)
-    leakage = audit(
-        samples, folds.folds, folds.name, folds.label, folds.promised, coordinates(samples), pretraining,
-        frame.attrs.get("windows"),
-    )  # fmt: skip
-    if progress:
-        for finding in leakage["findings"]:
-            print("leakage audit: {where}: {what} ({amount}). {remedy}.".format(**finding), file=sys.stderr)
-    predicted = predict_held_out(samples, models, folds.folds, folds.name, seed, progress, level)
-    predictions = check_predictions(predicted)
-    scores = summarise(predictions, samples).assign(protocol=folds.name, label=folds.label)
+        _tell(frame, samples, leakage)
+    predicted = predict_held_out(samples, models, folds, seed, progress, level, explain)
+    table_, chosen = predicted.table, None
+    if nested:
+        from ecoembed.validation.nested import nested_best
+
+        chosen = nested_best(samples, models, folds, seed, predicted.table)
+        table_ = pd.concat([table_, chosen.predictions], ignore_index=True)
+    predictions = check_predictions(table_)
+    inside = row_applicability(samples, folds) if explain else pd.DataFrame()
+    tables, about = assessed(predictions, samples, folds, seed, inside)
     record = {
         "target": target,
         "units": units or frame.attrs.get("units", NO_UNIT),
         "protocol": folds.name,
+        "options": folds.options,
         "label": folds.label,
         "folds": len(folds.folds),
+        "found": folds.found,
         "seed": seed,
         "features": samples.names,
-        "regressors": {name: model if isinstance(model, str) else repr(model) for name, model in models.items()},
+        "window_days": window_days,
+        "retrospective": bool(frame.attrs.get("retrospective", False)),
+        "regressors": {name: model if isinstance(model, str) else repr(model) for name, model in regressors.items()},
+        "models_left_out": left_out,
         "quality": dict(quality) if quality else None,
         "rows": samples.rows,
         "site_rows": samples.site_rows if samples.rows["in"] > samples.rows["out"] else {},
@@ -195,13 +220,44 @@ def benchmark(
         "feature_table": {key: frame.attrs[key] for key in _FROM_TABLE if key in frame.attrs},
         "leakage": leakage,
         **({"intervals": level} if level else {}),
+        **({"nested": chosen.record} if chosen else {}),
+        **about,
         "samples": samples.digest,
         "versions": _versions(),
     }
-    none = pd.DataFrame()
-    return Benchmark(
-        predictions, scores, summarise_sites(predictions), none, none, none, none, none, none, samples.places, record
+    empty = pd.DataFrame()
+    result = Benchmark(
+        predictions=predictions,
+        importance=empty if predicted.importance is None else predicted.importance,
+        partial=empty if predicted.partial is None else predicted.partial,
+        record=record,
+        **tables,
     )
+    if own:
+        from ecoembed.validation.ownsite import own_site
+
+        record["own_sites"] = [own_site(samples, models, result, name, seed) for name in own]
+    return result
+
+
+def _of_sites(frame: pd.DataFrame, site: str, sites: Sequence[str] | None) -> pd.DataFrame:
+    """The rows of these sites alone."""
+    if sites is None:
+        return frame
+    if absent := sorted(set(sites) - set(frame[site])):
+        raise TableError("the table has no such sites", where=site, found=", ".join(absent[:5]))
+    return frame[frame[site].isin(list(sites))]
+
+
+def _tell(frame: pd.DataFrame, samples: Samples, leakage: dict[str, Any]) -> None:
+    """What was dropped, and what the audit found, on stderr."""
+    for rows, what in ((frame.attrs.get("rows"), "acquisitions"), (samples.rows, "rows")):
+        if rows:
+            print(describe_rows(rows, what), file=sys.stderr)
+    for name, why in samples.sites_without_rows.items():
+        print(f"{name} contributes no row: {why}", file=sys.stderr)
+    for finding in leakage["findings"]:
+        print("leakage audit: {where}: {what} ({amount}). {remedy}.".format(**finding), file=sys.stderr)
 
 
 def _named(regressors: Sequence[Any] | Mapping[str, Any]) -> dict[str, Any]:

@@ -31,7 +31,7 @@ class LeaveYearOut(_KnownSites):
 
 
 class Years(_KnownSites):
-    """Train on some years, test on others, once: the seed paper's split is ``train=[2017, 2018, 2019]``, ``test=[2020]``.
+    """Train on some years, test on others, once; the seed paper: ``train=[2017, 2018, 2019]``, ``test=[2020]``.
 
     Source: Peters et al. 2025, arXiv 2511.11706.
     """

@@ -69,7 +69,9 @@ def read_frozen(path: str | Path, samples: Samples) -> Partition:
         )  # fmt: skip
     words = table[table["fold"] >= 0].drop_duplicates("fold").set_index("fold")["held_out"].sort_index()
     if not len(words) or not np.array_equal(words.index, np.arange(len(words))) or not set(table["fold"]) >= {0}:
-        raise TableError("the folds are not numbered", where=path, found=sorted(set(table["fold"])), expected="0, 1 ...")
+        raise TableError(
+            "the folds are not numbered", where=path, found=sorted(set(table["fold"])), expected="0, 1 ..."
+        )
     return Partition(found.to_numpy(dtype=int), [str(word) for word in words])
 
 

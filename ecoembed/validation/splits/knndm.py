@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, field_serializer, model_validator
 
 from ecoembed.errors import ConfigError, TableError
 from ecoembed.validation.columns import as_numbers, factors, read_table, require
@@ -56,6 +56,10 @@ class KNNDM(Protocol):
         if isinstance(self.domain, tuple) and not -90 <= self.domain[1] < self.domain[3] <= 90:
             raise ValueError("the box is west, south, east, north in degrees")
         return self
+
+    @field_serializer("domain")
+    def _name_of_domain(self, domain: str | Box) -> str | Box:
+        return Path(domain).name if isinstance(domain, str) else domain  # a record holds no path of a machine
 
     def partition(self, samples: Samples, seed: int) -> tuple[Partition, dict[str, Any]]:
         refuse_fewer_sites(samples, self.folds, "knndm")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -98,7 +99,7 @@ def make_folds(protocol: Any, samples: Samples, seed: int = 0) -> Folds:
     if wanted != len(partition.held_out):
         raise TableError("another number of folds", where=frozen, found=len(partition.held_out), expected=wanted)
     folds = folds_of(partition, samples, chosen.at_known_sites, name)
-    options = chosen.model_dump(mode="json") | ({"frozen": str(frozen)} if frozen else {})
+    options = chosen.model_dump(mode="json") | ({"frozen": Path(frozen).name} if frozen else {})
     return Folds(
         name, _label(folds, samples), chosen.promised, folds, partition.held_out, partition.fold, options,
         found | _untested(folds, partition.fold),
