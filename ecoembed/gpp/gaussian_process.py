@@ -47,7 +47,7 @@ class GaussianProcess(RegressorMixin, BaseEstimator):
         self.rows_ = drawn_evenly(sites, self.most, self.random_state)
         self.scaler_ = StandardScaler().fit(X[self.rows_])
         tuned = drawn_evenly(sites, self.most_tuned, self.random_state)
-        kernel = ConstantKernel(1.0, (1e-2, 1e2)) * RBF(2.0, (0.1, 100.0)) + WhiteKernel(0.5, (1e-3, 10.0))
+        kernel = ConstantKernel(1.0, (1e-3, 1e5)) * RBF(2.0, (0.1, 1e3)) + WhiteKernel(0.5, (1e-4, 10.0))
         process = GaussianProcessRegressor(kernel, normalize_y=True)
         process.fit(self.scaler_.transform(X[tuned]), y[tuned])
         self.process_ = GaussianProcessRegressor(process.kernel_, optimizer=None, normalize_y=True)

@@ -183,6 +183,8 @@ def _unfit(model: Any, values: Any) -> str | None:
 def _imported(path: str) -> Any:
     """An estimator of the class that an import path names."""
     module, _, name = path.rpartition(".")
+    if not module or not name:
+        raise ConfigError("not an import path", found=repr(path), expected="package.module.Class")
     try:
         kind = getattr(importlib.import_module(module), name, None)
     except ImportError as exc:
