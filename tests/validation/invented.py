@@ -33,7 +33,7 @@ def invented(sites: int = 6, days: int = 60, seed: int = 0, **record: Any) -> Re
     site_scores = _scores(predictions, [*_KEYS, "site"])
     scores = _pooled(predictions, site_scores)
     undefined = [
-        {"table": "site_scores", "features": f, "regressor": r, "where": names[-1], "score": "r2",
+        {"table": "site_scores", "features": f, "regressor": r, "where": f"{names[-1]}, all days", "score": "r2",
          "cause": "the observed values are all the same"} for f in SETS for r in REGRESSORS
     ]  # fmt: skip
     about: dict[str, Any] = {
@@ -42,7 +42,17 @@ def invented(sites: int = 6, days: int = 60, seed: int = 0, **record: Any) -> Re
         "rows": {"in": sites * days + 3, "target missing": 3, "out": sites * days}, "site_rows": {},
         "sites_without_rows": {}, "feature_table": {}, "samples": "0" * 16, "versions": {"ecoembed": "0"},
         "leakage": {"checks": {"the same row in training and in the test": "nothing found"}, "findings": []},
-        "intervals": 0.9, "undefined": undefined, "retrospective": [],
+        "intervals": 0.9, "undefined": undefined, "retrospective": False,
+        "noise_ceiling": {
+            "r2": 0.9, "rmse": 0.7, "n": 100, "days": "all",
+            "contributions": {"partitioning": {"rmse": 0.7, "r2_lost": 0.1, "n": 100, "of": ["GPP_DT"]},
+                              "random": {"not_known": "the table has no random uncertainty of the target"}},
+        },
+        "nested": {
+            "inner_folds": 5, "r2": 0.5, "optimism": 0.02,
+            "chosen": [{"features": "meteo", "regressor": "ridge", "folds": 6}],
+            "best_afterwards": {"features": "embeddings+meteo", "regressor": "ridge", "r2": 0.52},
+        },
         "nearest_training_km": dict(zip(names, rng.uniform(1, 900, sites).tolist(), strict=True)),
     }  # fmt: skip
     return Result(
@@ -58,7 +68,11 @@ def bare(result: Result) -> Result:
     from dataclasses import replace
 
     none = pd.DataFrame()
-    kept = {k: v for k, v in result.record.items() if k not in ("intervals", "nearest_training_km", "undefined")}
+    kept = {
+        k: v
+        for k, v in result.record.items()
+        if k not in ("intervals", "nearest_training_km", "undefined", "noise_ceiling", "nested")
+    }
     unknown = result.places.assign(latitude=np.nan, longitude=np.nan, vegetation=None, climate=None)
     drop = {"columns": ["coverage", "width"]}
     return replace(
@@ -108,7 +122,14 @@ def _pooled(predictions: pd.DataFrame, sites: pd.DataFrame) -> pd.DataFrame:
     table["sites_below_zero"] = 0.1
     for name in ("across_site_r2", "seasonal_cycle_r2", "anomaly_r2", "interannual_r2"):
         table[name] = table["r2"] - 0.1
-    table = table.assign(annual_sum_rmse=120.0, annual_sum_bias=-30.0, annual_sums=12)
+    table = table.assign(
+        annual_sum_rmse=120.0,
+        annual_sum_bias=-30.0,
+        annual_sums=12,
+        seasonal_cycle_sites=5,
+        anomaly_days=300,
+        interannual_sites=4,
+    )
     return table.sort_values("r2", ascending=False, ignore_index=True)
 
 
@@ -137,13 +158,14 @@ def _comparisons(scores: pd.DataFrame, sites: int) -> pd.DataFrame:
     lines = []
     for i, (a, b) in enumerate(pairs):
         difference, half = r2[a] - r2[b], (0.2, 0.001, 0.001)[i]
-        says = f"{a} beats {b}" if half < difference else "no difference shown"
+        numbers = f"r2 {r2[a]:.3f} against {r2[b]:.3f}, difference {difference:+.3f}"
+        who = f"{a} (ridge) beats {b} (ridge)" if half < difference else f"no difference shown between {a} and {b}"
         lines.append(
             {
                 "features_a": a, "regressor_a": "ridge", "features_b": b, "regressor_b": "ridge", "score": "r2",
                 "a": r2[a], "b": r2[b], "difference": difference, "lower": difference - half,
                 "upper": difference + half, "sites": sites, "sites_a_better": sites - 1, "wilcoxon_p": 0.01,
-                "holm_p": 0.03, "says": says,
+                "holm_p": 0.03, "says": f"{who}: {numbers} (95 % interval {difference - half:+.3f} to ...).",
             }
         )  # fmt: skip
     return pd.DataFrame(lines)

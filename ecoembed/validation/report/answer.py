@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ecoembed.validation.report.forest import beats
+from ecoembed.validation.nested import NESTED_BEST
 from ecoembed.validation.report.style import number
 from ecoembed.validation.report.view import View
 from ecoembed.validation.result import Result
@@ -12,6 +12,7 @@ from ecoembed.validation.result import Result
 __all__ = ["answer", "asked", "sentences"]
 
 _EMBEDDINGS = "embeddings"
+_MOST = 5  # comparisons told in words besides the first
 _LABELS = {"unseen-site": "that the models never saw", "seen-site": "of which the models had seen other days"}
 
 
@@ -19,8 +20,8 @@ def answer(result: Result) -> str:
     """The result in a few sentences, the first of which is the answer.
 
     It tells of the set with embeddings that scores highest, or of the best set where none has embeddings, against the
-    rival that scores highest; then of the same set against its other rivals. ``beats`` is said where the comparison
-    says it: its interval excludes zero, and its p-value holds after Holm's correction.
+    rival that scores highest; then of the same set against its other rivals. The words are those of the comparison
+    (:func:`ecoembed.validation.comparison.compare`), which says ``beats`` only where its interval and its test agree.
     """
     return " ".join(sentences(View(result)))
 
@@ -35,17 +36,20 @@ def sentences(view: View) -> list[str]:
     if best["r2"] <= 0:
         highest += " That is no better than the mean over all sites."
     where = f"At {best['sites']} sites {_LABELS[view.record['label']]}"
-    rows = _told(view)
+    rows = _of_the_subject(view.result.comparisons)
     if rows.empty:
         return [f"{where}, {highest[0].lower()}{highest[1:]}", "No pair of feature sets was compared."]
-    first, *others = (_sentence(row) for _, row in rows.iterrows())
-    return [f"{where}, {first}", highest, *(_capital(sentence) for sentence in others)]
+    first, *others = (str(says) for says in rows["says"])
+    told = [f"{where}, {first}", highest, *map(_capital, others[:_MOST])]
+    if len(others) > _MOST:
+        told.append(f"{len(others) - _MOST} more comparisons of {rows['features_a'].iloc[0]} stand below.")
+    return told
 
 
 def asked(view: View) -> str:
     """The question, in a sentence."""
-    sets = list(dict.fromkeys(view.scores["features"].astype(str)))
-    regressors = list(dict.fromkeys(view.scores["regressor"].astype(str)))
+    scores = view.scores[view.scores["features"] != NESTED_BEST]
+    sets, regressors = (list(dict.fromkeys(scores[key].astype(str))) for key in ("features", "regressor"))
     where = "sites never seen" if view.record["label"] == "unseen-site" else "other days of known sites"
     has = any(_EMBEDDINGS in name.split("+") for name in sets)
     what = "what embeddings add over the other drivers" if has else "which drivers estimate it best"
@@ -56,12 +60,11 @@ def asked(view: View) -> str:
     )
 
 
-def _told(view: View) -> pd.DataFrame:
+def _of_the_subject(table: pd.DataFrame) -> pd.DataFrame:
     """The comparisons of the set that the answer is about, the one with its strongest rival first."""
-    table = view.result.comparisons
     if table.empty:
         return table
-    table = table[table["score"] == table["score"].iloc[0]]
+    table = table[(table["score"] == table["score"].iloc[0]) & (table["features_a"] != NESTED_BEST)]
     with_embeddings = table[[_EMBEDDINGS in str(name).split("+") for name in table["features_a"]]]
     candidates = with_embeddings if len(with_embeddings) else table
     subject = candidates.sort_values("a", ascending=False, kind="stable")["features_a"].iloc[0]
@@ -69,15 +72,6 @@ def _told(view: View) -> pd.DataFrame:
     return own.sort_values("b", ascending=False, kind="stable")
 
 
-def _sentence(row: pd.Series) -> str:
-    a, b = (f"{row[f'features_{side}']} ({row[f'regressor_{side}']})" for side in "ab")
-    interval = f"[{number(row['lower'], 3, '+')}, {number(row['upper'], 3, '+')}]"
-    numbers = f"{row['score']} {number(row['a'], 3)} against {number(row['b'], 3)}, difference {number(row['difference'], 3, '+')}, 95 % interval {interval}"
-    if not beats(row):
-        return f"no difference is shown between {a} and {b}: {numbers}."
-    ahead, behind = (a, b) if row["difference"] > 0 else (b, a)
-    return f"{ahead} beats {behind}: {numbers}."
-
-
 def _capital(text: str) -> str:
-    return text[0].upper() + text[1:] if text.startswith("no ") else text
+    """The verdict without a winner begins a sentence; the name of a set does not change."""
+    return text[0].upper() + text[1:] if text.startswith("no difference") else text

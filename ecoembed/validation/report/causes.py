@@ -20,9 +20,9 @@ class Causes:
 
     def of(self, score: str, where: Mapping[str, Any]) -> str:
         """The cause of one cell, for the pointer that rests on it."""
-        place = str(where.get("site") or where.get("group") or "")
-        keys = ((where["features"], where["regressor"], words, score) for words in (place, f"{where.get('by')}: {place}"))
-        return str(next((self._of[key] for key in keys if key in self._of), "not defined: see “Undefined scores”"))
+        place = [str(where[key]) for key in ("site", "by", "group") if key in where]
+        words = ", ".join([*place, f"{where['days']} days"])
+        return str(self._of.get((where["features"], where["regressor"], words, score), "not defined"))
 
     def listed(self) -> list[dict[str, Any]]:
         """One line for each table, score and cause: for how many models, and where."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from ecoembed.validation.report.style import COLOURS, bare, paper
-from ecoembed.validation.report.view import View, in_words, of_model
+from ecoembed.validation.report.view import View, in_words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,7 +22,7 @@ def seasonal_cycles(view: View) -> Figure:
     """By vegetation type, or by site where the types are unknown: means of the sites' monthly means."""
     from matplotlib.figure import Figure
 
-    months = {model: _monthly(view, of_model(view.result.predictions, model)) for model in view.models}
+    months = {model: _monthly(view, table) for model, table in view.predictions.items()}
     counts = months[view.models[0]].groupby("group")["site"].nunique().sort_values(ascending=False, kind="stable")
     groups = counts.index[:_MOST]
     columns = min(_COLUMNS, len(groups))

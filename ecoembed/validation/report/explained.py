@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ecoembed.validation.report.style import COLOURS, GREY, bare, paper
-from ecoembed.validation.report.view import Model, Nothing, View, in_words, of_model
+from ecoembed.validation.report.view import AbsentError, Model, View, in_words, of_model
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,7 +32,7 @@ def explained_model(table: pd.DataFrame, view: View) -> Model:
     known = set(zip(table["features"], table["regressor"], strict=True))
     order = zip(view.scores["features"].astype(str), view.scores["regressor"].astype(str), strict=True)
     ranked = [model for model in order if model in known]
-    several = [model for model in ranked if of_model(table, model).iloc[:, 2].nunique() > 1]
+    several = [model for model in ranked if len(set(of_model(table, model).iloc[:, 2])) > 1]
     return (several or ranked)[0]
 
 
@@ -42,7 +42,7 @@ def importance(view: View) -> Figure:
 
     table = view.result.importance
     if table.empty:
-        raise Nothing("what the models rest on was not asked for")
+        raise AbsentError("what the models rest on was not asked for")
     model = explained_model(table, view)
     own = of_model(table, model)
     kinds = [kind for kind in _DRAWN if kind in set(own["kind"])]
@@ -71,7 +71,7 @@ def partial_dependence(view: View) -> Figure:
 
     table = view.result.partial
     if table.empty:
-        raise Nothing("no explained set has as few as eight columns")
+        raise AbsentError("no explained set has as few as eight columns")
     model = explained_model(table, view)
     own = of_model(table, model)
     names = list(dict.fromkeys(own["column"]))

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ecoembed.validation.report.style import COLOURS, GREY, bare, number, paper
-from ecoembed.validation.report.view import Nothing, View
+from ecoembed.validation.report.view import AbsentError, View
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,10 +27,10 @@ def forest(view: View) -> Figure:
 
     table = view.result.comparisons
     if table.empty:
-        raise Nothing("no pair of feature sets was compared")
+        raise AbsentError("no pair of feature sets was compared")
     score = table["score"].iloc[0]
     rows = table[table["score"] == score].iloc[::-1].reset_index(drop=True)
-    one = rows[["regressor_a", "regressor_b"]].stack().nunique() == 1
+    one = len({*rows["regressor_a"], *rows["regressor_b"]}) == 1
     with paper():
         figure = Figure(figsize=(7.2, 0.75 + 0.235 * len(rows)), layout="constrained")
         axis = figure.subplots()

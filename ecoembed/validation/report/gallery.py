@@ -16,7 +16,7 @@ from ecoembed.validation.report.ranking import ranking
 from ecoembed.validation.report.relations import skill_and_dissimilarity, skill_and_distance
 from ecoembed.validation.report.series import drawn_sites, series_pages
 from ecoembed.validation.report.style import svg_bytes
-from ecoembed.validation.report.view import Nothing, View
+from ecoembed.validation.report.view import AbsentError, View
 from ecoembed.validation.report.world import site_map
 from ecoembed.validation.result import Result
 
@@ -49,7 +49,7 @@ def drawn(view: View) -> dict[str, Figure | str]:
 def _or_why(draw: Callable[[View], Figure], view: View) -> Figure | str:
     try:
         return draw(view)
-    except Nothing as why:
+    except AbsentError as why:
         return str(why)
 
 

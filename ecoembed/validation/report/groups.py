@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ecoembed.validation.report.style import COLOURS, bare, paper
-from ecoembed.validation.report.view import Nothing, View, in_words, of_model
+from ecoembed.validation.report.view import AbsentError, View, in_words, of_model
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +33,7 @@ def group_scores(view: View) -> Figure:
     table = view.group_scores
     rows = _rows(table, view)
     if rows.empty:
-        raise Nothing("nothing is known by which days or sites could be grouped")
+        raise AbsentError("nothing is known by which days or sites could be grouped")
     with paper():
         figure = Figure(figsize=(7.2, 0.8 + 0.17 * len(rows)), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=(1.25, 1))
@@ -89,7 +89,7 @@ def coverage_by_type(view: View) -> Figure:
 
     level = view.record.get("intervals")
     if level is None:
-        raise Nothing("prediction intervals were not asked for")
+        raise AbsentError("prediction intervals were not asked for")
     level = level["level"] if isinstance(level, dict) else level
     sites = view.best[["n", "coverage", "width"]].dropna()
     kinds = view.places["vegetation"].reindex(sites.index)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,7 +16,8 @@ __all__ = ["ranking"]
 
 _FLOOR = -1.0
 #: One for each regressor, told apart by shape as well as by colour (Okabe and Ito).
-_MARKS = tuple(zip("osD^vP*X", (*COLOURS[1:], "#009E73", "#CC79A7", "#E69F00", "#56B4E9", COLOURS[0], GREY), strict=True))
+_OTHERS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", COLOURS[0], GREY)
+_MARKS = tuple(zip("osD^vP*X", (*COLOURS[1:], *_OTHERS), strict=True))
 
 
 def ranking(view: View) -> Figure:
@@ -34,9 +35,16 @@ def ranking(view: View) -> Figure:
             own = scores[scores["regressor"] == regressor]
             marker, colour = _MARKS[i % len(_MARKS)]
             y = own["features"].map(order) + 0.3 * ((i + 0.5) / len(regressors) - 0.5)
-            axis.plot(own["r2"].clip(lower=_FLOOR), y, marker, color=colour, markersize=5, label=f"{regressor}, all days", clip_on=False)
-            axis.plot(own["median_site_r2"].clip(lower=_FLOOR), y, marker, color=colour, markersize=4,
-                      markerfacecolor="none", label=f"{regressor}, median site", clip_on=False)  # fmt: skip
+            for column, fill, what in (("r2", colour, "all days"), ("median_site_r2", "none", "median site")):
+                style: dict[str, Any] = {
+                    "marker": marker,
+                    "markersize": 5,
+                    "color": colour,
+                    "markerfacecolor": fill,
+                    "linestyle": "",
+                }
+                x = own[column].clip(lower=_FLOOR)
+                axis.plot(x, y, **style, label=f"{regressor}, {what}", clip_on=False)
         ceiling = view.ceiling
         if ceiling is not None:
             axis.axvline(ceiling, color=COLOURS[0], linestyle="--", linewidth=1.0, label="noise ceiling")

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ecoembed.validation.report.style import COLOURS, bare, number, paper
-from ecoembed.validation.report.view import Nothing, View, in_words
+from ecoembed.validation.report.view import AbsentError, View, in_words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,10 +22,10 @@ def skill_and_distance(view: View) -> Figure:
     """r2 of each site against the distance to the nearest site that its model was trained on."""
     km = pd.Series(view.record.get("nearest_training_km") or {}, dtype=float)
     if km.reindex(view.best.index).notna().sum() < 2:
-        raise Nothing("the distances to the training sites are not known: the coordinates were not given")
+        raise AbsentError("the distances to the training sites are not known: the coordinates were not given")
     label = "distance to the nearest training site (km)"
     if (km <= 0).all():
-        raise Nothing("each site is its own nearest training site: it was trained on other days of itself")
+        raise AbsentError("each site is its own nearest training site: it was trained on other days of itself")
     return _skill(view, km.clip(lower=0.1), label, log=True)
 
 
@@ -34,7 +34,7 @@ def skill_and_dissimilarity(view: View) -> Figure:
     table = view.result.applicability
     features = view.models[0][0]
     if table.empty or features not in set(table["features"]):
-        raise Nothing("the area of applicability was not asked for")
+        raise AbsentError("the area of applicability was not asked for")
     own = table[table["features"] == features].set_index("site")["dissimilarity"]
     label = f"median dissimilarity to the training days\nin the space of {features} (no unit)"
     return _skill(view, own, label, log=False)

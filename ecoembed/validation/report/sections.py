@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from ecoembed.gpp.rows import describe_rows
+from ecoembed.validation.report.style import number
 from ecoembed.validation.report.view import View
 
 __all__ = ["ceiling", "columns_of_sets", "nested", "provenance", "rows_account"]
@@ -27,7 +28,7 @@ def rows_account(view: View) -> dict[str, Any]:
             if rows
         ],
         "no_rows": {**told.get("sites_without_rows", {}), **record["sites_without_rows"]},
-        "left_out": list(told.get("left_out", {}).values()) + list(record.get("left_out", {}).values()),
+        "left_out": list(told.get("left_out", {}).values()) + list(record.get("models_left_out", {}).values()),
         "what": "rows" if counted is record else "acquisitions",
         "rows": counted["rows"],
         "site_rows": counted["site_rows"],
@@ -61,28 +62,44 @@ def provenance(view: View, sites: pd.DataFrame | None) -> list[dict[str, Any]]:
         return []
     about = sites.reindex(view.best.index)
     told = pd.DataFrame(
-        {key: about[key] if key in about else pd.Series(index=about.index, dtype=object) for key in ("citation", "licence")}
+        {
+            key: about[key] if key in about else pd.Series(index=about.index, dtype=object)
+            for key in ("citation", "licence")
+        }
     )
     told = told.astype(object).where(told.notna(), None)
     lines: dict[tuple[str | None, str | None], list[str]] = {}
     for site, row in told.iterrows():
         lines.setdefault((row["citation"], row["licence"]), []).append(str(site))
-    return [
-        {"sites": names, "citation": citation, "licence": licence} for (citation, licence), names in lines.items()
-    ]
+    return [{"sites": names, "citation": citation, "licence": licence} for (citation, licence), names in lines.items()]
 
 
-
-
-def ceiling(view: View) -> dict[str, Any]:
-    """How far any model could come: the r2, if it is known, and a sentence."""
-    told = view.record.get("noise_ceiling") or {"not_known": "it was not asked for"}
-    if "not_known" in told:
-        return {"r2": None, "text": f"How far the noise of the target lets any model come is not known: {told['not_known']}."}
-    return {"r2": view.ceiling, "text": str(told)}
+def ceiling(view: View) -> str:
+    """How far any model could come, in words; or why nobody knows."""
+    told = view.record.get("noise_ceiling", {"not_known": "it was not asked for"})
+    if view.ceiling is None:
+        return f"How far the noise of the target lets any model come is not known: {told['not_known']}."
+    known = {name: part for name, part in told["contributions"].items() if "rmse" in part}
+    parts = ", ".join(
+        f"{name} {number(part['r2_lost'], 3)} ({number(part['rmse'])} {view.unit})" for name, part in known.items()
+    )
+    unknown = "; ".join(str(part["not_known"]) for part in told["contributions"].values() if "not_known" in part)
+    return (
+        f"Noise ceiling: a model that knew the true flux would reach an r2 of about {number(told['r2'], 3)} (RMSE "
+        f"{number(told['rmse'])} {view.unit}) on these {told['n']} days, for the target itself is not known better. "
+        f"What that costs in r2: {parts}." + (f" Not known, hence not counted: {unknown}." if unknown else "")
+    )
 
 
 def nested(view: View) -> dict[str, Any] | None:
     """The score of a choice made inside the folds, and what was chosen in how many of them."""
     told = view.record.get("nested")
-    return None if not told else {"text": str(told), "chosen": {}}
+    if not told:
+        return None
+    best = told["best_afterwards"]
+    text = (
+        f"Where each fold chooses feature set and regressor by {told['inner_folds']} inner folds of its own training "
+        f"sites, r2 is {number(told['r2'], 3)}. The best pair afterwards, {best['features']} ({best['regressor']}), "
+        f"has {number(best['r2'], 3)}: choosing with the test at hand flatters by {number(told['optimism'], 3, '+')}."
+    )
+    return {"text": text, "chosen": {f"{c['features']} ({c['regressor']})": c["folds"] for c in told["chosen"]}}

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ecoembed.validation.report.style import COLOURS, bare, paper
-from ecoembed.validation.report.view import Model, View, in_words, of_model
+from ecoembed.validation.report.view import Model, View, in_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,9 +40,9 @@ def drawn_sites(scores: pd.Series) -> list[str]:
     return [str(ranked[i]) for i in np.linspace(0, len(ranked) - 1, _SHOWN).round().astype(int)]
 
 
-def too_dense(predictions: pd.DataFrame) -> bool:
+def too_dense(view: View) -> bool:
     """Whether some site has so many days that only their monthly means can be drawn."""
-    counts = predictions.groupby(["features", "regressor", "site"], observed=True).size()
+    counts = view.predictions[view.models[0]].groupby("site", observed=True).size()
     return bool(counts.max() > _MOST_DAYS)
 
 
@@ -70,9 +70,8 @@ def site_panels(view: View, sites: Sequence[str]) -> Iterator[tuple[str, Figure]
     for site in sites:
         with paper():
             figure = Figure(figsize=(9.2, 2.1))
-            wide, square = figure.subplots(
-                1, 2, width_ratios=(3.9, 1), gridspec_kw={"left": 0.055, "right": 0.995, "bottom": 0.2, "top": 0.9, "wspace": 0.14}
-            )  # fmt: skip
+            wide, square = figure.subplots(1, 2, width_ratios=(3.9, 1))
+            figure.subplots_adjust(left=0.055, right=0.995, bottom=0.2, top=0.9, wspace=0.14)
             here = {model: tables[site] for model, tables in by_site.items()}
             _series(wide, here, limits)
             wide.set_ylabel(view.quantity)
@@ -106,10 +105,8 @@ def series_pages(view: View, sites: Sequence[str]) -> Iterator[Figure]:
 
 def _chosen(view: View, sites: Sequence[str]) -> dict[Model, pd.DataFrame]:
     """What is drawn of each model: its days, or the means of their months where some site has too many."""
-    table = view.result.predictions
-    dense = too_dense(table)
-    table = table[table["site"].isin(list(sites))]
-    rows = {model: of_model(table, model).sort_values(["site", "date"], kind="stable") for model in view.models}
+    dense = too_dense(view)
+    rows = {model: table[table["site"].isin(list(sites))] for model, table in view.predictions.items()}
     return {model: _monthly(these) if dense else these for model, these in rows.items()}
 
 
@@ -126,7 +123,9 @@ def _series(axis: Axes, here: dict[Model, pd.DataFrame], limits: tuple[float, fl
     for order, (colour, (model, rows)) in enumerate(zip(COLOURS[1:], here.items(), strict=False)):
         days, values, lower, upper = _broken(rows)
         if order == 0 and np.isfinite(lower).any():
-            axis.fill_between(days, lower, upper, color=colour, alpha=0.16, linewidth=0, label="its prediction interval")
+            axis.fill_between(
+                days, lower, upper, color=colour, alpha=0.16, linewidth=0, label="its prediction interval"
+            )
         axis.plot(days, values, color=colour, linewidth=1.0, marker=".", markersize=2.5, label=in_words(model),
                   zorder=3 - order)  # fmt: skip
     axis.plot(rows["date"], rows["observed"], color=COLOURS[0], linestyle="", marker="o", markersize=2.6,
@@ -149,5 +148,7 @@ def _scatter(axis: Axes, rows: pd.DataFrame, limits: tuple[float, float]) -> Non
 def _broken(rows: pd.DataFrame) -> tuple[pd.Series, pd.Series, pd.Series, pd.Series]:
     """Days, predictions and their bounds, with a gap in the line wherever two dates are far apart."""
     cut = rows["date"][rows["date"].diff() > _LONGEST_LINE] - pd.Timedelta(days=1)
-    whole = pd.concat([rows[["date", "predicted", "lower", "upper"]], cut.to_frame()]).sort_values("date", kind="stable")
+    whole = pd.concat([rows[["date", "predicted", "lower", "upper"]], cut.to_frame()]).sort_values(
+        "date", kind="stable"
+    )
     return whole["date"], whole["predicted"], whole["lower"], whole["upper"]

@@ -13,17 +13,16 @@ import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from markupsafe import Markup
     from matplotlib.figure import Figure
 
-__all__ = ["COLOURS", "GREY", "anchor", "bare", "breakable", "inline_svg", "number", "paper", "svg_bytes"]
+__all__ = ["COLOURS", "GREY", "anchor", "bare", "inline_svg", "number", "paper", "svg_bytes"]
 
 #: Okabe and Ito's palette, which colour-blind readers can tell apart: observed, best, its comparison.
 COLOURS = ("#222222", "#0072B2", "#D55E00")
 #: What is not shown to differ, grid lines' big brother.
 GREY = "#767676"
 #: Fit for two columns of a journal: text of 8 points at a width of 7.2 inches.
-_PAPER = {
+_PAPER: Any = {
     "font.size": 8,
     "axes.titlesize": 8.5,
     "axes.labelsize": 8,
@@ -66,19 +65,6 @@ def number(value: Any, digits: int = 2, sign: str = "") -> str:
     return text.replace("-", "\N{MINUS SIGN}").replace(",", "\N{THIN SPACE}" if digits else " ")
 
 
-def breakable(text: str) -> Markup:
-    """Text of a head: a line may break after the signs that join the names of sets and columns.
-
-    Examples
-    --------
-    >>> str(breakable("r2 bands+meteo"))
-    'r2 bands+<wbr>meteo'
-    """
-    from markupsafe import Markup
-
-    return Markup(re.sub(r"([+_:])", r"\1<wbr>", escape(text)))
-
-
 def anchor(site: str) -> str:
     """The id of a site's panel in the page.
 
@@ -119,9 +105,11 @@ def inline_svg(figure: Figure, name: str, alt: str, tips: dict[str, str] | None 
     def renamed(found: re.Match[str]) -> str:
         return f"{found[1]}{name}-{found[2]}" if found[2] in ids else found[0]
 
-    text = re.sub(r'((?:href="|url\()#)([^")]+)', lambda f: renamed(f), text)
+    text = re.sub(r'((?:href="|url\()#)([^")]+)', renamed, text)
     text = re.sub(r' xmlns(?::xlink)?="[^"]*"', "", text).replace("xlink:href", "href")
-    text = re.sub(r'\b(width|height)="([\d.]+)pt"', lambda f: f'{f[1]}="{_ENLARGED * float(f[2]):.0f}pt"', text, count=2)
+    text = re.sub(
+        r'\b(width|height)="([\d.]+)pt"', lambda f: f'{f[1]}="{_ENLARGED * float(f[2]):.0f}pt"', text, count=2
+    )
     head = f'<svg role="{"group" if tips else "img"}" aria-label="{escape(alt)}"'
     text = text.replace("<svg", head, 1)
     for target, tip in (tips or {}).items():

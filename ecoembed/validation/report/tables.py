@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from ecoembed.validation.report.causes import Causes
 from ecoembed.validation.report.groups import GROUPINGS
 from ecoembed.validation.report.style import anchor, number
 from ecoembed.validation.report.view import View, of_model
 
 __all__ = ["Cell", "Table", "applicability_table", "comparison_table", "group_table", "score_table", "site_table"]
+
 
 class Cell(NamedTuple):
     """What a cell shows, by what it sorts, where it leads, what a pointer is told, and whether it is bad news."""
@@ -26,7 +28,7 @@ class Cell(NamedTuple):
 
 
 class Column(NamedTuple):
-    """A score: its column, its head, its digits (percent where `share`), and what it means."""
+    """A score: its column, head and digits (percent where `share`), what it means, and the column of what it is of."""
 
     key: str
     head: str
@@ -34,6 +36,7 @@ class Column(NamedTuple):
     unit: bool = False
     share: bool = False
     tip: str = ""
+    of: str = ""
 
 
 class Head(NamedTuple):
@@ -55,6 +58,11 @@ class Table:
     ids: Sequence[str] = ()
 
 
+_TIPS = {
+    "seasonal": "of the mean seasonal cycles of the sites",
+    "anomaly": "of what departs from the mean seasonal cycle of the site",
+    "interannual": "of yearly departures, at sites of five years or more",
+}
 _SCORES = (
     Column("n", "days", 0),
     Column("sites", "sites", 0),
@@ -70,9 +78,9 @@ _SCORES = (
     Column("pearson_r2", "Pearson r2", tip="the squared correlation, which forgives any bias and slope"),
     Column("kge", "KGE", tip="Kling-Gupta efficiency"),
     Column("across_site_r2", "r2 across sites", tip="of the means of the sites"),
-    Column("seasonal_cycle_r2", "r2 of the seasonal cycle", tip="of the mean seasonal cycles of the sites"),
-    Column("anomaly_r2", "r2 of anomalies", tip="of what departs from the mean seasonal cycle of the site"),
-    Column("interannual_r2", "r2 between years", tip="of yearly departures, at sites of five years or more"),
+    Column("seasonal_cycle_r2", "r2 of the seasonal cycle", tip=_TIPS["seasonal"], of="seasonal_cycle_sites"),
+    Column("anomaly_r2", "r2 of anomalies", tip=_TIPS["anomaly"], of="anomaly_days"),
+    Column("interannual_r2", "r2 between years", tip=_TIPS["interannual"], of="interannual_sites"),
     Column("annual_sum_rmse", "RMSE of annual sums", 0),
     Column("annual_sum_bias", "bias of annual sums", 0),
     Column("annual_sums", "annual sums", 0),
@@ -86,7 +94,7 @@ def score_table(view: View, causes: Causes) -> Table:
     """All pooled scores, of measured and of all days where both are known; the label beside each."""
     table = view.result.scores
     columns = _present(table, _SCORES)
-    both = table["days"].nunique() > 1
+    both = len(set(table["days"])) > 1
     heads = [Head("feature set"), Head("regressor"), Head("scored at")]
     heads += [Head("which days")] if both else []
     rows = []
@@ -140,9 +148,12 @@ def group_table(view: View, causes: Causes) -> Table:
     rows = []
     for model in view.sets if len(table) else []:
         for row in of_model(table, model).to_dict("records"):
-            where = {key: row[key] for key in ("features", "regressor", "by", "group")}
-            first = [Cell(GROUPINGS.get(row["by"], row["by"])), *(Cell(str(row[k])) for k in ("group", "features", "regressor"))]
-            rows.append(first + [_cell(row, column, causes, where) for column in columns])
+            where = {key: row[key] for key in ("features", "regressor", "by", "group", "days")}
+            first = [
+                GROUPINGS.get(row["by"], row["by"]),
+                *(str(row[key]) for key in ("group", "features", "regressor")),
+            ]
+            rows.append([Cell(text) for text in first] + [_cell(row, column, causes, where) for column in columns])
     return Table("group_scores", [*heads, *(_head(column, view) for column in columns)], rows)
 
 
@@ -187,7 +198,8 @@ def comparison_table(view: View) -> Table:
     rows = []
     for row in view.result.comparisons.to_dict("records"):
         a, b = (f"{row[f'features_{side}']}, {row[f'regressor_{side}']}" for side in "ab")
-        shown = [Cell(number(row[key], 3, sign), _sortable(row[key])) for key, sign in (("a", ""), ("b", ""), ("difference", "+"))]
+        shown = [Cell(number(row[key], 3), _sortable(row[key])) for key in ("a", "b")]
+        shown.append(Cell(number(row["difference"], 3, "+"), _sortable(row["difference"])))
         interval = f"{number(row['lower'], 3, '+')} to {number(row['upper'], 3, '+')}"
         tests = [Cell(_p(row[key]), _sortable(row[key])) for key in ("wilcoxon_p", "holm_p")]
         better = Cell(f"{row['sites_a_better']} of {row['sites']}", row["sites_a_better"])
@@ -197,7 +209,7 @@ def comparison_table(view: View) -> Table:
 
 
 def _present(table: pd.DataFrame, columns: Sequence[Column]) -> list[Column]:
-    return [column for column in columns if column.key in table and (column.key != "coverage" or table["coverage"].notna().any())]
+    return [column for column in columns if column.key in table]
 
 
 def _head(column: Column, view: View) -> Head:
@@ -211,7 +223,8 @@ def _cell(row: Any, column: Column, causes: Causes, where: dict[str, Any]) -> Ce
         return Cell("–", tip=causes.of(column.key, where))
     shown = 100 * value if column.share else value
     bad = value < 0 and column.key.endswith(("r2", "kge"))
-    return Cell(number(shown, column.digits), value, bad=bad)
+    tip = f"{column.of.replace('_', ' ')}: {row[column.of]}" if column.of else ""
+    return Cell(number(shown, column.digits), value, tip=tip, bad=bad)
 
 
 def _sortable(value: float) -> str | float:

@@ -8,10 +8,11 @@ from typing import Any
 
 import pandas as pd
 
+from ecoembed.validation.nested import NESTED_BEST
 from ecoembed.validation.report.style import number
 from ecoembed.validation.result import NO_UNIT, Result
 
-__all__ = ["BASELINE", "Model", "Nothing", "View", "in_words", "of_model"]
+__all__ = ["BASELINE", "AbsentError", "Model", "View", "in_words", "of_model"]
 
 #: One feature and a line: what every set is held against.
 BASELINE = "nirv_x_radiation"
@@ -20,7 +21,7 @@ BASELINE = "nirv_x_radiation"
 Model = tuple[str, str]
 
 
-class Nothing(Exception):
+class AbsentError(Exception):
     """A part of the report that the result has nothing for; the message says why."""
 
 
@@ -68,7 +69,7 @@ class View:
     @cached_property
     def sets(self) -> list[Model]:
         """Each feature set with the regressor of its higher pooled r2, the best first."""
-        first = self.scores.drop_duplicates("features")
+        first = self.scores[self.scores["features"] != NESTED_BEST].drop_duplicates("features")
         return list(zip(first["features"].astype(str), first["regressor"].astype(str), strict=True))
 
     @cached_property
@@ -79,6 +80,12 @@ class View:
         best, *others = self.sets
         baseline = [model for model in others if model[0] == BASELINE]
         return [best, *(baseline or others)[:1]]
+
+    @cached_property
+    def predictions(self) -> dict[Model, pd.DataFrame]:
+        """The rows of the two models, by site and date."""
+        table = self.result.predictions
+        return {model: of_model(table, model).sort_values(["site", "date"], kind="stable") for model in self.models}
 
     @cached_property
     def best(self) -> pd.DataFrame:
@@ -109,8 +116,7 @@ class View:
     @cached_property
     def retrospective(self) -> list[str]:
         """The feature sets that see days after the one they estimate."""
-        told = self.record.get("retrospective", [])
-        return [name for name, _ in self.sets] if told is True else list(told or [])
+        return [name for name, _ in self.sets] if self.record.get("retrospective") else []
 
     def titled(self, site: str) -> str:
         """A site with what one wants to know of it first."""

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ecoembed.validation.land import land_outlines
 from ecoembed.validation.report.style import anchor, paper
-from ecoembed.validation.report.view import Nothing, View, in_words
+from ecoembed.validation.report.view import AbsentError, View, in_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +31,7 @@ def site_map(view: View) -> Figure:
 
     here = view.places[["latitude", "longitude"]].astype(float).dropna()
     if here.empty:
-        raise Nothing("the coordinates of the sites were not given")
+        raise AbsentError("the coordinates of the sites were not given")
     r2 = view.best["r2"].reindex(here.index)
     colours = ScalarMappable(TwoSlopeNorm(0.0, -1.0, 1.0), "RdBu")
     west, east, south, north = _extent(here)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ecoembed.files import atomic
+from ecoembed.validation.report import tables
 from ecoembed.validation.report.answer import asked, sentences
 from ecoembed.validation.report.causes import Causes
 from ecoembed.validation.report.encoded import figure_uri, picture_uri
 from ecoembed.validation.report.gallery import drawn
 from ecoembed.validation.report.sections import ceiling, columns_of_sets, nested, provenance, rows_account
 from ecoembed.validation.report.series import drawn_sites, site_panels, too_dense
-from ecoembed.validation.report.style import COLOURS, anchor, breakable, inline_svg, number
-from ecoembed.validation.report.tables import applicability_table, comparison_table, group_table, score_table, site_table
+from ecoembed.validation.report.style import COLOURS, anchor, inline_svg, number
 from ecoembed.validation.report.view import View, in_words
 from ecoembed.validation.result import Result
 
@@ -35,7 +35,6 @@ def write_report(
     sites: gpd.GeoDataFrame | None = None,
     pictures: Pictures = (),
     title: str | None = None,
-    own: Sequence[Mapping[str, Any]] = (),
     command: str | None = None,
 ) -> Path:
     """Write the report, atomically.
@@ -49,8 +48,6 @@ def write_report(
     pictures : sequence of (site, caption, picture), optional
         For the sites' panels. A picture is PNG bytes, or an array of shape (y, x, 3) in [0, 1].
     title : str, optional
-    own : sequence of dict, optional
-        What :func:`ecoembed.validation.ownsite.own_site` says of each of the user's own sites.
     command : str, optional
         The command line that gives this result again.
     """
@@ -60,8 +57,8 @@ def write_report(
         loader=PackageLoader("ecoembed.validation.report"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.globals.update(number=number, signed=partial(number, sign="+"), anchor=anchor, breakable=breakable)
-    html = environment.get_template("report.html").render(**_context(result, sites, pictures, title, own, command))
+    environment.globals.update(number=number, signed=partial(number, sign="+"), anchor=anchor)
+    html = environment.get_template("report.html").render(**_context(result, sites, pictures, title, command))
     path = Path(path)
     with atomic(path) as temporary:
         temporary.write_text(html, encoding="utf-8")
@@ -73,7 +70,6 @@ def _context(
     sites: pd.DataFrame | None,
     pictures: Pictures,
     title: str | None,
-    own: Sequence[Mapping[str, Any]],
     command: str | None,
 ) -> dict[str, Any]:
     view = View(result)
@@ -91,35 +87,33 @@ def _context(
         "best": in_words(view.models[0]),
         "models": [in_words(model) for model in view.models],
         "figures": _figures(view),
-        "scores": score_table(view, causes),
-        "sites": site_table(view, set(shown), causes),
-        "groups": group_table(view, causes),
-        "comparisons": comparison_table(view),
-        "applicability": applicability_table(view),
+        "scores": tables.score_table(view, causes),
+        "sites": tables.site_table(view, set(shown), causes),
+        "groups": tables.group_table(view, causes),
+        "comparisons": tables.comparison_table(view),
+        "applicability": tables.applicability_table(view),
         "ceiling": ceiling(view),
         "nested": nested(view),
         "south": bool((view.places["latitude"] < 0).any()),
         "panels": _panels(view, shown, pictures),
         "pictures_shown": bool(pictures),
-        "monthly": too_dense(result.predictions),
+        "monthly": too_dense(view),
         "undefined": causes.listed(),
         "account": rows_account(view),
         "columns": columns_of_sets(record),
         "provenance": provenance(view, sites),
-        "own_sites": list(own),
+        "own_sites": record.get("own_sites", []),
         "command": command,
     }
 
 
 def _figures(view: View) -> dict[str, dict[str, str]]:
     """Of each figure its SVG, or why there is none."""
-    from markupsafe import Markup
-
     tips = {f"#{anchor(str(site))}": view.titled(str(site)) for site in view.best.index}
     return {
         name: {"why": figure}
         if isinstance(figure, str)
-        else {"svg": Markup(inline_svg(figure, name, name.replace("_", " "), tips if name == "map" else None))}
+        else {"svg": inline_svg(figure, name, name.replace("_", " "), tips if name == "map" else None)}
         for name, figure in drawn(view).items()
     }
 
