@@ -98,7 +98,8 @@ def predict_held_out(
     def run(job: _Job) -> _Outcome:
         model, fold = models[job.features][job.name], folds.folds[job.fold]
         try:
-            return _held_out(samples, job, model, fold, seed, intervals, explain)
+            asked = explain and job.features != "climatology"  # whose columns are codes
+            return _held_out(samples, job, model, fold, seed, intervals, asked)
         except EcoembedError as error:
             place = f"{job.features}, {job.name}, without {folds.held_out[job.fold]}"
             error.where = place if error.where is None else f"{place}: {error.where}"
