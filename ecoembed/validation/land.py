@@ -12,6 +12,8 @@ __all__ = ["land_outlines", "land_points"]
 
 #: South of it nothing grows that a flux tower could see.
 _SOUTH = -60.0
+#: Places in a box by which the share of land is known, and the most that are looked at to find some in a sea.
+_TRIED, _MOST = 20_000, 500_000
 
 
 def land_outlines() -> list[np.ndarray]:
@@ -61,28 +63,24 @@ def land_points(count: int = 2000, box: tuple[float, float, float, float] | None
     A spherical Fibonacci lattice (Gonzalez 2010, doi 10.1007/s11004-009-9257-x), as dense as the land within the box
     asks for.
     """
-    west, south, east, north = box or (-180.0, _SOUTH, 180.0, 90.0)
-    share = (np.sin(np.radians(north)) - np.sin(np.radians(south))) / 2 * ((east - west) % 360 or 360) / 360
-    first = _within(_lattice(round(20_000 / share)), west, south, east, north)
-    on_land = _on_land(first).mean() if len(first) else 0.0
+    limits = box or (-180.0, _SOUTH, 180.0, 90.0)
+    first = _spread(_TRIED, *limits)
+    on_land = _on_land(first).mean()
     if on_land == 0:
         return np.empty((0, 2))
-    places = _within(_lattice(round(count / on_land / share)), west, south, east, north)
+    places = _spread(min(round(count / on_land), _MOST), *limits)
     return np.asarray(places[_on_land(places)])
 
 
-def _lattice(count: int) -> np.ndarray:
-    """`count` places spread evenly over the sphere, latitude and longitude."""
-    number = np.arange(count)
-    latitude = np.degrees(np.arcsin((2 * number + 1) / count - 1))
+def _spread(count: int, west: float, south: float, east: float, north: float) -> np.ndarray:
+    """About `count` places spread evenly over a box, latitude and longitude."""
+    low, high = np.sin(np.radians([south, north]))
+    width = (east - west) % 360 or 360
+    total = round(count / ((high - low) / 2 * width / 360))  # over the whole sphere
+    number = np.arange(int((low + 1) / 2 * total), int((high + 1) / 2 * total))
+    latitude = np.degrees(np.arcsin((2 * number + 1) / total - 1))
     longitude = (number * 360 * (np.sqrt(5) - 1) / 2) % 360 - 180
-    return np.column_stack([latitude, longitude])
-
-
-def _within(places: np.ndarray, west: float, south: float, east: float, north: float) -> np.ndarray:
-    latitude, longitude = places.T
-    inside = (longitude - west) % 360 <= ((east - west) % 360 or 360)
-    return np.asarray(places[inside & (latitude >= south) & (latitude <= north)])
+    return np.column_stack([latitude, longitude])[(longitude - west) % 360 <= width]
 
 
 def _on_land(places: np.ndarray) -> np.ndarray:

@@ -7,22 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ecoembed.validation.metrics import bias, r2, rmse
-from ecoembed.validation.splits import make_folds
 from tests.validation.tables import flat, run
 
-site_lists = st.lists(st.sampled_from("abcdef"), min_size=2, max_size=40).filter(lambda s: len(set(s)) > 1)
 numbers = st.integers(-(10**6), 10**6).map(lambda i: i / 1000)  # as measured: no 1e-254
-
-
-@given(site_lists, st.randoms(use_true_random=False))
-def test_folds_do_not_depend_on_the_order_of_the_rows(sites, random):
-    sites = np.array(sites, dtype=object)
-    order = list(range(len(sites)))
-    random.shuffle(order)
-    one = make_folds("leave-site-out", sites)
-    two = make_folds("leave-site-out", sites[order])
-    for (_, test), (_, shuffled) in zip(one, two, strict=True):
-        assert set(test) == {order[i] for i in shuffled}
 
 
 @settings(max_examples=8, deadline=None)
