@@ -1,5 +1,7 @@
 """Every leak that the audit promises to find is injected and seen; what is clean raises nothing."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import GroupKFold, KFold
 
-from ecoembed import benchmark
-from ecoembed.errors import ConfigError, LeakageError, TableError
-from ecoembed.validation import splits
-from ecoembed.validation.config import read_benchmark_config
-from tests.gpp.test_features import build
+from ecoembed.errors import LeakageError, TableError
+from ecoembed.validation.leakage import audit
+from ecoembed.validation.splits.protocols import make_folds
 from tests.validation import tables
-from tests.validation.tables import joined, run
+from tests.validation.tables import SETS, run, samples_of
+
+pytestmark = pytest.mark.filterwarnings("ignore:The groups parameter is ignored")
 
 HERE = {"latitude": "LAT", "longitude": "LON"}
 
@@ -34,12 +36,17 @@ def placed(**changes):
     return table
 
 
-def findings(result, check):
-    return [f for f in result.record["leakage"]["findings"] if check in f["check"]]
+def audited(table, protocol="leave-site-out", places=None, regressors=None, pretraining=None, future=None, sets=SETS):
+    here = samples_of(table, sets=sets, places=places or {})
+    return audit(here, make_folds(protocol, here), regressors, pretraining, future)
 
 
-def outcome(result, check):
-    return next(text for name, text in result.record["leakage"]["checks"].items() if check in name)
+def findings(told, check):
+    return [f for f in told["findings"] if check in f["check"]]
+
+
+def outcome(told, check):
+    return next(text for name, text in told["checks"].items() if check in name)
 
 
 class Folds:
@@ -63,25 +70,33 @@ class Careless(KFold):
 
 
 def test_a_clean_table_has_no_finding():
-    result = run(placed(), coordinates=HERE, pretraining={"XX-P01": (0.0, 0.0)})
-    assert result.record["leakage"]["findings"] == []
-    told = result.record["leakage"]["checks"]
-    assert len(told) == 7
-    assert [text for text in told.values() if text != "nothing found"] == ["not looked for: no window was told"]
+    told = audited(placed(), places=HERE, regressors={"ridge": "ridge"}, pretraining={"XX-P": (0.0, 0.0)}, future={})
+    assert told["findings"] == []
+    assert set(told["checks"].values()) == {"nothing found"}
+    assert len(told["checks"]) == 10
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10_000), st.integers(2, 12), st.integers(3, 60))
 def test_no_false_alarm_on_invented_towers(seed, sites, days):
     """However many sites and days: noise, a level of its own at each site, one good predictor."""
-    result = run(flat(sites, days, seed), features={"light": ["NIRv * SW"], "all": ["NIRv", "SW", "TA"]})
-    assert result.record["leakage"]["findings"] == []
+    told = audited(flat(sites, days, seed), sets={"light": ["NIRv * SW"], "all": ["NIRv", "SW", "TA"]})
+    assert told["findings"] == []
 
 
 def test_what_cannot_be_looked_for_is_told():
-    result = run(flat())
-    assert "coordinates were not given" in outcome(result, "km on both sides")
-    assert "places were not given" in outcome(result, "encoder's training")
+    told = audited(flat())
+    assert "coordinates were not given" in outcome(told, "km on both sides")
+    assert "places were not given" in outcome(told, "encoder's training")
+    assert "does not tell how" in outcome(told, "later days")
+    assert "no model was given" in outcome(told, "fitted before")
+
+
+def test_sites_of_unknown_place_are_not_taken_for_far_ones():
+    table = placed()
+    table.loc[table["SITE_ID"] == "XX-T02", "LON"] = np.nan
+    told = audited(table, places=HERE)
+    assert outcome(told, "km on both sides") == "nothing found at the 4 of 5 sites whose coordinates are known"
 
 
 # --- features -------------------------------------------------------------------------------------------------------
@@ -111,13 +126,13 @@ def test_the_target_in_disguise_is_refused(leak, what):
     table["leak"] = leak(table)
     table = table.dropna().sample(frac=1, random_state=0)
     with pytest.raises(LeakageError, match=rf"leak: this feature is .*({what})"):
-        run(table, features={"clean": ["NIRv"], "leaky": ["NIRv", "leak"]})
+        audited(table, sets={"clean": ["NIRv"], "leaky": ["NIRv", "leak"]})
 
 
 def test_a_leak_within_a_product_is_refused():
     table = flat().assign(leak=lambda t: t["GPP"] / 2)
     with pytest.raises(LeakageError, match="leak: this feature is the target"):
-        run(table, features={"leaky": ["leak * SW"]})
+        audited(table, sets={"leaky": ["leak * SW"]})
 
 
 def test_the_next_overpass_is_the_future_too():
@@ -125,13 +140,13 @@ def test_the_next_overpass_is_the_future_too():
     table = flat(6, 40)
     table["leak"] = shifted(1)(table)
     with pytest.raises(LeakageError, match=r"1 row later|7 days later"):
-        run(table.dropna(), features={"leaky": ["leak"]})
+        audited(table.dropna(), sets={"leaky": ["leak"]})
 
 
 def test_what_follows_the_target_too_closely_is_listed():
     table = flat(6, 60)
     table["other"] = table["GPP"] + np.random.default_rng(1).normal(0, 0.1 * table["GPP"].std(), len(table))
-    (found,) = findings(run(table, features={"f": ["NIRv", "other"]}), "features")
+    (found,) = findings(audited(table, sets={"f": ["NIRv", "other"]}), "features")
     assert found["where"] == "other"
     assert "more closely than a measurement" in found["what"]
     assert "correlation 0.99" in found["amount"]
@@ -144,12 +159,12 @@ def test_what_follows_the_target_too_closely_is_listed():
 )  # fmt: skip
 def test_a_flux_of_the_tower_is_known_by_its_name(name, told):
     table = flat().assign(**{name: np.random.default_rng(2).normal(0, 1, 100)})
-    found = findings(run(table, features={"f": [name]}), "features")
+    found = findings(audited(table, sets={"f": [name]}), "features")
     assert [f["where"] for f in found] == ([name] if told else [])
 
 
 def test_a_feature_that_never_changes_is_no_leak():
-    assert findings(run(flat().assign(one=1.0), features={"f": ["one", "NIRv"]}), "features") == []
+    assert findings(audited(flat().assign(one=1.0), sets={"f": ["one", "NIRv"]}), "features") == []
 
 
 # --- splits ---------------------------------------------------------------------------------------------------------
@@ -157,27 +172,28 @@ def test_a_feature_that_never_changes_is_no_leak():
 
 def test_rows_in_training_and_test_are_refused():
     with pytest.raises(LeakageError, match=r"Careless, XX-T00 on 2020.*in training and in the test.*52 rows"):
-        run(flat(), protocol=Careless(4))
+        audited(flat(), protocol=Careless(4))
 
 
-def test_a_named_protocol_that_mixes_sites_is_refused(monkeypatch):
-    monkeypatch.setitem(splits.PROTOCOLS, "leave-site-out", lambda: KFold(5, shuffle=True, random_state=0))
+def test_a_protocol_that_breaks_its_promise_is_refused():
+    here = samples_of(flat())
+    mixed = make_folds("random-k-fold", here)
     with pytest.raises(LeakageError, match=r"both sides of a protocol that promises unseen ones.*5 of 5 sites"):
-        run(flat())
+        audit(here, dataclasses.replace(mixed, promised=True))
 
 
 def test_a_random_split_is_listed_with_its_neighbouring_days():
-    (found,) = findings(run(flat(), protocol=KFold(5, shuffle=True, random_state=0)), "sites on both sides")
+    (found,) = findings(audited(flat(), protocol=KFold(5, shuffle=True, random_state=0)), "sites on both sides")
     assert "5 of 5 sites" in found["amount"]
     share = int(found["amount"].split("; ")[1].split("%")[0])
     assert share > 90
     alternate = flat().assign(date=lambda t: t["date"] + (t["date"] - t["date"].min()) * 9)  # 70 days apart
-    (found,) = findings(run(alternate, protocol=KFold(5, shuffle=True, random_state=0)), "sites on both sides")
+    (found,) = findings(audited(alternate, protocol=KFold(5, shuffle=True, random_state=0)), "sites on both sides")
     assert "; 0%" in found["amount"]
 
 
 def test_sites_on_one_side_are_not_listed():
-    assert findings(run(flat(), protocol=GroupKFold(2)), "sites on both sides") == []
+    assert findings(audited(flat(), protocol=GroupKFold(2)), "sites on both sides") == []
 
 
 def twin(share=1.0):
@@ -191,15 +207,15 @@ def twin(share=1.0):
 
 def test_one_tower_under_two_names_is_refused():
     with pytest.raises(LeakageError, match=r"XX-T00 and XX-T04: one tower under two names.*40 of 40 days"):
-        run(twin())
+        audited(twin())
     with pytest.raises(LeakageError, match="24 of 40"):
-        run(twin(0.6))
-    assert findings(run(twin(0.2)), "two names") == []
+        audited(twin(0.6))
+    assert findings(audited(twin(0.2)), "two names") == []
 
 
 def test_two_names_in_one_fold_are_no_leak():
     folds = Folds(["XX-T00", "XX-T04"], ["XX-T01"], ["XX-T02", "XX-T03"])
-    assert findings(run(twin(), protocol=folds), "two names") == []
+    assert findings(audited(twin(), protocol=folds), "two names") == []
 
 
 def test_zeros_in_common_make_no_twins():
@@ -207,41 +223,34 @@ def test_zeros_in_common_make_no_twins():
     table = flat(5, 40)
     winter = table["date"] > "2020-06-01"
     table.loc[winter, "GPP"] = 0.0
-    assert findings(run(table), "two names") == []
+    assert findings(audited(table), "two names") == []
 
 
 def test_two_rows_of_one_day_are_refused_before():
     table = pd.concat([flat(), flat().iloc[:3].assign(GPP=1.0)])
     with pytest.raises(TableError, match="different rows of one site and date"):
-        run(table)
+        audited(table)
 
 
 def test_neighbours_are_listed_with_their_distance():
     near = placed(T01=(51.0, 10.0), T02=(51.0, 10.01), T04=(51.0, 11.0))
-    (found,) = findings(run(near, coordinates=HERE), "km on both sides")
+    (found,) = findings(audited(near, places=HERE), "km on both sides")
     assert found["where"] == "XX-T01 and XX-T02 (0.7 km)"
     assert found["amount"] == "1 pair, 40% of the days scored"
     together = Folds(["XX-T01", "XX-T02"], ["XX-T00", "XX-T03", "XX-T04"])
-    assert findings(run(near, coordinates=HERE, protocol=together), "km on both sides") == []
+    assert findings(audited(near, places=HERE, protocol=together), "km on both sides") == []
 
 
 def test_across_the_antimeridian_is_near():
     near = placed(T00=(0.0, 179.99), T01=(0.0, -179.99))
-    (found,) = findings(run(near, coordinates=HERE), "km on both sides")
+    (found,) = findings(audited(near, places=HERE), "km on both sides")
     assert "XX-T00 and XX-T01 (2.2 km)" in found["where"]
 
 
 def test_many_neighbours_are_counted():
-    (found,) = findings(run(placed(**{f"T0{i}": (1.0, 1.0) for i in range(5)}), coordinates=HERE), "km on both sides")
+    (found,) = findings(audited(placed(**{f"T0{i}": (1.0, 1.0) for i in range(5)}), places=HERE), "km on both sides")
     assert found["amount"].startswith("10 pairs, 100%")
     assert found["where"].endswith("and 5 more")
-
-
-def test_coordinates_are_asked_for_in_two_columns():
-    with pytest.raises(ConfigError, match="latitude and longitude"):
-        run(placed(), coordinates={"lat": "LAT"})
-    with pytest.raises(TableError, match="LATI"):
-        run(placed(), coordinates={"latitude": "LATI", "longitude": "LON"})
 
 
 # --- embeddings -----------------------------------------------------------------------------------------------------
@@ -249,76 +258,37 @@ def test_coordinates_are_asked_for_in_two_columns():
 
 def test_towers_where_the_encoder_was_trained_are_listed():
     places = {"XX-P01": (52.0, 10.0), "XX-P02": (-40.0, 10.0), "XX-P03": (54.02, 10.0)}
-    (found,) = findings(run(placed(), coordinates=HERE, pretraining=places), "encoder's training")
+    (found,) = findings(audited(placed(), places=HERE, pretraining=places), "encoder's training")
     assert found["where"] == "XX-T02 and XX-P01 (0.0 km), XX-T04 and XX-P03 (2.2 km)"
     assert found["amount"] == "2 of 5 towers"
 
 
 def test_places_that_nobody_knows_are_not_taken_for_far_ones():
-    result = run(placed(), coordinates=HERE, pretraining="unknown")
+    result = audited(placed(), places=HERE, pretraining="unknown")
     (found,) = findings(result, "encoder's training")
     assert (found["where"], found["amount"]) == ("the encoder's weights", "training places unknown")
     assert outcome(result, "encoder's training") == "not looked for: training places unknown"
 
 
-def test_a_feature_table_tells_its_places_and_windows():
-    def centred(series, flux, place):
-        for one in series.values():
-            one["embeddings"].attrs["window"] = "centred"
-
-    table = build(centred, names=["XX-T01", "XX-T02", "XX-T03"])
-    result = run(table, target="GPP_NT_VUT_REF", features={"e": ["embeddings"]})
-    (found,) = findings(result, "days after")
-    assert (found["where"], found["amount"]) == ("embeddings", "centred")
-    assert outcome(result, "km on both sides") == "nothing found"
-    assert table.attrs["coordinates"]["XX-T01"] == (50.0, 10.0)
-    quiet = build(lambda s, f, p: [o["embeddings"].attrs.update(window="causal") for o in s.values()])
-    assert findings(run(quiet, target="GPP_NT_VUT_REF", features={"e": ["embeddings"]}), "days after") == []
-
-
 # --- where it is told -----------------------------------------------------------------------------------------------
 
 
-def test_report_and_output_tell_the_findings(tmp_path, capsys):
+def test_output_tells_the_findings(capsys):
     near = placed(T01=(51.0, 10.0), T02=(51.0, 10.01))
-    result = run(near, coordinates=HERE, progress=True)
+    result = run(near, places=HERE, progress=True)
     assert "leakage audit: XX-T01 and XX-T02 (0.7 km): towers are near" in capsys.readouterr().err
-    html = (result.save(tmp_path / "out") / "report.html").read_text()
-    assert "<h2>Leakage audit</h2>" in html
-    assert "XX-T01 and XX-T02 (0.7 km)" in html
-    assert "one tower under two names</td><td>nothing found" in html
-    clean = (run(joined(), target="GPP_NT_VUT_REF", features=None).save(tmp_path / "two") / "report.html").read_text()
-    assert "what to do" not in clean
-
-
-def test_coordinates_by_toml(tmp_path):
-    placed(T01=(51.0, 10.0), T02=(51.0, 10.01)).to_parquet(tmp_path / "t.parquet")
-    text = 'target = "GPP"\n[features]\nlight = ["NIRv * SW"]\n[coordinates]\nlatitude = "LAT"\nlongitude = "LON"\n'
-    (tmp_path / "b.toml").write_text(text)
-    result = benchmark(tmp_path / "t.parquet", **read_benchmark_config(tmp_path / "b.toml"), progress=False)
-    assert len(findings(result, "km on both sides")) == 1
-    (tmp_path / "b.toml").write_text(text.replace('longitude = "LON"', 'lon = "LON"'))
-    with pytest.raises(ConfigError, match=r"coordinates.lon.*expected one of latitude, longitude"):
-        read_benchmark_config(tmp_path / "b.toml")
+    assert result.record["leakage"]["checks"]["towers within 5 km on both sides of a split"] == "1 found"
 
 
 def test_real_tables_raise_no_false_alarm(real):
     table = pd.read_csv(real / "tables" / "prithvi_hls_merra2_gpp_36sites.csv")
-    from ecoembed.validation.leakage import audit, site_coordinates  # the audit alone: no model is fitted
-    from ecoembed.validation.samples import make_samples
-
     plain = [c for c in table.columns if pd.api.types.is_numeric_dtype(table[c]) and c not in ("GPP", "date")]
-    sets = {"all": [*plain, "NIRv * SWLAND"]}
-    samples = make_samples(table, "GPP", "SITE_ID", "date", sets)
-    told = audit(samples, splits.make_folds("leave-site-out", samples.site), "leave-site-out", "unseen-site", True)
-    assert told["findings"] == []
+    places = {"vegetation": "PFT", "climate": "koppen", "latitude": 45.0}
+    assert audited(table, places=places, sets={"all": [*plain, "NIRv * SWLAND"]})["findings"] == []
 
     towers = pd.read_parquet(real / "tables" / "fluxnet2015_daily_150sites.parquet")
-    samples = make_samples(towers, "GPP_NT", "SITE_ID", "DATE", {"meteo": ["TA", "SW_IN", "VPD"]})
-    folds = splits.make_folds("leave-site-out", samples.site)
-    told = audit(samples, folds, "leave-site-out", "unseen-site", True)
-    assert told["findings"] == []
-    places = site_coordinates(towers, "SITE_ID", {"latitude": "LAT", "longitude": "LON"})
-    (found,) = audit(samples, folds, "leave-site-out", "unseen-site", True, places)["findings"]
+    here = samples_of(towers, target="GPP_NT", date="DATE", sets={"meteo": ["TA", "SW_IN", "VPD"]}, places=HERE)
+    (found,) = audit(here, make_folds("leave-site-out", here))["findings"]
     assert found["amount"].startswith("27 pairs")
     assert "US-Wi0 and US-Wi9 (0.0 km)" in found["where"]
+    assert audit(here, make_folds("leave-cluster-out", here))["findings"] == []
