@@ -2,6 +2,13 @@
 
 Residuals of days that the model was fitted beside say how well it knows those sites, not how it does elsewhere. Here
 the residuals are those of sites that an inner model never saw, and a site of 2 000 days weighs no more than one of 20.
+
+MAPIE's ``CrossConformalRegressor`` (method ``plus``, grouped folds) is the same method for exchangeable **days**. With
+one day at each site its bounds are these, number for number, and with records of equal length at the level that counts
+sites for days (``tests/validation/test_intervals.py`` shows both). It is not called here because its quantile takes no
+weights: where ordinary sites have the long records, an interval of 90 % holds 65 % of the days of a new site in the
+simulation of the same tests, where these hold 91 %. It also keeps matrices of test rows by training rows (some 30 GB
+for one fold of 150 towers), and routes no groups to the inner fits.
 """
 
 from __future__ import annotations
@@ -44,10 +51,10 @@ def check_sites(level: float, training: int) -> None:
 
 def held_out_intervals(
     make: Callable[[np.ndarray], Any],
-    X: np.ndarray,
+    X: Any,
     y: np.ndarray,
     sites: np.ndarray,
-    X_test: np.ndarray,
+    X_test: Any,
     level: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Lower and upper bounds of the test rows, by models that are fitted on the training rows of an outer fold alone.
@@ -56,9 +63,9 @@ def held_out_intervals(
     ----------
     make : callable
         Rows (a mask, shape (n,)) -> an estimator fitted on those rows of `X` and `y`.
-    X, y, sites : numpy.ndarray, shape (n, columns), (n,) and (n,)
+    X, y, sites : numpy.ndarray (`X` may be Windows), shape (n, columns), (n,) and (n,)
         The training rows of the outer fold.
-    X_test : numpy.ndarray, shape (m, columns)
+    X_test : like `X`, shape (m, columns)
     level : float
         The share of held-out days that the interval shall hold.
 
@@ -77,7 +84,7 @@ def held_out_intervals(
     check_sites(level, len(names))
     weight = 1.0 / ((len(names) + 1) * count[codes])
     predicted, residuals, weights = [], [], []
-    for _, held in GroupKFold(min(INNER_FOLDS, len(names))).split(X, groups=codes):
+    for _, held in GroupKFold(min(INNER_FOLDS, len(names))).split(codes, groups=codes):
         rows = np.ones(len(y), dtype=bool)
         rows[held] = False
         model = make(rows)

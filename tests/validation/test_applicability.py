@@ -70,7 +70,7 @@ def test_neither_the_order_of_the_rows_nor_the_units_matter(seed, powers):
 
 def test_drawn_rows_give_nearly_what_all_give(monkeypatch):
     """4 800 rows at 8 sites: 2 000 make the threshold, and of a larger table 20 000 would be compared with."""
-    table = flat(8, 600, seed=3).assign(TA=lambda t: t["TA"] + t["SITE_ID"].str[-1].astype(int) % 4)
+    table = flat(8, 600, seed=3).assign(TA=lambda t: t["TA"] + t["SITE_ID"].str[-1].astype(int) ** 2)
     samples = samples_of(table)
     folds = make_folds("leave-site-out", samples)
     exact = pd.concat(
@@ -115,6 +115,17 @@ def test_test_rows_change_neither_scale_nor_threshold():
     assert 0 < same.sum() < (samples.site == "XX-T06").sum()
     pd.testing.assert_frame_equal(first[same], second[same])
     assert not second[(samples.site == "XX-T06") & ~same]["inside"].any()
+
+
+def test_the_threshold_is_at_most_the_maximum():
+    """Twins at 0 and neighbours at 10 and 11: quartiles of 0 and 1 step, so that the whisker would reach 2.5 steps."""
+    table = flat(5, 10).assign(TA=np.repeat([0.0, 0, 10, 11, 0], 10))
+    table.loc[table.index[-10:], "TA"] = 11 + np.linspace(0.6, 1.5, 10)
+    samples = samples_of(table, sets={"one": ["TA"]})
+    rows = applicability(samples, make_folds("leave-site-out", samples), "one").query("site == 'XX-T04'")
+    assert rows["inside"].tolist() == [True] * 5 + [False] * 5
+    steps = rows["dissimilarity"].to_numpy() / rows["dissimilarity"].iloc[0] * 0.6
+    assert steps == pytest.approx(np.linspace(0.6, 1.5, 10))
 
 
 def test_a_column_of_no_weight_counts_for_nothing():
