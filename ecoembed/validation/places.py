@@ -74,11 +74,12 @@ def with_site_table(
             "the site table knows none of the sites", where="site table", found=", ".join(map(str, sites.index[:4])),
             expected=", ".join(map(str, ids.dropna().unique()[:4])),
         )  # fmt: skip
-    named, told = dict(places), {}
+    named = dict(places)
+    told: dict[str, pd.Series] = {}
     for key, column in SITE_COLUMNS.items():
         if key not in named and column in sites and sites[column].notna().any():
-            named[key] = f"place.{key}"
-            told[named[key]] = ids.map(sites[column].to_dict())
+            named[key] = name = f"place.{key}"
+            told[name] = ids.map(sites[column].to_dict())
     return frame.assign(**told), named
 
 

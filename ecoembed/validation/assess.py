@@ -1,0 +1,64 @@
+"""From predictions to what is told of them: scores, groups, comparisons, applicability, and what is undefined."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from ecoembed.validation.applicability import applicability, by_site
+from ecoembed.validation.comparison import compare
+from ecoembed.validation.samples import Samples
+from ecoembed.validation.scores import noise_ceiling, summarise, summarise_groups, summarise_sites, undefined
+from ecoembed.validation.splits.distance import nearest_training_km
+from ecoembed.validation.splits.folds import Folds
+from ecoembed.validation.splits.frozen import fold_table
+
+__all__ = ["assessed", "row_applicability"]
+
+
+def assessed(
+    predictions: pd.DataFrame, samples: Samples, folds: Folds, seed: int, inside: pd.DataFrame
+) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
+    """The tables of a result, by name; and what its record says of them.
+
+    Parameters
+    ----------
+    predictions : pandas.DataFrame
+        `PredictionTable`.
+    samples : Samples
+    folds : Folds
+    seed : int
+        Of the bootstrap over sites.
+    inside : pandas.DataFrame
+        ``features, site, date, dissimilarity, inside``, as from :func:`row_applicability`; empty where not asked for.
+    """
+    labels = {"protocol": folds.name, "label": folds.label}
+    tables = {
+        "scores": summarise(predictions, samples).assign(**labels),
+        "site_scores": summarise_sites(predictions, samples),
+        "group_scores": summarise_groups(predictions, samples, inside if len(inside) else None),
+        "comparisons": compare(predictions, samples, seed=seed),
+        "applicability": _by_site(inside),
+        "folds": fold_table(folds, samples),
+        "places": samples.places,
+    }
+    record = {
+        "noise_ceiling": noise_ceiling(samples),
+        "nearest_training_km": nearest_training_km(folds, samples).round(3).dropna().to_dict(),
+        "undefined": undefined(**{name: tables[name] for name in ("scores", "site_scores", "group_scores")}),
+    }
+    return tables, record
+
+
+def row_applicability(samples: Samples, folds: Folds) -> pd.DataFrame:
+    """Of each row whether it lies inside the area of applicability of each feature set but the climatology's codes."""
+    sets = [name for name in samples.features if name != "climatology"]
+    return pd.concat([applicability(samples, folds, s).assign(features=s) for s in sets], ignore_index=True)
+
+
+def _by_site(rows: pd.DataFrame) -> pd.DataFrame:
+    if not len(rows):
+        return rows
+    parts = [by_site(own).assign(features=name) for name, own in rows.groupby("features", sort=False)]
+    return pd.concat(parts, ignore_index=True)[["features", "site", "n", "inside", "dissimilarity"]]
