@@ -258,12 +258,16 @@ def check_series(series: xr.Dataset, where: object = None) -> xr.Dataset:
 
 
 def check_feature_table(table: pd.DataFrame, where: object = "feature table") -> pd.DataFrame:
-    """`FeatureTable`: unique (site, date) index; two-level columns (set, feature); no missing values anywhere."""
+    """`FeatureTable`: unique (site, date) index; two-level columns (set, feature); no feature is missing anywhere.
+
+    What is known of the target may be: ``observed`` (a day of history), its ``variants`` and its ``noise``.
+    """
     if list(table.index.names) != ["site", "date"] or not table.index.is_unique:
         raise TableError("index differs", where=where, found=table.index.names, expected="unique (site, date)")
     if table.columns.nlevels != 2:
         raise TableError("columns differ", where=where, expected="two levels: (set, feature)")
-    holes = table.isna().sum()
+    features = table.loc[:, ~table.columns.get_level_values(0).isin(["observed", "variants", "noise"])]
+    holes = features.isna().sum()
     if holes.any():
         raise TableError("missing values in the shared sample index", where=where, found=dict(holes[holes > 0]))
     return table

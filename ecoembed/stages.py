@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,14 +22,46 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from ecoembed.config import FootprintSection, StudyConfig
+    from ecoembed.embeddings.batches import Window
+    from ecoembed.embeddings.encode import Encoder
+    from ecoembed.embeddings.reference.encode import ReferenceEncoder
 
-#: Feature cubes of a site, in the order in which they are extracted; the group names of series/SITE.zarr.
+#: Feature sets that come from a site's own cubes, in the order in which they are extracted; their groups in
+#: series/SITE.zarr, and those of the embeddings in embeddings/SITE.zarr.
 SOURCES = {
     "bands": "bands",
     "indices": "indices",
+    "s1": "s1",
     "embeddings": "embeddings",
     "embeddings:random": "embeddings_random",
+    "embeddings:s1": "embeddings_s1",
+    "embeddings:s2": "embeddings_s2",
 }
+#: Embeddings from one sensor alone; weights that do not know it, or know no other, have none.
+_ONE_SENSOR = {"embeddings:s1": "S1", "embeddings:s2": "S2_L2A"}
+#: Made for every study: `bands` are for looking at, and baselines need indices.
+_ALWAYS = ("bands", "indices")
+
+
+def sets_of(config: StudyConfig) -> dict[str, str]:
+    """Of the feature sets that a study names those that come from cubes, with their groups in series/SITE.zarr.
+
+    No other is made or joined: a set that nobody compares costs neither time nor rows.
+    """
+    named = {part for name in config.benchmark.features for part in name.split("+")}
+    own = {name: group for name, group in SOURCES.items() if name in named or name in _ALWAYS}
+    return own | {name: f"external_{name}" for name in config.external if name in named}
+
+
+def without_sensors(sets: Iterable[str], encoder: Encoder | ReferenceEncoder) -> dict[str, str]:
+    """Those of `sets` that these weights cannot make, and why: embeddings of a sensor that they do not know alone."""
+    card, why = encoder.card, {}
+    for name, sensor in _ONE_SENSOR.items():
+        if card.architecture == "reference":
+            why[name] = f"no {name}: the reference encoder needs both sensors"
+        elif sensor not in card.sensors or len(card.sensors) == 1:
+            why[name] = f"no {name}: the weights know {', '.join(card.sensors)}"
+    return {name: why[name] for name in sets if name in why}
 
 
 def manifest_of(output: Path) -> Path:
@@ -39,7 +72,7 @@ def manifest_of(output: Path) -> Path:
 def stage(output: Path, inputs: Iterable[Path], parameters: dict[str, Any], make: Callable[[], object]) -> None:
     """Run `make`, which writes `output`, unless the manifest says that it would give what is there already."""
     record = {
-        "inputs": {path.name: digest(path) for path in inputs},
+        "inputs": [[path.name, digest(path)] for path in inputs],
         "parameters": parameters,
         "code_version": __version__,
     }
@@ -88,23 +121,42 @@ def build_cubes(folder: Path, site: str, config: StudyConfig) -> Path:
     return output
 
 
-def embed(folder: Path, site: str, cubes: Path, config: StudyConfig) -> None:
-    """cubes/SITE.zarr -> embeddings/SITE.zarr: the trained encoder's, and the same encoder's with random weights."""
-    from ecoembed.cubes.store import load_cube, save_cubes
+def embed(folder: Path, site: str, cubes: Path, config: StudyConfig) -> list[Path]:
+    """cubes/SITE.zarr -> embeddings/SITE.zarr: of the trained encoder, of the same with random weights, of one sensor.
+
+    Only what the study compares; each group is a stage of its own, so that one set more costs that set alone.
+    """
+    from ecoembed.cubes.store import load_cube, save_cube
     from ecoembed.embeddings.encode import load_encoder
 
-    encoder = load_encoder(config.encoder(folder))
-    output = folder / "embeddings" / f"{site}.zarr"
-    encoders = {"embeddings": encoder, "embeddings_random": encoder.random(config.study.seed)}
-    parameters = {name: e.weights for name, e in encoders.items()} | {"window": config.embeddings.window}
+    encoder, window = load_encoder(config.encoder(folder)), config.embeddings.window
+    store, lacking = folder / "embeddings" / f"{site}.zarr", without_sensors(SOURCES, encoder)
+    wanted = ["embeddings", *sets_of(config)]  # the pictures of the report show the first
+    made = []
+    for name in dict.fromkeys(n for n in wanted if n.startswith("embeddings") and n not in lacking):
+        group, used = SOURCES[name], encoder.random(config.study.seed) if name == "embeddings:random" else encoder
 
-    def make() -> None:
-        # every sensor of the model: a benchmark in which one is silently missing at a site would not be fair
-        held = {name: load_cube(cubes, name, lazy=True) for name in encoder.card.sensors}
-        s2, s1, more, window = held.pop("S2_L2A"), held.pop("S1", None), tuple(held.values()), config.embeddings.window
-        save_cubes({name: e.encode(s2, s1, window=window, more=more) for name, e in encoders.items()}, output)
+        def make(name: str = name, group: str = group, used: Encoder | ReferenceEncoder = used) -> None:
+            # every sensor of the model: a benchmark in which one is silently missing at a site would not be fair
+            held = {sensor: load_cube(cubes, sensor, lazy=True) for sensor in encoder.card.sensors}
+            save_cube(_encoded(name, used, held, window), store, group)
 
-    stage(output, [cubes], parameters, make)
+        stage(store / group, [cubes], {"weights": used.weights, "window": window}, make)
+        made.append(store / group)
+    return made
+
+
+def _encoded(
+    name: str, encoder: Encoder | ReferenceEncoder, cubes: Mapping[str, xr.DataArray], window: Window
+) -> xr.DataArray:
+    """The embedding cube of a feature set, on the dates of Sentinel-2."""
+    held = dict(cubes)
+    s2, s1 = held.pop("S2_L2A"), held.pop("S1", None)
+    if name == "embeddings:s1":
+        return encoder.encode(None, s1, dates=s2["time"].values, window=window)
+    if name == "embeddings:s2":
+        return encoder.encode(s2, None, window=window)
+    return encoder.encode(s2, s1, window=window, more=tuple(held.values()))
 
 
 def flux_table(folder: Path, site: str, sites: gpd.GeoDataFrame, config: StudyConfig) -> None:
@@ -186,32 +238,66 @@ def site_footprint(
     return tower_footprint(row, halfhours, grid, model=config.model, period=config.period, radius=config.radius)
 
 
-def extract_series(folder: Path, site: str, sites: gpd.GeoDataFrame, cubes: Path, config: StudyConfig) -> None:
-    """Cubes and embeddings through the footprint -> series/SITE.zarr, one group for each source."""
+def extract_series(
+    folder: Path, site: str, sites: gpd.GeoDataFrame, cubes: Path, embeddings: Sequence[Path], config: StudyConfig
+) -> None:
+    """Cubes and embeddings through the footprint -> series/SITE.zarr, one group for each set that is compared."""
     from ecoembed.archives.flux.folder import site_files
     from ecoembed.cubes.store import load_cube, save_series
-    from ecoembed.footprints.extract import extract
-    from ecoembed.gpp.indices import index_cube
+    from ecoembed.gpp.external import external_file
 
-    embeddings, output = folder / "embeddings" / f"{site}.zarr", folder / "series" / f"{site}.zarr"
-    files = site_files(folder / "flux", site)
-    row = {k: str(v) for k, v in sites.loc[site].drop("geometry").items()}
+    output, files = folder / "series" / f"{site}.zarr", site_files(folder / "flux", site)
+    row, wanted = {k: str(v) for k, v in sites.loc[site].drop("geometry").items()}, sets_of(config)
+    external = {name: external_file(folder / config.external[name], site) for name in wanted if name in config.external}
 
     def make() -> None:
+        from ecoembed.footprints.extract import extract
+        from ecoembed.gpp.external import external_series
+        from ecoembed.gpp.radar import radar_series
+
         s2 = load_cube(cubes, "S2_L2A")
         weights = site_footprint(site, sites, s2, *files, config.footprint)
-        sources = {"bands": s2, "indices": index_cube(s2)}
-        sources |= {name: load_cube(embeddings, SOURCES[name]) for name in ("embeddings", "embeddings:random")}
-        parts = {SOURCES[name]: extract(cube, weights) for name, cube in sources.items()}
-        save_series(parts | {"footprint": weights.to_dataset(name="weight")}, output)
+        made = {"bands": extract(s2, weights), "indices": _index_series(s2, weights, config)}
+        if "s1" in wanted:
+            made["s1"] = radar_series(load_cube(cubes, "S1"), s2, weights, config.embeddings.window)
+        made |= {group.name: extract(load_cube(group.parent, group.name), weights) for group in embeddings}
+        for name, path in external.items():
+            made[wanted[name]] = external_series(path, name, s2, weights, float(sites.loc[site, "longitude"]))
+        shutil.rmtree(output, ignore_errors=True)  # sets that are no longer asked for would stay, as they were
+        save_series(made | {"footprint": weights.to_dataset(name="weight")}, output)
 
-    inputs = [*files.paths, *filter(None, [files.description]), cubes, embeddings]
-    stage(output, inputs, {"site": row, **config.footprint.model_dump(exclude={"min_coverage"})}, make)
+    inputs = [*files.paths, *filter(None, [files.description]), cubes, *embeddings, *external.values()]
+    asked = {"sets": list(wanted), "indices": list(config.benchmark.indices), "window": config.embeddings.window}
+    stage(output, inputs, {"site": row, **config.footprint.model_dump(exclude={"min_coverage"}), **asked}, make)
+
+
+def _index_series(s2: xr.DataArray, weights: xr.DataArray, config: StudyConfig) -> xr.Dataset:
+    """The indices that the study lists, and those that baselines need; ``attrs["listed"]`` tells which are its own."""
+    from ecoembed.footprints.extract import extract
+    from ecoembed.gpp.indices import BASELINES, INDICES, index_cube
+
+    listed = config.benchmark.indices or tuple(INDICES)
+    return extract(index_cube(s2, [*listed, *BASELINES]), weights).assign_attrs(listed=list(listed))
+
+
+def site_series(folder: Path, site: str, config: StudyConfig) -> dict[str, xr.Dataset]:
+    """The footprint series of a site by feature set, as :func:`extract_series` wrote them.
+
+    Raises
+    ------
+    FileError, VariableError
+        If there are none yet, or one is missing.
+    """
+    from ecoembed.cubes.store import load_series
+
+    path = folder / "series" / f"{site}.zarr"
+    names = {n: g for n, g in sets_of(config).items() if n not in _ONE_SENSOR or (path / g).is_dir()}
+    return {name: load_series(path, group) for name, group in names.items()}
 
 
 def run_site(folder: Path, site: str, sites: gpd.GeoDataFrame, config: StudyConfig) -> None:
     """All stages of one site, in order; the unit of work of a scheduler."""
     flux_table(folder, site, sites, config)  # a tower that cannot be used is refused before the satellite work
     cubes = build_cubes(folder, site, config)
-    embed(folder, site, cubes, config)
-    extract_series(folder, site, sites, cubes, config)
+    embeddings = embed(folder, site, cubes, config)
+    extract_series(folder, site, sites, cubes, embeddings, config)

@@ -66,17 +66,14 @@ class Study:
         return load_cube(self.folder / "cubes" / f"{site}.zarr", sensor)
 
     def embedding(self, site: str, name: str = "embeddings") -> xr.DataArray:
-        """The embedding cube of a site; `name` is ``embeddings`` or ``embeddings:random``."""
+        """The embedding cube of a site; `name` is ``embeddings``, ``embeddings:random``, ``...:s1`` or ``...:s2``."""
         from ecoembed.cubes.store import load_cube
 
         return load_cube(self.folder / "embeddings" / f"{site}.zarr", stages.SOURCES[name])
 
     def series(self, site: str) -> dict[str, xr.Dataset]:
-        """The footprint series of a site, by source."""
-        from ecoembed.cubes.store import load_series
-
-        path = self.folder / "series" / f"{site}.zarr"
-        return {name: load_series(path, group) for name, group in stages.SOURCES.items()}
+        """The footprint series of a site, by feature set: of those that the study compares."""
+        return stages.site_series(self.folder, site, self.config)
 
     def footprint(self, site: str) -> xr.DataArray:
         """The weights of a site's footprint on its cube's grid."""

@@ -15,7 +15,7 @@ from ecoembed.errors import ConfigError
 from ecoembed.schema import check_cube
 from ecoembed.sensors import S2_L2A
 
-__all__ = ["INDICES", "SPYNDEX_BANDS", "index_cube"]
+__all__ = ["BASELINES", "INDICES", "SPYNDEX_BANDS", "check_indices", "index_cube"]
 
 #: Our band names in spyndex's letters. In spyndex ``RVI`` is the ratio RE2/R, not the radar vegetation index.
 SPYNDEX_BANDS: Mapping[str, str] = {
@@ -42,6 +42,23 @@ INDICES: Mapping[str, tuple[float, float]] = {
     "IRECI": (-3.0, 15.0),  # canopy chlorophyll from all three red-edge bands (Frampton et al. 2013)
     "LSWI": (-1.0, 1.0),  # water in leaves and soil (Xiao et al. 2004)
 }
+
+#: What kNDVI compares: see `_kernel`.
+_KERNEL = ("kNN", "kNR")
+#: Those that baselines need, whether or not a user lists them.
+BASELINES = ("NDVI", "NIRv", "kNDVI")
+
+
+def check_indices(names: Sequence[str], where: object = None) -> None:
+    """Refuse names that no Sentinel-2 cube has an index of; cheap.
+
+    Raises
+    ------
+    ConfigError
+        If an index is not in the catalogue, or needs what Sentinel-2 does not have.
+    """
+    for name in names:
+        _needs(name, where)
 
 
 def index_cube(cube: xr.DataArray, names: Sequence[str] = tuple(INDICES)) -> xr.DataArray:
@@ -85,23 +102,33 @@ def index_cube(cube: xr.DataArray, names: Sequence[str] = tuple(INDICES)) -> xr.
     return check_cube(result.astype("float32", keep_attrs=True))
 
 
-def _index(name: str, bands: Mapping[str, xr.DataArray]) -> xr.DataArray:
-    """One index, NaN where it is undefined or outside its range."""
+def _needs(name: str, where: object = None) -> dict[str, float]:
+    """The constants that an index takes, by their letters."""
     import spyndex
 
     if name not in spyndex.indices:
         near = difflib.get_close_matches(name, [*INDICES, *spyndex.indices], n=3)
-        raise ConfigError("unknown spectral index", found=name, expected=f"one of {', '.join(near or INDICES)}")
-    parameters: dict[str, object] = {**bands, **_kernel(bands)}
+        expected = f"one of {', '.join(near or INDICES)}"
+        raise ConfigError("unknown spectral index", where=where, found=name, expected=expected)
+    constants = {}
     for needed in spyndex.indices[name].bands:
-        if needed not in parameters:
-            default = getattr(spyndex.constants.get(needed), "default", None)
-            if default is None:
-                raise ConfigError(
-                    "this index needs what a Sentinel-2 cube does not have", where=name, found=needed,
-                    expected=", ".join(bands), remedy="Choose another index",
-                )  # fmt: skip
-            parameters[needed] = default
+        if needed in SPYNDEX_BANDS or needed in _KERNEL:
+            continue
+        default = getattr(spyndex.constants.get(needed), "default", None)
+        if default is None:
+            raise ConfigError(
+                "this index needs what a Sentinel-2 cube does not have", where=where or name,
+                found=f"{needed} of {name}", expected=", ".join(SPYNDEX_BANDS), remedy="Choose another index",
+            )  # fmt: skip
+        constants[needed] = float(default)
+    return constants
+
+
+def _index(name: str, bands: Mapping[str, xr.DataArray]) -> xr.DataArray:
+    """One index, NaN where it is undefined or outside its range."""
+    import spyndex
+
+    parameters: dict[str, object] = {**bands, **_kernel(bands), **_needs(name)}
     values = spyndex.computeIndex(name, {key: parameters[key] for key in spyndex.indices[name].bands})
     low, high = INDICES.get(name, (-np.inf, np.inf))
     return values.where(np.isfinite(values) & (values >= low) & (values <= high))

@@ -32,6 +32,12 @@ _RAIN_UNITS = {"HH": "mm", "HR": "mm", "YY": "mm y-1"}
 _ROWS = {"HH": "measured half-hours", "HR": "measured hours", "DD": "days"}
 #: Roles that are carbon fluxes.
 FLUXES = ("target", "low", "high", "other", "random_uncertainty", "joint_uncertainty")
+#: Roles that are other estimates of the target, and what they are: how far they lie apart bounds any score.
+VARIANTS = {
+    "other": "the same flux by the other partitioning",
+    "low": "the same flux, lower version by USTAR threshold",
+    "high": "the same flux, upper version by USTAR threshold",
+}
 
 
 @dataclass
@@ -191,6 +197,11 @@ def _flux_variables(series: Series, target: Target, kept: np.ndarray) -> dict[st
     if "measured" in values:
         words = {"units": units.FRACTION, "long_name": "share of half-hours that were measured (QC 0)"}
         found["measured"] = values["measured"], words
+    for role, words in VARIANTS.items():
+        name = target.roles.get(role)
+        if role in values and name is not None and name not in (target.name, *found):
+            about = {"units": unit, "column": columns[role], "long_name": words, "variant_of": target.name}
+            found[name] = values[role], about
     spreads = uncertainties(target, values["target"], values, "halfhour_rows" in series.attrs)
     for name, (array, attrs) in spreads.items():
         found[name] = array, {"units": unit, "long_name": LONG_NAMES[name], **attrs}
