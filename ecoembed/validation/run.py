@@ -18,6 +18,8 @@ from ecoembed.validation.assess import assessed, row_applicability
 from ecoembed.validation.columns import read_table
 from ecoembed.validation.intervals import check_level
 from ecoembed.validation.leakage import Pretraining, audit
+from ecoembed.validation.nested import nested_best
+from ecoembed.validation.ownsite import own_site
 from ecoembed.validation.places import check_places, with_site_table
 from ecoembed.validation.predict import predict_held_out
 from ecoembed.validation.result import NO_UNIT, Result
@@ -45,14 +47,15 @@ class Benchmark(Result):
         sites: gpd.GeoDataFrame | None = None,
         pictures: Pictures = (),
         title: str | None = None,
+        command: str | None = None,
     ) -> Path:
-        """Write predictions.parquet, scores.csv, site_scores.csv, benchmark.json and report.html, all or nothing.
+        """Write the tables (`ecoembed.validation.save.FILES`), report.html and its figures, all or nothing.
 
         Parameters
         ----------
         folder : str or Path
             New, empty, or holding a previous benchmark, which is replaced once the new one is whole.
-        sites, pictures, title
+        sites, pictures, title, command
             For the report: see :func:`ecoembed.validation.report.write_report`.
 
         Raises
@@ -60,7 +63,7 @@ class Benchmark(Result):
         FileError
             If `folder` holds anything else; it is left as it was.
         """
-        return save_benchmark(self, folder, sites=sites, pictures=pictures, title=title)
+        return save_benchmark(self, folder, sites=sites, pictures=pictures, title=title, command=command)
 
 
 def benchmark(
@@ -192,9 +195,7 @@ def benchmark(
     predicted = predict_held_out(samples, models, folds, seed, progress, level, explain)
     table_, chosen = predicted.table, None
     if nested:
-        from ecoembed.validation.nested import nested_best
-
-        chosen = nested_best(samples, models, folds, seed, predicted.table)
+        chosen = nested_best(samples, models, folds, predicted.table, seed, progress)
         table_ = pd.concat([table_, chosen.predictions], ignore_index=True)
     predictions = check_predictions(table_)
     inside = row_applicability(samples, folds) if explain else pd.DataFrame()
@@ -234,8 +235,6 @@ def benchmark(
         **tables,
     )
     if own:
-        from ecoembed.validation.ownsite import own_site
-
         record["own_sites"] = [own_site(samples, models, result, name, seed) for name in own]
     return result
 

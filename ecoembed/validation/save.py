@@ -7,7 +7,7 @@ from typing import Any
 
 from ecoembed.errors import FileError
 from ecoembed.files import atomic, write_json
-from ecoembed.validation.report import write_report
+from ecoembed.validation.report import write_figures, write_report
 from ecoembed.validation.result import Result
 
 __all__ = ["FILES", "refuse_foreign", "save_benchmark", "write_tables"]
@@ -20,7 +20,7 @@ _DESKTOP = ("thumbs.db", "desktop.ini")  # a file browser leaves them behind; no
 
 
 def save_benchmark(result: Result, folder: str | Path, **report: Any) -> Path:
-    """Write all of `FILES` into `folder`, replacing a previous benchmark; `report` goes to `write_report`.
+    """Write `FILES` into `folder`, replacing a previous benchmark; `report` goes to `write_report`.
 
     Raises
     ------
@@ -34,6 +34,7 @@ def save_benchmark(result: Result, folder: str | Path, **report: Any) -> Path:
         result.predictions.to_parquet(temporary / "predictions.parquet", index=False)
         write_tables(result, temporary)
         write_report(result, temporary / "report.html", **report)
+        write_figures(result, temporary / "figures")
     return folder
 
 
