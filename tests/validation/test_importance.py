@@ -127,7 +127,7 @@ def test_of_a_line_it_is_the_line_and_of_nine_columns_there_is_none():
     assert list(none.columns) == list(PARTIAL)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(st.integers(0, 100), st.permutations(range(4)))
 def test_neither_the_order_of_folds_nor_that_of_columns_matters_to_contributions(seed, order):
     fits = fold_fits(lambda: trees(random_state=seed, n_estimators=10), folds=3, n=300)
