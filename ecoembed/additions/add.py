@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ecoembed.additions.copies import checked_file, copy_file, list_copies, other_files, site_id
+from ecoembed.additions.copies import checked_file, copy_file, list_copies, other_files, refuse_strange, site_id
 from ecoembed.additions.missing import missing, what_is_missing
 from ecoembed.additions.rows import as_told, site_row
 from ecoembed.additions.texts import with_own
@@ -110,6 +110,7 @@ def add_site(
     described = None if description is None else checked_file(Path(description))
     told = {name: as_told(name, value) for name, value in (known or {}).items()}
     tables = find_tables(paths, described)
+    refuse_strange(tables)
     name = site_id(tables, site)
     together = [*other_files(folder / "flux", name, tables, paths), *paths]
     copies = list_copies(folder / "flux", name, paths, described)
@@ -182,8 +183,8 @@ def _fluxes(
             **place,  # type: ignore[arg-type]
         )  # fmt: skip
     except VariableError as exc:
-        if "target" in exc.what and exc.remedy:
-            exc.remedy += ". Name one of them in study.toml: [flux] target = [..., ...]"
+        if str(exc.remedy).startswith("The closest targets"):
+            exc.remedy = f"{exc.remedy}. Name one of them in study.toml: [flux] target = [..., ...]"
         raise
     if not flux.attrs["rows"]["out"]:
         remedy = "Another flux.target or a smaller flux.min_qc in study.toml may keep some"

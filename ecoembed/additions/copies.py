@@ -9,12 +9,12 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from ecoembed.archives.flux.files import RESOLUTIONS, FluxFile, find_tables
+from ecoembed.archives.flux.files import OTHER, REANALYSIS, RESOLUTIONS, FluxFile, find_tables
 from ecoembed.archives.flux.folder import site_files
 from ecoembed.errors import ConfigError, FileError, ProductError
 from ecoembed.files import atomic
 
-__all__ = ["checked_file", "copy_file", "list_copies", "other_files", "site_id"]
+__all__ = ["checked_file", "copy_file", "list_copies", "other_files", "refuse_strange", "site_id"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 
@@ -31,6 +31,23 @@ def checked_file(path: Path) -> Path:
     return path
 
 
+def refuse_strange(tables: Sequence[FluxFile]) -> None:
+    """Refuse what is no product that is known, before anything is asked about it.
+
+    Raises
+    ------
+    ProductError
+        No table of fluxes is among them.
+    """
+    if all(table.family in (OTHER, REANALYSIS) for table in tables):
+        raise ProductError(
+            "no table of fluxes", where=tables[0].path.name, found="; ".join(table.describe() for table in tables[:3]),
+            expected="FLUXNET2015/ONEFlux, AmeriFlux BASE, raw half-hours as the networks write them, or an own table",
+            remedy="An own table (of EddyPro, of a logger) needs a TOML that says which column is which: --description "
+            "MY.toml (copy examples/own_table.toml). A table of sites (BADM, a catalogue) belongs into sites/",
+        )  # fmt: skip
+
+
 def site_id(tables: Sequence[FluxFile], given: str | None) -> str:
     """The one site of the files, or the one that is meant."""
     found = list(dict.fromkeys(table.site for table in tables if table.site))
@@ -38,7 +55,7 @@ def site_id(tables: Sequence[FluxFile], given: str | None) -> str:
         raise ProductError(
             "several sites" if found else "the file does not say which site it is of", where=tables[0].name,
             found=", ".join(found[:8]) or "no site ID in name, comments or description",
-            expected="one, such as XX-Own", remedy="Name it: --site XX-Own",
+            expected="one, such as XX-Own", remedy="Name the one that is meant: --site XX-Own",
         )  # fmt: skip
     if given is not None and found and given not in found:
         remedy = "Check which tower's file it is; the ID is in its name or in its description"

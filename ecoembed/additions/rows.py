@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
 import xarray as xr
 
 from ecoembed.additions.clock import offset_from_light
@@ -39,8 +40,9 @@ def as_told(column: str, value: str | float) -> str:
     try:
         parse(column, text)
     except TableError as exc:
-        facts = {key: fact for key, fact in exc.facts().items() if key != "where"}
-        raise TableError(exc.what, where=OPTIONS[column], **facts) from None
+        expected = str(exc.expected).partition(", or an empty cell")[0]
+        where = OPTIONS[column]
+        raise TableError(exc.what, where=where, found=exc.found, expected=expected, remedy=exc.remedy) from None
     return text
 
 
@@ -48,13 +50,22 @@ def site_row(
     folder: Path, site: str, told: dict[str, str], paths: Sequence[Path], tables: Sequence[FluxFile],
     halfhours: xr.Dataset | None,
 ) -> tuple[SiteRecords, str]:  # fmt: skip
-    """What all sources together say of the site, and the text of the sites.csv that says it."""
+    """What all sources together say of the site, and the text of the sites.csv that says it.
+
+    Raises
+    ------
+    TableError
+        Nobody knows its coordinates, or its UTC offset.
+    """
     sources = [*list_tables(folder / "sites"), *(p for p in paths if p.suffix.lower() == ".zip" and _has_badm(p))]
     text = with_row(folder / "sites.csv", site, told)
     records = _records(text, sources, site)
     row = records.sites.loc[site]
-    if math.isfinite(row["utc_offset"]) or any(table.utc_offset is not None for table in tables):
+    if math.isfinite(row["utc_offset"]):
         return records, text
+    described = [table for table in tables if table.utc_offset is not None]
+    if described:  # the run reads it there, too
+        return _with_offset(records, site, float(described[0].utc_offset or 0), described[0].name, "its TOML"), text
     offset = math.nan if halfhours is None else offset_from_light(halfhours, row["longitude"])
     if halfhours is None or not math.isfinite(offset):
         raise TableError(
@@ -63,11 +74,14 @@ def site_row(
             remedy=f"Give it: --utc-offset {round(row['longitude'] / 15):g}, if the clock follows the longitude",
         )  # fmt: skip
     text = with_row(folder / "sites.csv", site, told | {"utc_offset": f"{offset:g}"})
-    records = _records(text, sources, site)
-    records.origin.loc[records.origin["column"] == "utc_offset", ["source", "variable"]] = (
-        halfhours.attrs["source"], "SW_IN_POT",
-    )  # fmt: skip
-    return records, text
+    return _with_offset(records, site, offset, halfhours.attrs["source"], "SW_IN_POT"), text
+
+
+def _with_offset(records: SiteRecords, site: str, offset: float, source: str, variable: str) -> SiteRecords:
+    sites = records.sites.copy()
+    sites.loc[site, "utc_offset"] = offset
+    line = {"site": site, "column": "utc_offset", "value": offset, "source": source, "variable": variable}
+    return records._replace(sites=sites, origin=pd.concat([records.origin, pd.DataFrame([line])], ignore_index=True))
 
 
 def _records(text: str, sources: Sequence[Path], site: str) -> SiteRecords:
