@@ -84,10 +84,11 @@ def compare(
 
     Notes
     -----
-    *Interval* of the difference a - b: 95 % percentiles of a bootstrap of whole sites, both models on the same draws
-    (days of one site are no independent proof). *Test*: Wilcoxon's signed-rank test of the difference in RMSE at each
-    site, which, unlike r2, is defined at every site, and in which sites with many days count no more than others; two
-    sided, equals dropped. `holm_p` corrects it for all pairs of the table (Holm 1979).
+    *Interval* of the difference a - b, 95 %: percentiles of a bootstrap of whole sites, both models on the same draws
+    (days of one site are no independent proof), expanded for few sites (Hesterberg 2015, The American Statistician 69,
+    sect. 5.3): plain percentiles of 12 sites hold the truth in 89 of 100 cases. *Test*: Wilcoxon's signed-rank test of
+    the difference in RMSE at each site, which, unlike r2, is defined at every site, and in which sites with many days
+    count no more than others; two sided, equals dropped. `holm_p` corrects it for all pairs of the table (Holm 1979).
 
     ``A beats B`` is said only if the interval excludes zero, `holm_p` is below 0.05, and both point to A; else there is
     ``no difference shown``, which is not a proof that there is none. Folds share training sites, so that two sites'
@@ -146,15 +147,23 @@ def _point(sums: SiteSums, score: str) -> float:
 
 
 def _interval(differences: np.ndarray, sites: int) -> tuple[float, float, str]:
-    """95 % percentiles, or NaN and why not."""
+    """Of 95 %, or NaN and why not."""
     if sites == 1:
         return np.nan, np.nan, "one site alone proves nothing"
     known = differences[np.isfinite(differences)]
     if len(known) < _DEFINED * len(differences):
         share = len(known) / len(differences)
         return np.nan, np.nan, f"the score is defined in {share:.0%} of the resamples only"
-    lower, upper = np.quantile(known, [_ALPHA / 2, 1 - _ALPHA / 2])
+    tail = _tail(sites)
+    lower, upper = np.quantile(known, [tail, 1 - tail])
     return float(lower), float(upper), ""
+
+
+def _tail(sites: int) -> float:
+    """The share of resamples beyond one end of the interval: widened as Student's t widens a normal interval."""
+    from scipy.stats import norm, t
+
+    return float(norm.cdf(np.sqrt(sites / (sites - 1)) * t.ppf(_ALPHA / 2, sites - 1)))
 
 
 def _wilcoxon(gain: np.ndarray) -> tuple[float, float]:
@@ -168,12 +177,11 @@ def _wilcoxon(gain: np.ndarray) -> tuple[float, float]:
 
 
 def _holm(p: np.ndarray) -> np.ndarray:
-    """Corrected for all pairs that have a p."""
-    from statsmodels.stats.multitest import multipletests
-
-    known, corrected = ~np.isnan(p), np.full(len(p), np.nan)
-    if known.any():
-        corrected[known] = multipletests(p[known], method="holm")[1]
+    """Corrected for all pairs that have a p. Source: Holm (1979), Scand. J. Statistics 6, 65-70."""
+    corrected = np.full(len(p), np.nan)
+    order = np.argsort(p, kind="stable")[: np.isfinite(p).sum()]  # NaN last
+    steps = p[order] * np.arange(len(order), 0, -1)
+    corrected[order] = np.minimum(1.0, np.maximum.accumulate(steps))
     return corrected
 
 
