@@ -186,11 +186,11 @@ def _fitted(Z: np.ndarray, y: np.ndarray, sites: np.ndarray) -> _Fit:
 def _fit(design: np.ndarray, y: np.ndarray, sites: np.ndarray, random: list[int]) -> tuple[Any, str | None]:
     """The fit with these columns varying by site; or None and why."""
     from statsmodels.regression.mixed_linear_model import MixedLM
-    from statsmodels.tools.sm_exceptions import ModelWarning
 
     # what it warns of is told below; folds run in threads, where warnings cannot be caught for a while only
     for module in (__name__, MixedLM.__module__):
-        warnings.filterwarnings("ignore", category=ModelWarning, module=re.escape(module))
+        warnings.filterwarnings("ignore", module=re.escape(module))
+    warnings.filterwarnings("ignore", message="Random effects covariance is singular")
     try:
         result = MixedLM(y, design, groups=sites, exog_re=design[:, random]).fit(reml=True)
     except (np.linalg.LinAlgError, ValueError) as exc:
