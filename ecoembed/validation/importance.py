@@ -89,7 +89,8 @@ def explain(
     if hasattr(estimator, "booster_"):
         contributions = np.asarray(estimator.predict(held[:_CONTRIBUTION_ROWS], pred_contrib=True))[:, :-1]
         lines += _contributed("contribution", contributions, groups)
-        lines += _contributed("contribution of the column", contributions, columns)
+        if set(columns) != set(groups):  # else it says the same again
+            lines += _contributed("contribution of the column", contributions, columns)
     if held.shape[1] <= _PARTIAL_COLUMNS:
         known = np.asarray(X_train[_drawn(X_train.shape[0], _ROWS, rng)])
         lines += _partial(predict, held[:_PARTIAL_ROWS], names, np.quantile(known, _QUANTILES, axis=0))
@@ -161,7 +162,8 @@ def collect(lines: Iterable[Mapping[str, Any]]) -> tuple[pd.DataFrame, pd.DataFr
     importance : pandas.DataFrame
         ``features, regressor, group, kind, value, lower, upper``, the most important first. Kinds: ``mse``, the rise of
         the mean squared error where the group is permuted; ``r2``, that rise over the variance of all rows asked: how
-        far the pooled r2 falls; ``contribution`` and ``contribution of the column``, the mean of their absolute value.
+        far the pooled r2 falls; ``contribution`` of the group and, where groups are not the columns themselves,
+        ``contribution of the column``: the mean of their absolute value.
     partial : pandas.DataFrame
         ``features, regressor, column, quantile, at, value, lower, upper``: the mean prediction where the column is set
         to that quantile of the training rows (`at`, the mean over folds).

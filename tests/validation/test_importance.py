@@ -212,6 +212,7 @@ def test_the_benchmark_of_held_out_sites_is_explained():
     assert list(table.columns) == list(IMPORTANCE)
     trees_only = table[table["regressor"] == "lightgbm"].reset_index(drop=True)
     pd.testing.assert_frame_equal(trees_only, again.importance)
+    assert set(table["kind"]) == {"mse", "r2", "contribution"}  # each column is a group: it is not said twice
     for kind, part in table.groupby(["regressor", "kind"]):
         assert set(part["group"].iloc[:2]) == {"NIRv", "SW"}, kind
         assert part["value"].is_monotonic_decreasing
