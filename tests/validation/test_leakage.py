@@ -286,6 +286,9 @@ def test_real_tables_raise_no_false_alarm(real):
     places = {"vegetation": "PFT", "climate": "koppen", "latitude": 45.0}
     assert audited(table, places=places, sets={"all": [*plain, "NIRv * SWLAND"]})["findings"] == []
 
+
+@pytest.mark.slow
+def test_150_real_towers_raise_no_false_alarm_but_their_neighbours(real):
     towers = pd.read_parquet(real / "tables" / "fluxnet2015_daily_150sites.parquet")
     here = samples_of(towers, target="GPP_NT", date="DATE", sets={"meteo": ["TA", "SW_IN", "VPD"]}, places=HERE)
     (found,) = audit(here, make_folds("leave-site-out", here))["findings"]

@@ -97,7 +97,10 @@ def make_folds(protocol: Any, samples: Samples, seed: int = 0) -> Folds:
         partition, found = chosen.partition(samples, seed)
     wanted = getattr(chosen, "folds", len(partition.held_out))
     if wanted != len(partition.held_out):
-        raise TableError("another number of folds", where=frozen, found=len(partition.held_out), expected=wanted)
+        raise TableError(
+            "another number of folds", where=frozen, found=len(partition.held_out), expected=wanted,
+            remedy=f"Say folds = {len(partition.held_out)}, or freeze the folds again",
+        )  # fmt: skip
     folds = folds_of(partition, samples, chosen.at_known_sites, name)
     options = chosen.model_dump(mode="json") | ({"frozen": Path(frozen).name} if frozen else {})
     return Folds(
