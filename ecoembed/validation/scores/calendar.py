@@ -39,7 +39,8 @@ class Calendar:
     @classmethod
     def of(cls, samples: Samples, rows: np.ndarray) -> Calendar:
         """That of some rows of the samples, ascending."""
-        sites, site = np.unique(samples.places.index.get_indexer(samples.site[rows]), return_inverse=True)
+        code, names = pd.factorize(samples.site[rows])
+        sites, site = np.unique(samples.places.index.get_indexer(names)[code], return_inverse=True)
         return cls(samples.places.index.to_numpy(dtype=object)[sites], site, samples.date[rows])
 
     @cached_property

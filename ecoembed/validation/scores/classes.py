@@ -42,9 +42,8 @@ class Classes(NamedTuple):
     unknown: str
 
 
-def classes_of(samples: Samples, rows: np.ndarray) -> Iterator[Classes]:
-    """Every partition that needs no model, of some rows of the samples (ascending)."""
-    calendar = Calendar.of(samples, rows)
+def classes_of(calendar: Calendar, samples: Samples, rows: np.ndarray) -> Iterator[Classes]:
+    """Every partition that needs no model, of some rows of the samples (ascending) and their calendar."""
     places = samples.places.loc[calendar.sites]
     for by in ("vegetation", "climate"):
         code, names = pd.factorize(places[by].to_numpy(dtype=object), sort=True)

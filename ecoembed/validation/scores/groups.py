@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ecoembed.validation.samples import Samples
+from ecoembed.validation.scores.calendar import Calendar
 from ecoembed.validation.scores.classes import Classes, classes_of
 from ecoembed.validation.scores.families import day_scores
 from ecoembed.validation.scores.rows import Predicted, day_sets, predicted_by, rows_of
@@ -64,12 +65,12 @@ def summarise_groups(predictions: pd.DataFrame, samples: Samples, inside: pd.Dat
     for said in predicted_by(predictions, samples):
         part, features = said.of(kept), said.model[0]
         if shared is None:
-            shared = [_groups(classes, samples, part.rows) for classes in classes_of(samples, part.rows)]
+            calendar = Calendar.of(samples, part.rows)
+            shared = [_groups(classes, calendar) for classes in classes_of(calendar, samples, part.rows)]
         if inside is not None and features not in areas and (inside["features"] == features).any():
-            areas[features] = _groups(_area(inside, features, samples, part.rows), samples, part.rows)
-        parts += [
-            _scores(groups, part, days) for groups in [*shared, *([areas[features]] if features in areas else [])]
-        ]
+            areas[features] = _groups(_area(inside, features, samples, part.rows), calendar)
+        own = [areas[features]] if features in areas else []
+        parts += [_scores(groups, part, days) for groups in [*shared, *own]]
     table = pd.concat(parts, ignore_index=True).astype({"n": int})
     return table.drop(columns=["coverage", "width"]) if table["coverage"].isna().all() else table
 
@@ -81,14 +82,13 @@ def _scores(groups: _Groups, said: Predicted, days: str) -> pd.DataFrame:
     return pd.DataFrame(line | {"n": scores["n"], "sites": groups.sites} | {name: scores[name] for name in _SCORES[1:]})
 
 
-def _groups(classes: Classes, samples: Samples, rows: np.ndarray) -> _Groups:
+def _groups(classes: Classes, calendar: Calendar) -> _Groups:
     """The groups that hold a day, those of which nothing is known last."""
     number = np.where(classes.code < 0, len(classes.names), classes.code)
     held, first, code = np.unique(number, return_index=True, return_inverse=True)
     names = np.array([*classes.names, _UNKNOWN + classes.unknown], dtype=object)[held]
-    site = samples.places.index.get_indexer(samples.site[rows])
-    pairs = np.unique(code * len(samples.places) + site) // len(samples.places)
-    return _Groups(classes.by, names, code, first, np.bincount(pairs))
+    present = np.bincount(code * len(calendar.sites) + calendar.site, minlength=len(held) * len(calendar.sites)) > 0
+    return _Groups(classes.by, names, code, first, present.reshape(len(held), -1).sum(axis=1))
 
 
 def _area(inside: pd.DataFrame, features: str, samples: Samples, rows: np.ndarray) -> Classes:

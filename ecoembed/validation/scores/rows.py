@@ -50,7 +50,7 @@ def predicted_by(predictions: pd.DataFrame, samples: Samples) -> Iterator[Predic
         If a row is not among the samples, observes something else, or two models are scored on different rows.
     """
     rows, shared = rows_of(predictions, samples, "a prediction"), None
-    codes, models = pd.MultiIndex.from_frame(predictions[["features", "regressor"]]).factorize()
+    codes, models = _models(predictions)
     if not np.array_equal(samples.observed[rows], predictions["observed"].to_numpy(dtype=float)):
         raise TableError("the predictions are of another target", expected="the observed values of the samples")
     values = {
@@ -62,9 +62,9 @@ def predicted_by(predictions: pd.DataFrame, samples: Samples) -> Iterator[Predic
         own = own[np.argsort(rows[own], kind="stable")]
         found = rows[own]
         if shared is not None and not np.array_equal(found, shared):
-            raise TableError("models are scored on different rows", where=", ".join(map(str, model)))
+            raise TableError("models are scored on different rows", where=", ".join(model))
         shared = found
-        yield Predicted((str(model[0]), str(model[1])), found, *(each[own] for each in values.values()))
+        yield Predicted(model, found, *(each[own] for each in values.values()))
 
 
 def day_sets(samples: Samples) -> dict[str, np.ndarray]:
@@ -83,8 +83,8 @@ def rows_of(table: pd.DataFrame, samples: Samples, what: str) -> np.ndarray:
     TableError
         If there is none.
     """
-    known = _keys(samples.site, samples.date, samples.places.index)
-    wanted = _keys(table["site"].to_numpy(), pd.DatetimeIndex(table["date"]), samples.places.index)
+    known = _keys(pd.Series(samples.site), samples.date, samples.places.index)
+    wanted = _keys(table["site"], pd.DatetimeIndex(table["date"]), samples.places.index)
     order = np.argsort(known, kind="stable")
     places = np.minimum(np.searchsorted(known[order], wanted), len(order) - 1)
     rows = order[places]
@@ -95,7 +95,15 @@ def rows_of(table: pd.DataFrame, samples: Samples, what: str) -> np.ndarray:
     return np.asarray(rows)
 
 
-def _keys(site: np.ndarray, date: pd.DatetimeIndex, sites: pd.Index) -> np.ndarray:
-    """One whole number for each site and second; that of an unknown site is negative."""
-    seconds = date.as_unit("s").asi8
-    return np.asarray(sites.get_indexer(site) * (np.int64(1) << 40) + seconds)
+def _models(predictions: pd.DataFrame) -> tuple[np.ndarray, list[Model]]:
+    """The number of each row's model, and the models, as they appear."""
+    (f, features), (r, regressors) = (pd.factorize(predictions[name]) for name in ("features", "regressor"))
+    codes, pairs = pd.factorize(f * len(regressors) + r)
+    return codes, [(str(features[k // len(regressors)]), str(regressors[k % len(regressors)])) for k in pairs]
+
+
+def _keys(site: pd.Series, date: pd.DatetimeIndex, sites: pd.Index) -> np.ndarray:
+    """One whole number for each site and second; that of an unknown site fits no sample."""
+    codes, names = pd.factorize(site)  # a hash of each name once, not of each row
+    numbers = np.append(sites.get_indexer(names), -1)[codes]
+    return np.asarray(numbers * (np.int64(1) << 40) + date.as_unit("s").asi8)

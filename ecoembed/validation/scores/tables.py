@@ -30,9 +30,11 @@ def sums_of(predictions: pd.DataFrame, samples: Samples) -> Iterator[tuple[str, 
     for said in predicted_by(predictions, samples):
         for days, kept in day_sets(samples).items():
             part = said.of(kept)
-            if len(part.rows):
-                calendar = calendars.setdefault(days, Calendar.of(samples, part.rows))
-                yield *said.model, days, site_sums(calendar, part)
+            if not len(part.rows):
+                continue  # no scored day was measured
+            if days not in calendars:
+                calendars[days] = Calendar.of(samples, part.rows)
+            yield *said.model, days, site_sums(calendars[days], part)
 
 
 def summarise(predictions: pd.DataFrame, samples: Samples) -> pd.DataFrame:
