@@ -20,6 +20,8 @@ def keep_rows(
 ) -> tuple[pd.DataFrame, dict[str, int], dict[str, dict[str, int]]]:
     """The rows that meet no reason, once each, sorted; rows in, dropped by reason, and out; and the same of each site.
 
+    The index of the rows is where they stood in `frame`.
+
     A row counts under the first reason that it meets. Rows without a site are in the first count alone.
 
     Raises
@@ -35,7 +37,7 @@ def keep_rows(
     why[np.flatnonzero(why == out)[frame[why == out].duplicated().to_numpy()]] = repeated
     counts = _counted(why, names)
     by_site = {str(key): _counted(why[rows], names) for key, rows in frame.groupby(site).indices.items()}
-    kept = frame[why == out].sort_values([site, date], kind="stable", ignore_index=True)
+    kept = frame.set_axis(range(len(frame)))[why == out].sort_values([site, date], kind="stable")
     if kept.empty:
         raise TableError("no row has the target and every feature", found=counts)
     twice = kept.duplicated([site, date], keep=False)

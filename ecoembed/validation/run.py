@@ -181,7 +181,9 @@ def benchmark(
     asked = Asked(target, site, date, features or {}, known, quality, variants, noise, check_window(window_days))
     frame = read_table(table, [site, date, *asked.columns])
     asked = replace(asked, sets=feature_sets(frame, features))
-    if frame.columns.nlevels == 1:
+    if frame.columns.nlevels == 2:
+        asked = replace(asked, climatology=features is None or "climatology" in features)
+    else:
         frame = _of_sites(frame, site, sites)
         if site_table is not None:
             frame, known = with_site_table(frame, site, known, site_table)

@@ -25,7 +25,6 @@ __all__ = ["Asked", "Samples", "check_sets", "check_window", "feature_sets", "ma
 INSTANTANEOUS = ("climatology", "p_model")
 #: Those of a `FeatureTable` that are no features.
 _NO_FEATURES = ("observed", "variants", "noise")
-_ROW = "\0row"  # no column of a user's
 
 
 @dataclass(frozen=True)
@@ -136,6 +135,8 @@ class Asked:
         The column of its random uncertainty.
     window_days : int, default 1
         Days up to and including the target's that a sample sees.
+    climatology : bool, default True
+        Whether there shall be that set.
     """
 
     target: str
@@ -147,6 +148,7 @@ class Asked:
     variants: Sequence[str] = ()
     noise: str | None = None
     window_days: int = 1
+    climatology: bool = True
 
     @property
     def columns(self) -> list[str]:
@@ -207,9 +209,9 @@ def make_samples(table: pd.DataFrame, asked: Asked) -> Samples:
     if asked.window_days > 1:
         windows, complete = _windows(frame, asked)
         reasons += [(f"window of {asked.window_days} days incomplete", ~complete)]
-    frame, rows, site_rows = keep_rows(frame.assign(**{_ROW: np.arange(len(frame))}), asked.site, asked.date, reasons)
+    frame, rows, site_rows = keep_rows(frame, asked.site, asked.date, reasons)
     features: dict[str, Any] = {
-        name: windows[name][frame[_ROW].to_numpy()] if name in windows else _matrix(frame, columns)
+        name: windows[name][frame.index.to_numpy()] if name in windows else _matrix(frame, columns)
         for name, columns in asked.sets.items()
     }
     sites, values = frame[asked.site].to_numpy(dtype=object), frame[[asked.target, *names]].to_numpy(dtype=float)
@@ -222,7 +224,7 @@ def make_samples(table: pd.DataFrame, asked: Asked) -> Samples:
     columns = dict(zip(names, values.T[1:], strict=True)) | columns
     dates, known = pd.DatetimeIndex(frame[asked.date]), site_places(frame, asked.site, asked.places)
     listed_names = {name: list(listed) for name, listed in asked.sets.items()}
-    if {"vegetation", "latitude"} <= set(asked.places):
+    if asked.climatology and {"vegetation", "latitude"} <= set(asked.places):
         cycle = seasonal_cycle(dates, known["latitude"].loc[sites].to_numpy(), known["vegetation"].loc[sites], sites)
         features["climatology"], listed_names["climatology"] = cycle.to_numpy(), list(cycle.columns)
     return Samples(

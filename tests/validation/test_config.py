@@ -11,8 +11,8 @@ regressors = ["ridge"]
 [features]
 light = ["NIRv * SW"]
 
-[climatology]
-type = "PFT"
+[places]
+vegetation = "PFT"
 latitude = 50.0
 """
 
@@ -26,13 +26,9 @@ def test_gives_the_arguments_of_benchmark(tmp_path):
     config = read(tmp_path, 'table = "t.csv"\n' + GOOD)
     assert config == {
         "target": "GPP",
-        "site": "SITE_ID",
-        "date": "date",
         "features": {"light": ["NIRv * SW"]},
-        "climatology": {"type": "PFT", "latitude": 50.0},
+        "places": {"vegetation": "PFT", "latitude": 50.0},
         "regressors": ["ridge"],
-        "protocol": "leave-site-out",
-        "seed": 0,
     }
     assert set(run(flat(), **config).scores["features"]) == {"light", "climatology"}
 
@@ -41,7 +37,7 @@ def test_gives_the_arguments_of_benchmark(tmp_path):
     ("text", "match"),
     [
         ("regresors = ['ridge']\n" + GOOD, r"b\.toml: unknown key.*regresors.*Did you mean 'regressors'"),
-        (GOOD + "latitud = 1", r"climatology\.latitud.*Did you mean 'latitude'"),
+        (GOOD + "latitud = 1", r"places\.latitud.*Did you mean 'latitude'"),
         (GOOD + "[quality]\ncolumn = 'QC'\nmn = 0.75", r"quality\.mn.*Did you mean 'min'"),
         (GOOD + "[quality]\ncolumn = 'QC'", r"key absent.*quality\.min"),
         (GOOD.replace('target = "GPP"', ""), "key absent.*target"),
@@ -59,3 +55,17 @@ def test_wrong_files(tmp_path, text, match):
 def test_absent(tmp_path):
     with pytest.raises(FileError, match=r"b\.toml"):
         read_benchmark_config(tmp_path / "b.toml")
+
+
+def test_a_toml_may_stand_on_another(tmp_path):
+    (tmp_path / "base.toml").write_text(GOOD)
+    (tmp_path / "folds.toml").write_text('base = "base.toml"\n[protocol]\nname = "site-k-fold"\nfrozen = "f.csv"\n')
+    config = read_benchmark_config(tmp_path / "folds.toml")
+    assert config["target"] == "GPP"
+    assert config["protocol"] == {"name": "site-k-fold", "frozen": str(tmp_path / "f.csv")}  # beside the TOML
+    (tmp_path / "third.toml").write_text('base = "folds.toml"\n')
+    with pytest.raises(ConfigError, match="a base that has a base"):
+        read_benchmark_config(tmp_path / "third.toml")
+    (tmp_path / "fourth.toml").write_text('base = "none.toml"\n')
+    with pytest.raises(FileError, match=r"none\.toml"):
+        read_benchmark_config(tmp_path / "fourth.toml")

@@ -59,9 +59,9 @@ def test_every_model_is_scored_on_the_same_rows():
     table = flat()
     table.loc[3, "TA"] = np.nan
     table.loc[[5, 6], "GPP"] = np.nan
-    result = run(table, regressors=["ridge", "lightgbm"], climatology={"type": "PFT", "latitude": 50.0})
+    result = run(table, regressors=["ridge", "lightgbm"], places={"vegetation": "PFT", "latitude": 50.0})
     assert set(result.scores["n"]) == {97}
-    assert len(result.scores) == 6
+    assert len(result.scores) == 5  # the climatology has a regressor of its own
     assert result.rows == {"in": 100, "GPP missing": 2, "all missing": 1, "out": 97}
     keys = ["site", "date"]
     first, *others = (
@@ -73,10 +73,8 @@ def test_every_model_is_scored_on_the_same_rows():
 
 def test_scores():
     result = run(flat())
-    assert list(result.scores.columns) == [
-        "features", "regressor", "n", "sites", "r2", "rmse", "bias", "median_site_r2", "protocol", "label",
-    ]  # fmt: skip
-    assert list(result.site_scores.columns) == ["features", "regressor", "site", "n", "r2", "rmse", "bias"]
+    assert {"r2", "pearson_r2", "rmse", "nrmse", "mae", "bias", "kge", "median_site_r2"} <= set(result.scores)
+    assert {"protocol", "label", "n", "sites"} <= set(result.scores)
     light = result.predictions[result.predictions["features"] == "light"]
     score = result.scores.set_index("features").loc["light", "r2"]
     assert score == pytest.approx(r2(light["observed"].to_numpy(), light["predicted"].to_numpy()))
@@ -182,7 +180,7 @@ def test_files(tmp_path):
 def test_a_feature_table_brings_its_sets():
     table = joined()
     result = run(table, target="GPP_NT_VUT_REF", features=None)
-    assert set(result.scores["features"]) == set(table.columns.unique(0)) - {"observed"}
+    assert set(result.scores["features"]) == set(table.columns.unique(0)) - {"observed"} | {"climatology"}
     assert result.record["feature_table"] == {
         key: table.attrs[key] for key in ("rows", "site_rows", "sites_without_rows", "left_out", "flux")
     }
@@ -220,7 +218,10 @@ def test_a_site_that_loses_all_its_rows_is_named(capsys):
         ({"regressors": []}, "no regressor"),
         ({"regressors": [Ridge(1), Ridge(2)]}, "two regressors of one name"),
         ({"protocol": "random"}, "unknown protocol"),
-        ({"climatology": {"type": "PFT"}}, "type and latitude"),
+        ({"protocol": {"name": "knndm", "fold": 3}}, "Did you mean 'folds'"),
+        ({"places": {"type": "PFT"}}, "some of latitude, longitude, vegetation, climate"),
+        ({"places": {"vegetation": 3}}, "vegetation is not a column"),
+        ({"window_days": 0}, "1 to 365 days"),
     ],
 )
 def test_wrong_requests(changes, match):
@@ -239,3 +240,73 @@ def test_the_argument_is_untouched():
     before = table.copy(deep=True)
     run(table, features=SETS)
     pd.testing.assert_frame_equal(table, before)
+
+
+def test_what_is_not_scored_is_said_why():
+    """Every NaN of the score tables has exactly one cause in the record."""
+    result = run(flat(), places={"vegetation": "PFT", "latitude": 50.0})
+    told = pd.DataFrame(result.record["undefined"])
+    for name in ("scores", "site_scores", "group_scores"):
+        assert int(getattr(result, name).select_dtypes("number").isna().to_numpy().sum()) == int(
+            (told["table"] == name).sum()
+        ), name
+    assert told["cause"].str.len().min() > 5
+
+
+def test_measured_days_and_all_days_are_scored_apart():
+    table = flat().assign(QC=np.tile([1.0, 0.2], 50))
+    result = run(table, quality={"column": "QC", "min": 0.75, "days": "all"}, features={"light": ["NIRv * SW"]})
+    scores = result.scores.set_index("days")
+    assert scores["n"].to_dict() == {"measured": 50, "all": 100}
+    assert result.rows["out"] == 100
+    dropped = run(table, quality={"column": "QC", "min": 0.75}, features={"light": ["NIRv * SW"]})
+    assert dropped.rows == {"in": 100, "QC below 0.75": 50, "out": 50}
+
+
+def test_a_site_table_tells_what_the_table_does_not():
+    import geopandas as gpd
+
+    table = flat()
+    names = sorted(table["SITE_ID"].unique())
+    sites = gpd.GeoDataFrame({"latitude": 50.0, "longitude": np.arange(5.0), "igbp": list("ABABA")}, index=names)
+    result = run(table, site_table=sites)
+    assert result.places["vegetation"].tolist() == list("ABABA")
+    assert "climatology" in set(result.scores["features"])
+    assert result.record["nearest_training_km"]["XX-T00"] == pytest.approx(71.5, abs=0.3)
+    own = run(table, site_table=sites, places={"vegetation": "PFT"})
+    assert own.places["vegetation"].tolist() == ["GRA", "ENF", "GRA", "ENF", "GRA"]  # the table's own comes first
+    with pytest.raises(TableError, match="knows none of the sites"):
+        run(table, site_table=sites.rename(index=str.lower))
+
+
+def test_only_some_sites():
+    assert set(run(flat(), sites=["XX-T01", "XX-T03"]).predictions["site"]) == {"XX-T01", "XX-T03"}
+    with pytest.raises(TableError, match="XX-T9"):
+        run(flat(), sites=["XX-T01", "XX-T9"])
+
+
+def test_the_nested_best_is_one_model_more():
+    result = run(flat(6, 12), nested=True)
+    best = result.scores[result.scores["features"] == "nested best"]
+    assert len(best) == 1
+    assert best["n"].tolist() == [72]
+    assert sum(line["folds"] if isinstance(line, dict) else 0 for line in result.record["nested"]["chosen"]) in (0, 6)
+
+
+def test_explained():
+    result = run(flat(6, 12), explain=True)
+    assert set(result.applicability["features"]) == set(SETS)
+    assert result.applicability["inside"].between(0, 1).all()
+    assert {"NIRv", "SW", "TA"} <= set(result.importance["group"])
+    assert (result.group_scores["by"] == "applicability").any()
+
+
+def test_windows_of_past_days():
+    rng = np.random.default_rng(0)
+    days = pd.date_range("2020-01-01", periods=60)
+    table = pd.DataFrame({"SITE_ID": np.repeat(list("abc"), 60), "date": np.tile(days, 3), "x": rng.normal(size=180)})
+    table["GPP"] = table.groupby("SITE_ID")["x"].shift(3).fillna(0.0) + rng.normal(0, 0.1, 180)
+    table.loc[[0, 100], "GPP"] = np.nan
+    now, past = (run(table, features={"x": ["x"]}, window_days=n) for n in (1, 5))
+    assert past.rows == {"in": 180, "GPP missing": 2, "window of 5 days incomplete": 11, "out": 167}
+    assert past.scores["r2"].iloc[0] > 0.9 > 0.2 > now.scores["r2"].iloc[0]

@@ -10,13 +10,14 @@ from tests.validation.tables import flat, run
 
 
 def contents(folder):
-    return {p.name: p.read_bytes() for p in folder.iterdir()}
+    return {p.name: p.read_bytes() if p.is_file() else b"" for p in folder.iterdir()}
 
 
 def test_what_is_written(tmp_path):
     result = run(flat(3, 6))
     folder = result.save(tmp_path / "out")
-    assert sorted(contents(folder)) == sorted(FILES)
+    assert set(contents(folder)) <= set(FILES)
+    assert {"scores.csv", "comparisons.csv", "folds.csv", "report.html"} <= set(contents(folder))
     pd.testing.assert_frame_equal(
         pd.read_parquet(folder / "predictions.parquet"), result.predictions, check_dtype=False
     )
@@ -40,7 +41,7 @@ def test_a_previous_benchmark_is_replaced(tmp_path):
 def test_a_failure_leaves_the_old_folder(tmp_path, monkeypatch):
     run(flat(3, 6)).save(tmp_path / "out")
     before = contents(tmp_path / "out")
-    monkeypatch.setattr(report, "series_figures", lambda *a: 1 / 0)
+    monkeypatch.setattr(report, "_figures", lambda *a: 1 / 0)
     for name in ("out", "new"):
         with pytest.raises(ZeroDivisionError):
             run(flat(4, 6)).save(tmp_path / name)
@@ -63,7 +64,7 @@ def test_what_a_file_browser_leaves_behind_hinders_nobody(tmp_path, name):
     result.save(tmp_path / "out")
     (tmp_path / "out" / name).write_bytes(b"\0")
     result.save(tmp_path / "out")
-    assert sorted(contents(tmp_path / "out")) == sorted(FILES)
+    assert set(contents(tmp_path / "out")) <= set(FILES)
 
 
 def test_a_hidden_folder_is_somebodys_work(tmp_path):
