@@ -91,6 +91,7 @@ class GRU(nn.Module):
 
     def __init__(self, channels: int, length: int) -> None:
         super().__init__()
+        self.memory = min(length, STEPS)
         self.cell = nn.GRU(_width(channels, length), _UNITS, batch_first=True)
         self.head = nn.Sequential(nn.Linear(_UNITS, _UNITS), nn.GELU(), nn.Linear(_UNITS, 1))
 
@@ -100,10 +101,24 @@ class GRU(nn.Module):
 
 
 def draw_weights(network: nn.Module, seed: int) -> None:
-    """Glorot's uniform weights and no biases, by a generator of its own: fits in other threads change nothing."""
+    """Glorot's uniform weights and no biases, by a generator of its own: fits in other threads change nothing.
+
+    A recurrent unit begins with gates that keep what they hold for 1 step to as many as a window has, or it would never
+    learn from the window's far end.
+
+    Source
+    ------
+    Tallec and Ollivier 2018, arXiv 1804.11188 (the gates).
+    """
     generator = torch.Generator().manual_seed(seed)
     for name, values in network.named_parameters():
         if values.ndim == 2:
             nn.init.xavier_uniform_(values, generator=generator)
         elif "bias" in name:
             nn.init.zeros_(values)
+    if isinstance(network, GRU):
+        with torch.no_grad():
+            for gate in network.cell.weight_hh_l0.chunk(3):
+                nn.init.orthogonal_(gate, generator=generator)
+            _, keep, _ = network.cell.bias_hh_l0.chunk(3)
+            keep.uniform_(1, network.memory, generator=generator).log_()

@@ -33,7 +33,7 @@ __all__ = ["GRURegressor", "TransformerRegressor"]
 #: Share of the sites (of the rows, where no sites are given) that say when to stop.
 HELD_OUT = 0.2
 _BATCH = 128
-_EPOCH = 8192  # windows: after so many, or all, the held-out sites are asked
+_ROUND = 4096  # windows: after so many the held-out sites are asked
 _ASKED = 4096  # of their windows at most
 _WEIGHT_DECAY = 0.01
 _AT_ONCE = 1024  # windows that are predicted together
@@ -45,9 +45,9 @@ class _SequenceRegressor(RegressorMixin, BaseEstimator):
     accepts_windows = True
 
     def __init__(
-        self, max_epochs: int = 15, patience: int = 4, learning_rate: float = 1e-3, random_state: int = 0
+        self, max_rounds: int = 20, patience: int = 5, learning_rate: float = 1e-3, random_state: int = 0
     ) -> None:
-        self.max_epochs = max_epochs
+        self.max_rounds = max_rounds
         self.patience = patience
         self.learning_rate = learning_rate
         self.random_state = random_state
@@ -118,12 +118,12 @@ class _SequenceRegressor(RegressorMixin, BaseEstimator):
         optimiser = torch.optim.AdamW(self.network_.parameters(), self.learning_rate, weight_decay=_WEIGHT_DECAY)
         best, since = (np.inf, copy.deepcopy(self.network_.state_dict())), 0
         self.losses_: list[float] = []
-        for _ in range(self.max_epochs):
+        for _ in range(self.max_rounds):
             for rows in _batches(len(windows), rng):
                 loss = (self.network_(self._batch(windows, rows)) - target[rows]).abs().mean()
                 if not torch.isfinite(loss):
                     raise TrainingError(
-                        "the loss is no number any more", where=type(self).__name__, found=float(loss),
+                        "the loss is no number any more", where=type(self).__name__, found=loss.item(),
                         remedy=f"Lower learning_rate, now {self.learning_rate:g}",
                     )  # fmt: skip
                 optimiser.zero_grad()
@@ -161,10 +161,10 @@ class TransformerRegressor(_SequenceRegressor):
 
     Parameters
     ----------
-    max_epochs : int, default 15
-        Passes over the training rows at most, or over 8192 of them where they are more.
-    patience : int, default 4
-        Passes without a smaller error at the sites left out, after which it stops; the best weights are kept.
+    max_rounds : int, default 20
+        Rounds of 4096 windows at most: of 12 sites with 1500 windows each, five passes over all of them.
+    patience : int, default 5
+        Rounds without a smaller error at the sites left out, after which it stops; the best weights are kept.
     learning_rate : float, default 1e-3
     random_state : int, default 0
         Decides the weights drawn, the sites left out and the order of the rows: one seed, one result.
@@ -172,7 +172,7 @@ class TransformerRegressor(_SequenceRegressor):
     Attributes
     ----------
     losses_ : list of float
-        After each pass, the mean absolute error at the sites left out, in standard deviations of the target.
+        After each round, the mean absolute error at the sites left out, in standard deviations of the target.
     """
 
     def _network(self, channels: int, length: int) -> nn.Module:
@@ -222,8 +222,9 @@ def _scaling(windows: Windows) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _batches(count: int, rng: np.random.Generator) -> list[np.ndarray]:
-    rows = rng.permutation(count)[:_EPOCH]
-    return np.array_split(rows, max(1, round(len(rows) / _BATCH)))
+    """The rows of one round: every row equally often, but for one."""
+    rows = np.concatenate([rng.permutation(count) for _ in range(-(-_ROUND // count))])[:_ROUND]
+    return np.array_split(rows, _ROUND // _BATCH)
 
 
 @contextmanager
