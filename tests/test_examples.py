@@ -33,6 +33,7 @@ def test_every_stage_has_an_example():
         "study",
         "another_sensor",
         "new_sensor",
+        "own_site",
     ]
 
 

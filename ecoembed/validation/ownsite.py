@@ -166,7 +166,7 @@ def _with_own(
     scheme, blocks = _blocks(samples.date[rows], rows)
     folds = dict(_folds(samples, rows, blocks, embargo))
     if not folds:
-        why = f"no {_LEAST} of its {len(rows)} days lie {embargo} days or more from {_LEAST} others of them"
+        why = f"of its {len(rows)} days no block of {_LEAST} has {_LEAST} others more than {embargo} days away"
         return {"not_possible": why}
     number = np.full(len(samples.observed), OUT)
     for k, fold in enumerate(folds.values()):
@@ -254,12 +254,13 @@ def describe_own(own: Mapping[str, Any], unit: str) -> list[str]:
         else f"  area of applicability not known: {own['inside_why']}",
         f"  not ranked: {rank['not_possible']}"
         if "not_possible" in rank
-        else f"  rank {rank['of']} of {rank['among']} among the sites of its type {rank['vegetation']}, by r2",
+        else f"  rank {rank['of']} of {rank['among']} among the sites of its type, {rank['vegetation']}, by r2",
     ]
     if "not_possible" in with_own:
         return [*lines, f"  what its own data add is not known: {with_own['not_possible']}"]
     before, after = (_told(with_own[name]["r2"]) for name in ("without", "with"))
-    return [*lines, f"  with its own other {with_own['scheme']} ({SEEN}): r2 {before} -> {after}; {with_own['says']}"]
+    how = f"with its own days, {with_own['scheme']} held out in turn ({SEEN})"
+    return [*lines, f"  {how}: r2 {before} -> {after}; {with_own['says']}"]
 
 
 def _told(value: float | None, form: str = ".2f") -> str:
