@@ -114,7 +114,7 @@ def build_cubes(folder: Path, site: str, config: StudyConfig) -> Path:
             "no satellite files",
             where=f"{site} in satellite/{site}/",
             expected="Sentinel-2 and Sentinel-1 rasters",
-            remedy="Fetch them: ecoembed fetch STUDY",
+            remedy=f"Fetch them: ecoembed fetch STUDY --sites {site}",
         )
     choices = config.satellite.choices
     stage(output, files, choices, lambda: write_cubes(place, output, site, **choices))
