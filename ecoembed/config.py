@@ -15,12 +15,16 @@ from ecoembed.files import read_toml
 FEATURES = (
     "climatology",
     "nirv_x_radiation",
+    "kndvi_x_radiation",
     "p_model",
     "bands",
     "indices",
+    "s1",
     "meteo",
     "embeddings",
     "embeddings:random",
+    "embeddings:s1",
+    "embeddings:s2",
     "p_model+meteo",
     "bands+meteo",
     "indices+meteo",
@@ -91,6 +95,7 @@ class BenchmarkSection(_Section):
     protocol: str | dict[str, Any] = "leave-site-out"
     gaps: Literal["none", "last", "linear"] = "none"
     max_age: float = Field(default=30.0, gt=0, le=366, description="days since the last clear image, 0 to 366")
+    retrospective: bool = False
     window_days: int = Field(default=1, ge=1, le=365, description="1 to 365 days")
     nested: bool = False
     explain: bool = False

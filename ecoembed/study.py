@@ -8,16 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ecoembed import stages
-from ecoembed.config import FEATURES, StudyConfig, read_config
-from ecoembed.errors import ConfigError, EcoembedError, StudyError, check_name
+from ecoembed.config import read_config
+from ecoembed.contents import StudyFolder
+from ecoembed.errors import ConfigError, EcoembedError, StudyError
 from ecoembed.files import track
 from ecoembed.schedulers import workers
 
 if TYPE_CHECKING:
-    import geopandas as gpd
-    import pandas as pd
-    import xarray as xr
-
     from ecoembed.archives.stac import Plan
     from ecoembed.validation.run import Benchmark
 
@@ -51,54 +48,8 @@ class StudyRun:
         return self.folder / "report.html"
 
 
-@dataclass(frozen=True)
-class Study:
-    """A study's folder, its configuration and its sites."""
-
-    folder: Path
-    config: StudyConfig
-    sites: gpd.GeoDataFrame
-
-    def cube(self, site: str, sensor: str = "S2_L2A") -> xr.DataArray:
-        """The built cube of a site."""
-        from ecoembed.cubes.store import load_cube
-
-        return load_cube(self.folder / "cubes" / f"{site}.zarr", sensor)
-
-    def embedding(self, site: str, name: str = "embeddings") -> xr.DataArray:
-        """The embedding cube of a site; `name` is ``embeddings``, ``embeddings:random``, ``...:s1`` or ``...:s2``."""
-        from ecoembed.cubes.store import load_cube
-
-        return load_cube(self.folder / "embeddings" / f"{site}.zarr", stages.SOURCES[name])
-
-    def series(self, site: str) -> dict[str, xr.Dataset]:
-        """The footprint series of a site, by feature set: of those that the study compares."""
-        return stages.site_series(self.folder, site, self.config)
-
-    def footprint(self, site: str) -> xr.DataArray:
-        """The weights of a site's footprint on its cube's grid."""
-        from ecoembed.cubes.store import load_series
-
-        return load_series(self.folder / "series" / f"{site}.zarr", "footprint")["weight"]
-
-    def flux(self, site: str) -> xr.Dataset:
-        """The flux table of a site."""
-        from ecoembed.cubes.store import load_series
-
-        return load_series(self.folder / "series" / f"{site}.flux.zarr", "flux")
-
-    def features(self, sites: list[str] | None = None) -> pd.DataFrame:
-        """The feature table of these sites (all by default): one sample index for all feature sets."""
-        from ecoembed.gpp.features import feature_table
-
-        names = list(self.sites.index) if sites is None else sites
-        return feature_table(
-            {s: self.series(s) for s in names},
-            {s: self.flux(s) for s in names},
-            self.sites.loc[names],
-            target=self.config.flux.target,
-            min_coverage=self.config.footprint.min_coverage,
-        )
+class Study(StudyFolder):
+    """A study's folder, its configuration and its sites; and what is done with them."""
 
     def plan_fetch(self, sites: Sequence[str] | None = None) -> Iterator[tuple[str, list[Plan] | EcoembedError]]:
         """Search the archives of ``[satellite]`` for each of these sites (all by default); nothing is downloaded.
@@ -129,10 +80,12 @@ class Study:
             If the weights cannot be used, or the run's folder holds files that are not its own.
         """
         from ecoembed.archives.flux.folder import foreign_files
+        from ecoembed.benchmarking import benchmark_study, save_run
         from ecoembed.validation.intervals import check_sites
         from ecoembed.validation.save import refuse_foreign
+        from ecoembed.validation.splits.protocols import name_of
 
-        out = self.folder / "runs" / "+".join(self.config.flux.target) / self.config.benchmark.protocol
+        out = self.folder / "runs" / "+".join(self.config.flux.target) / name_of(self.config.benchmark.protocol)
         refuse_foreign(out)
         if len(self.sites) < 2:
             remedy = "Add sites; for the series of one tower use ecoembed cube, embed and extract"
@@ -146,8 +99,10 @@ class Study:
             raise StudyError(f"{len(failures)} of {len(self.sites)} sites failed, too few are left", found=listed)
         try:
             foreign = foreign_files(self.folder / "flux", self.sites.index)
-            result, without_rows = self._benchmark(done, failures | {f"flux/{k}": why for k, why in foreign.items()})
-            fallbacks = self._save(result, out)
+            result, without_rows = benchmark_study(
+                self, done, failures | {f"flux/{k}": why for k, why in foreign.items()}
+            )
+            fallbacks = save_run(self, result, out)
         except EcoembedError as error:
             if not failures:
                 raise
@@ -174,59 +129,6 @@ class Study:
             else:
                 failures[site] = f"{type(error).__name__}: {error} (not an expected error: please report it)"
         return sorted(done), failures
-
-    def _benchmark(self, sites: list[str], outside: dict[str, str]) -> tuple[Benchmark, dict[str, str]]:
-        """The benchmark over these sites, whose record says what is `outside`; and why some of them have no day."""
-        from ecoembed.embeddings.encode import load_encoder
-        from ecoembed.validation.run import benchmark
-
-        card = load_encoder(self.config.encoder(self.folder)).card
-        trained_on = {place.id: (place.latitude, place.longitude) for place in card.places}
-        table = self.features(sites)
-        without_rows = table.attrs["sites_without_rows"]
-        table.attrs["sites_without_rows"] = outside | without_rows
-        result = benchmark(
-            table,
-            table.attrs["target"],
-            features=self._feature_sets(table),
-            regressors=list(self.config.benchmark.regressors),
-            protocol=self.config.benchmark.protocol,
-            seed=self.config.study.seed,
-            pretraining=trained_on if card.places_known else "unknown",
-            intervals=self.config.benchmark.intervals,
-        )
-        return result, without_rows
-
-    def _feature_sets(self, table: pd.DataFrame) -> dict[str, list[str]]:
-        """The feature sets to compare, ``a+b`` united; of the default ones those that the towers' drivers allow."""
-        sets = {name: name.split("+") for name in self.config.benchmark.features}
-        if self.config.benchmark.features != FEATURES:
-            return sets
-        there = set(table.columns.get_level_values(0)) | {"climatology"}
-        return {name: parts for name, parts in sets.items() if there.issuperset(parts)}
-
-    def _save(self, result: Benchmark, out: Path) -> dict[str, str]:
-        """Write the run's folder; returns the sites whose footprint is a disc for want of data, and why."""
-        from ecoembed.validation.report.pictures import picture_pair
-
-        pictures, fallbacks = [], {}
-        for site in result.site_scores["site"].unique():
-            row, weights = self.sites.loc[site], self.footprint(site)
-            shown = weights.mean(str(weights.dims[0]), keep_attrs=True) if weights.ndim == 3 else weights
-            picture = picture_pair(self.cube(site), self.embedding(site), shown, row["latitude"], row["longitude"])
-            pictures.append((site, _caption(row["igbp"], weights), picture))
-            if "fallback" in weights.attrs:
-                fallbacks[site] = weights.attrs["fallback"]
-        result.save(out, sites=self.sites, pictures=pictures, title=self.config.study.name)
-        return fallbacks
-
-
-def _caption(igbp: object, weights: xr.DataArray) -> str:
-    """What a footprint is made of, in words."""
-    inside = f"{weights.attrs['inside']:.0%} of the footprint lies inside the cube"
-    if "fallback" in weights.attrs:
-        return f"{igbp}; {weights.attrs['method']}, because: {weights.attrs['fallback']} ({inside})"
-    return f"{igbp}; {weights.attrs['method']} of {weights.attrs['n']} half-hours; {inside}"
 
 
 def _outcomes(study: Study, names: list[str], scheduler: str) -> Iterator[tuple[str, BaseException | None]]:
@@ -257,25 +159,10 @@ def open_study(path: str | Path) -> Study:
         If `study.toml` or `sites.csv` is absent or wrong.
     """
     from ecoembed.archives.sites.reader import study_sites
+    from ecoembed.benchmarking import check_names
 
     folder = Path(path).absolute()
     folder = folder.parent if folder.name == "study.toml" else folder
-    config = read_config(folder / "study.toml")
-    _check_names(config, folder / "study.toml")
-    return Study(folder, config, study_sites(folder).sites)
-
-
-def _check_names(config: StudyConfig, where: Path) -> None:
-    """Refuse a misspelt name before any work is done for it."""
-    from ecoembed.archives.flux.targets import check_target
-    from ecoembed.gpp.regressors import check_regressor
-    from ecoembed.validation.splits.protocols import check_protocol
-
-    check_protocol(config.benchmark.protocol)
-    for name in config.benchmark.regressors:
-        check_regressor(name)
-    known = {part: None for name in FEATURES for part in name.split("+")}
-    for part in (part for name in config.benchmark.features for part in name.split("+")):
-        check_name(part, known, "feature set", where)
-    for name in config.flux.target:
-        check_target(name, where)
+    config, sites = read_config(folder / "study.toml"), study_sites(folder).sites
+    check_names(config, sites.index, folder / "study.toml")
+    return Study(folder, config, sites)

@@ -13,18 +13,20 @@ from ecoembed.footprints.maps import draw_place, overall
 
 def picture_pair(
     cube: xr.DataArray,
-    embedding: xr.DataArray,
+    embedding: xr.DataArray | None,
     weights: xr.DataArray | None = None,
     latitude: float | None = None,
     longitude: float | None = None,
 ) -> bytes:
     """True colour beside the colours of the embedding, on the date with the most valid pixels in both.
 
+    Without an embedding, true colour alone.
+
     Parameters
     ----------
     cube : xarray.DataArray, shape (time, band, y, x)
         Sentinel-2 reflectance; B04, B03, B02 are shown under one stretch for the three, so that colours stay true.
-    embedding : xarray.DataArray, shape (time, band, y, x)
+    embedding : xarray.DataArray, shape (time, band, y, x), or None
         `EmbeddingCube` on the same grid; its first three principal components over all dates are red, green and blue
         (:func:`ecoembed.embeddings.pictures.colours.fit_colours`).
     weights : xarray.DataArray, shape (y, x), optional
@@ -50,15 +52,15 @@ def picture_pair(
     for other in (embedding, weights):
         if other is not None and not (np.array_equal(other["x"], cube["x"]) and np.array_equal(other["y"], cube["y"])):
             raise GridError("not on the cube's grid", where=cube.attrs.get("site"), remedy="Rebuild both from one cube")
-    date = clearest_date((cube, TRUE_COLOUR), (embedding, dimensions(embedding)))
-    colours = fit_colours(embedding)
+    shown = [(cube, TRUE_COLOUR)] if embedding is None else [(cube, TRUE_COLOUR), (embedding, dimensions(embedding))]
+    date = clearest_date(*shown)
+    images = [("Sentinel-2 true colour", true_colour(pixels_of(cube, date, TRUE_COLOUR)))]
+    if embedding is not None:
+        colours = fit_colours(embedding)
+        images += [(f"embedding: {colours}", colours.rgb(pixels_of(embedding, date, dimensions(embedding))))]
     tower = _tower(cube, latitude, longitude)
-    images = (
-        ("Sentinel-2 true colour", true_colour(pixels_of(cube, date, TRUE_COLOUR))),
-        (f"embedding: {colours}", colours.rgb(pixels_of(embedding, date, dimensions(embedding)))),
-    )
-    figure = Figure(figsize=(9.2, 5.0), layout="constrained")
-    axes = figure.subplots(1, 2)
+    figure = Figure(figsize=(4.6 * len(images), 5.0), layout="constrained")
+    axes = figure.subplots(1, len(images), squeeze=False)[0]
     for axis, (title, image) in zip(axes, images, strict=True):
         draw_place(axis, cube, tower, image, None if weights is None else overall(weights))
         axis.set_title(title, fontsize=10)

@@ -1,0 +1,141 @@
+"""The benchmark of a study: from the series of its sites to the folder of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ecoembed import stages
+from ecoembed.config import FEATURES, StudyConfig
+from ecoembed.errors import check_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+    from ecoembed.contents import StudyFolder
+    from ecoembed.validation.run import Benchmark
+
+__all__ = ["benchmark_study", "check_names", "save_run"]
+
+
+def check_names(config: StudyConfig, sites: Collection[str], where: Path) -> None:
+    """Refuse a misspelt name before any work is done for it.
+
+    Raises
+    ------
+    ConfigError
+        Of a protocol, regressor, feature set, index, target or site.
+    """
+    from ecoembed.archives.flux.targets import check_target
+    from ecoembed.gpp.external import check_external
+    from ecoembed.gpp.gaps import check_causal, seen_of_the_future
+    from ecoembed.gpp.indices import check_indices
+    from ecoembed.gpp.regressors import check_regressor
+    from ecoembed.validation.splits.protocols import check_protocol
+
+    asked = config.benchmark
+    check_protocol(asked.protocol)
+    for name in asked.regressors:
+        check_regressor(name)
+    known: dict[str, None] = {part: None for name in FEATURES for part in name.split("+")}
+    check_external(config.external, known)
+    for part in (part for name in asked.features for part in name.split("+")):
+        check_name(part, known | dict.fromkeys(config.external), "feature set", where)
+    check_indices(asked.indices)
+    if not asked.retrospective:
+        check_causal(seen_of_the_future(asked.gaps, {"embeddings": config.embeddings.window}), where)
+    for name in config.flux.target:
+        check_target(name, where)
+    for name in config.study.own:
+        check_name(name, dict.fromkeys(sites), "site of [study] own", where, otherwise="Add it: ecoembed add-site")
+
+
+def benchmark_study(study: StudyFolder, sites: list[str], outside: dict[str, str]) -> tuple[Benchmark, dict[str, str]]:
+    """The benchmark over these sites, whose record says what is `outside`; and why some of them have no day."""
+    from ecoembed.embeddings.encode import load_encoder
+    from ecoembed.gpp.gaps import check_causal
+    from ecoembed.validation.run import benchmark
+
+    config = study.config
+    card = load_encoder(config.encoder(study.folder)).card
+    trained_on = {place.id: (place.latitude, place.longitude) for place in card.places}
+    table, asked = study.features(sites), config.benchmark
+    if not asked.retrospective:
+        check_causal(table.attrs["future"])  # of external embeddings only their files tell
+    without_rows = table.attrs["sites_without_rows"]
+    table.attrs["sites_without_rows"] = outside | without_rows
+    result = benchmark(
+        table,
+        table.attrs["target"],
+        features=_feature_sets(config, table),
+        regressors=list(asked.regressors),
+        protocol=_beside(asked.protocol, study.folder),
+        seed=config.study.seed,
+        window_days=asked.window_days,
+        pretraining=trained_on if card.places_known else "unknown",
+        intervals=asked.intervals,
+        nested=asked.nested,
+        explain=asked.explain,
+        own=[name for name in config.study.own if name in sites],
+    )
+    return result, without_rows
+
+
+def _beside(protocol: Any, folder: Path) -> Any:
+    """A protocol whose file of frozen folds, if it has one, is found in the study's folder."""
+    if isinstance(protocol, dict) and isinstance(protocol.get("frozen"), str):
+        return protocol | {"frozen": str(folder / protocol["frozen"])}
+    return protocol
+
+
+def _feature_sets(config: StudyConfig, table: pd.DataFrame) -> dict[str, list[str]]:
+    """The feature sets to compare, ``a+b`` united; of the default ones those that the study's data allow."""
+    sets = {name: name.split("+") for name in config.benchmark.features}
+    if config.benchmark.features != FEATURES:
+        return sets
+    there = set(table.columns.get_level_values(0)) | {"climatology"}
+    return {name: parts for name, parts in sets.items() if there.issuperset(parts)}
+
+
+def save_run(study: StudyFolder, result: Benchmark, out: Path) -> dict[str, str]:
+    """Write the run's folder; returns the sites whose footprint is a disc for want of data, and why."""
+    from ecoembed.validation.report.pictures import picture_pair
+
+    pictures, fallbacks = [], {}
+    for site in result.site_scores["site"].unique():
+        row, weights = study.sites.loc[site], study.footprint(site)
+        shown = weights.mean(str(weights.dims[0]), keep_attrs=True) if weights.ndim == 3 else weights
+        picture = picture_pair(
+            study.cube(site), _shown_embedding(study, site), shown, row["latitude"], row["longitude"]
+        )
+        pictures.append((site, _caption(row["igbp"], weights), picture))
+        if "fallback" in weights.attrs:
+            fallbacks[site] = weights.attrs["fallback"]
+    for own in result.record.get("own_sites", ()):
+        own["missing"] = _missing(study, own["site"], fallbacks.get(own["site"]))
+    command = f"ecoembed run {study.folder.name}"
+    result.save(out, sites=study.sites, pictures=pictures, title=study.config.study.name, command=command)
+    return fallbacks
+
+
+def _shown_embedding(study: StudyFolder, site: str) -> xr.DataArray | None:
+    """The embedding that a report shows; none where the study compares none."""
+    made = [name for name in stages.sets_of(study.config) if name.startswith("embeddings")]
+    return study.embedding(site, made[0]) if made else None
+
+
+def _missing(study: StudyFolder, site: str, disc: str | None) -> list[dict[str, str]]:
+    """What is not known of a user's own site, and what that costs."""
+    from ecoembed.additions import what_is_missing
+
+    return what_is_missing(study.sites.loc[site], study.flux(site), disc, study.config.footprint.radius)
+
+
+def _caption(igbp: object, weights: xr.DataArray) -> str:
+    """What a footprint is made of, in words."""
+    inside = f"{weights.attrs['inside']:.0%} of the footprint lies inside the cube"
+    if "fallback" in weights.attrs:
+        return f"{igbp}; {weights.attrs['method']}, because: {weights.attrs['fallback']} ({inside})"
+    return f"{igbp}; {weights.attrs['method']} of {weights.attrs['n']} half-hours; {inside}"
