@@ -8,6 +8,7 @@ that time.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,7 +147,9 @@ def external_series(path: Path, name: str, at: xr.DataArray, weights: xr.DataArr
 def _opened(path: Path) -> _Store:
     where = f"{path.parent.name}/{path.name}"
     try:
-        dataset = xr.open_dataset(path, engine="zarr" if path.is_dir() else None, decode_coords="all", chunks={})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of metadata that is not consolidated, or names an absent variable
+            dataset = xr.open_dataset(path, engine="zarr" if path.is_dir() else None, decode_coords="all", chunks={})
     except (OSError, ValueError, KeyError, RuntimeError) as exc:
         found = str(exc).split("\n")[0][:120]
         remedy = "Write it again: dataset.to_zarr(...) or dataset.to_netcdf(...)"
@@ -223,11 +226,11 @@ def _nearest(store: _Store, at: xr.DataArray) -> tuple[np.ndarray, np.ndarray, n
     inside = (found[0] >= 0) & (found[1] >= 0)
     if not inside.any():
         extent = {axis: (float(store.values[axis].min()), float(store.values[axis].max())) for axis in "xy"}
-        expected = f"x {x.min():.6g} to {x.max():.6g}, y {y.min():.6g} to {y.max():.6g} in {crs}"
+        expected = f"x {x.min():.9g} to {x.max():.9g}, y {y.min():.9g} to {y.max():.9g} in {crs}"
         remedy = "Give the embeddings of this site's surroundings; check their CRS, and that x is the easting"
         raise GridError(
             "the external embeddings do not overlap the site's cube", where=store.name,
-            found=f"x {extent['x'][0]:.6g} to {extent['x'][1]:.6g}, y {extent['y'][0]:.6g} to {extent['y'][1]:.6g}",
+            found=f"x {extent['x'][0]:.9g} to {extent['x'][1]:.9g}, y {extent['y'][0]:.9g} to {extent['y'][1]:.9g}",
             expected=expected, remedy=remedy,
         )  # fmt: skip
     return found[0], found[1], inside
@@ -238,7 +241,7 @@ def _pixel(store: _Store, axis: str, centres: np.ndarray) -> np.ndarray:
     held = store.values[axis].values.astype(float) if axis in store.values.coords else np.array([])
     steps = np.diff(held)
     if len(held) < 2 or not np.allclose(steps, steps[0], rtol=1e-3, atol=0) or steps[0] == 0:
-        found = f"{len(held)} coordinates" + (f", steps {steps.min():.6g} to {steps.max():.6g}" if steps.size else "")
+        found = f"{len(held)} coordinates" + (f", steps {steps.min():.9g} to {steps.max():.9g}" if steps.size else "")
         remedy = "Give x and y of evenly spaced pixel centres"
         raise GridError(f"no regular grid along {axis}", where=store.name, found=found, remedy=remedy)
     step = (held[-1] - held[0]) / (len(held) - 1)

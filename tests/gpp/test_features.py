@@ -5,6 +5,7 @@ import xarray as xr
 
 from ecoembed.errors import TableError
 from ecoembed.gpp.features import feature_table, local_days
+from ecoembed.validation.samples import Asked, feature_sets, make_samples
 from tests.gpp import worlds
 
 NAMES = ["XX-T01", "XX-T02"]
@@ -22,13 +23,69 @@ def build(change=None, names=NAMES, times=None, **keywords):
 
 def test_sets_share_one_index():
     table = build()
-    expected = ["observed", "bands", "indices", "embeddings", "nirv_x_radiation", "p_model", "meteo", "climatology"]
-    assert list(table.columns.unique(0)) == expected
+    light = ["nirv_x_radiation", "kndvi_x_radiation"]
+    assert list(table.columns.unique(0)) == ["observed", "bands", "indices", "embeddings", *light, "p_model", "meteo"]
     assert len(table) == 60
     assert not table.isna().any().any()
     assert table.attrs["units"] == "gC m-2 d-1"
     product = table["indices", "NIRv"] * table["meteo", "SW_IN"]
     np.testing.assert_allclose(table["nirv_x_radiation"].iloc[:, 0], product)
+    product = table["indices", "kNDVI"] * table["meteo", "SW_IN"]
+    np.testing.assert_allclose(table["kndvi_x_radiation"].iloc[:, 0], product)
+    assert table.attrs["retrospective"] is False
+    assert table.attrs["future"] == {}
+
+
+def test_baselines_have_their_indices_whatever_is_listed():
+    def change(series, flux, place):
+        for sets in series.values():
+            sets["indices"].attrs["listed"] = ["NIRv"]
+
+    table, whole = build(change), build()
+    assert list(table["indices"].columns) == ["NIRv"]
+    for name in ("nirv_x_radiation", "kndvi_x_radiation", "p_model"):
+        pd.testing.assert_frame_equal(table[name], whole[name])
+    assert table.attrs["left_out"] == {}
+
+
+def test_a_baseline_without_its_index_is_left_out_and_says_why():
+    def change(series, flux, place):
+        for sets in series.values():
+            sets["indices"] = sets["indices"].sel(feature=["NDVI"])
+
+    with pytest.warns(UserWarning, match="among the indices") as caught:
+        table = build(change)
+    assert {str(w.message) for w in caught} == {
+        "no nirv_x_radiation: it needs NIRv among the indices",
+        "no kndvi_x_radiation: it needs kNDVI among the indices",
+    }
+    assert "p_model" in table.columns.unique(0)
+
+
+def test_other_estimates_of_the_target_and_its_noise_stand_beside_it():
+    """They are no features: where one is missing, the row stays."""
+
+    def change(series, flux, place):
+        for site, table in flux.items():
+            days = table.sizes["time"]
+            other = ("time", np.arange(days, dtype=float), {"units": "1", "variant_of": "GPP_NT_VUT_REF"})
+            flux[site] = table.assign(random_uncertainty=("time", np.full(days, 0.3), {"units": "1"}))
+            if site == "XX-T01":
+                flux[site] = flux[site].assign(GPP_DT_VUT_REF=other)
+                flux[site]["random_uncertainty"][:20] = np.nan
+
+    table = build(change)
+    assert len(table) == 60
+    other, noise = table["variants", "GPP_DT_VUT_REF"], table["noise", "random"]
+    dates = pd.DatetimeIndex(other.loc["XX-T01"].index)
+    np.testing.assert_array_equal(other.loc["XX-T01"], (dates - worlds.DAYS[0]).days)
+    assert other.loc["XX-T02"].isna().all()
+    assert noise.loc["XX-T01"].isna().sum() == 4  # overpasses within the first 20 days
+    samples = make_samples(table, Asked("GPP_NT_VUT_REF", "site", "date", feature_sets(table, None)))
+    assert samples.rows["out"] == 60
+    np.testing.assert_array_equal(samples.variants["variants.GPP_DT_VUT_REF"], other)
+    np.testing.assert_array_equal(samples.noise, noise)
+    assert not {"variants", "noise", "observed"} & set(samples.features)
 
 
 def test_the_expected_error_of_an_embedding_is_no_feature():

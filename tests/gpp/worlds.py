@@ -60,7 +60,7 @@ def overpasses(count: int = 30) -> pd.DatetimeIndex:
 def all_series(times: pd.DatetimeIndex, seed: int = 0) -> dict[str, xr.Dataset]:
     return {
         "bands": series(times, ["B04", "B08"], seed=seed),
-        "indices": series(times, ["NDVI", "NIRv"], seed=seed + 1),
+        "indices": series(times, ["NDVI", "NIRv", "kNDVI"], seed=seed + 1),
         "embeddings": series(times, ["z1", "z2"], seed=seed + 2),
     }
 
