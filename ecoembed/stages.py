@@ -131,9 +131,8 @@ def embed(folder: Path, site: str, cubes: Path, config: StudyConfig) -> list[Pat
 
     encoder, window = load_encoder(config.encoder(folder)), config.embeddings.window
     store, lacking = folder / "embeddings" / f"{site}.zarr", without_sensors(SOURCES, encoder)
-    wanted = ["embeddings", *sets_of(config)]  # the pictures of the report show the first
     made = []
-    for name in dict.fromkeys(n for n in wanted if n.startswith("embeddings") and n not in lacking):
+    for name in (n for n in sets_of(config) if n.startswith("embeddings") and n not in lacking):
         group, used = SOURCES[name], encoder.random(config.study.seed) if name == "embeddings:random" else encoder
 
         def make(name: str = name, group: str = group, used: Encoder | ReferenceEncoder = used) -> None:

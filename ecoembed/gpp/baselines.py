@@ -12,7 +12,7 @@ import pandas as pd
 
 from ecoembed.errors import TableError
 
-__all__ = ["METEO", "RADIATION", "nirv_x_radiation", "seasonal_cycle"]
+__all__ = ["METEO", "RADIATION", "kndvi_x_radiation", "nirv_x_radiation", "seasonal_cycle"]
 
 #: Daily drivers (FLUXNET): air temperature, short-wave radiation, vapour pressure deficit, precipitation.
 METEO = ("TA", "SW_IN", "VPD", "P")
@@ -30,6 +30,16 @@ def nirv_x_radiation(nirv: pd.Series, radiation: pd.Series) -> pd.Series:
     Dechant et al. 2022, doi 10.1016/j.rse.2021.112763 (NIRvP, here with short-wave radiation for PAR).
     """
     return nirv * radiation
+
+
+def kndvi_x_radiation(kndvi: pd.Series, radiation: pd.Series) -> pd.Series:
+    """kNDVI times incoming short-wave radiation (W m-2): as NIRv x radiation, of an index that saturates later.
+
+    Source
+    ------
+    Camps-Valls et al. 2021, doi 10.1126/sciadv.abc7447 (kNDVI; here times radiation, as in NIRvP).
+    """
+    return kndvi * radiation
 
 
 def seasonal_cycle(

@@ -24,7 +24,7 @@ GAPS = ("none", "last", "linear")
 AGE = "age"
 
 _DAY = np.timedelta64(1, "D")
-_REMEDY = 'Take gaps = "last" and window = "causal", or say so: retrospective = true in [benchmark]'
+_REMEDY = 'Take gaps = "last" and window = "causal", leave annual sets out, or say retrospective = true in [benchmark]'
 
 
 def check_gaps(gaps: str, max_age: float) -> None:
