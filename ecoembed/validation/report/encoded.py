@@ -39,5 +39,5 @@ def _uri(png: bytes, lossless: bool) -> str:
     from PIL import Image
 
     stream = io.BytesIO()
-    Image.open(io.BytesIO(png)).convert("RGB").save(stream, "WEBP", lossless=lossless, quality=_QUALITY, method=4)
+    Image.open(io.BytesIO(png)).convert("RGB").save(stream, "WEBP", lossless=lossless, quality=_QUALITY, method=2)
     return "data:image/webp;base64," + base64.b64encode(stream.getvalue()).decode()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -11,9 +11,7 @@ from ecoembed.gpp.rows import describe_rows
 from ecoembed.validation.report.style import number
 from ecoembed.validation.report.view import View
 
-__all__ = ["ceiling", "columns_of_sets", "nested", "provenance", "rows_account"]
-
-_CYCLE_SET = "climatology"
+__all__ = ["ceiling", "nested", "provenance", "rows_account"]
 
 
 def rows_account(view: View) -> dict[str, Any]:
@@ -45,17 +43,6 @@ def _reasons(account: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(lost))
 
 
-def columns_of_sets(record: Mapping[str, Any]) -> dict[str, list[str]]:
-    """The columns of each set; those of the climatology, which nobody reads one by one, in words."""
-    return {name: _in_words(list(columns)) for name, columns in record["features"].items()}
-
-
-def _in_words(columns: Sequence[str]) -> list[str]:
-    plain = [c for c in columns if not str(c).startswith(f"{_CYCLE_SET}.")]
-    own = [str(c).removeprefix(f"{_CYCLE_SET}.") for c in columns if str(c).startswith(f"{_CYCLE_SET}.")]
-    return [*plain, f"mean seasonal cycle ({', '.join(own)})"] if own else plain
-
-
 def provenance(view: View, sites: pd.DataFrame | None) -> list[dict[str, Any]]:
     """Citation and licence of each scored site, sites of one source together; what is unknown is said to be so."""
     if sites is None:
@@ -68,9 +55,10 @@ def provenance(view: View, sites: pd.DataFrame | None) -> list[dict[str, Any]]:
         }
     )
     told = told.astype(object).where(told.notna(), None)
-    lines: dict[tuple[str | None, str | None], list[str]] = {}
+    lines: dict[tuple[str | None, ...], list[str]] = {}
     for site, row in told.iterrows():
-        lines.setdefault((row["citation"], row["licence"]), []).append(str(site))
+        source = tuple(None if pd.isna(row[key]) else str(row[key]) for key in ("citation", "licence"))
+        lines.setdefault(source, []).append(str(site))
     return [{"sites": names, "citation": citation, "licence": licence} for (citation, licence), names in lines.items()]
 
 

@@ -106,7 +106,7 @@ def inline_svg(figure: Figure, name: str, alt: str, tips: dict[str, str] | None 
         return f"{found[1]}{name}-{found[2]}" if found[2] in ids else found[0]
 
     text = re.sub(r'((?:href="|url\()#)([^")]+)', renamed, text)
-    text = re.sub(r' xmlns(?::xlink)?="[^"]*"', "", text).replace("xlink:href", "href")
+    text = re.sub(r' (?:xmlns(?::xlink)?|target)="[^"]*"', "", text).replace("xlink:href", "href")
     text = re.sub(
         r'\b(width|height)="([\d.]+)pt"', lambda f: f'{f[1]}="{_ENLARGED * float(f[2]):.0f}pt"', text, count=2
     )

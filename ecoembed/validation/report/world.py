@@ -44,7 +44,7 @@ def site_map(view: View) -> Figure:
         _draw_land(axis, (west, east, south, north))
         for site, value in r2.sort_values(ascending=False, na_position="first", kind="stable").items():
             colour = colours.to_rgba(value) if np.isfinite(value) else "white"
-            axis.plot(here.loc[site, "longitude"], here.loc[site, "latitude"], marker="o", markersize=6,
+            axis.plot(here.loc[site, "longitude"], here.loc[site, "latitude"], marker="o", markersize=6, linestyle="",
                       markerfacecolor=colour, markeredgecolor="#222222", markeredgewidth=0.6,
                       url=f"#{anchor(str(site))}", zorder=3)  # fmt: skip
         axis.set(xlim=(west, east), ylim=(south, north), aspect=aspect)

@@ -15,7 +15,7 @@ from ecoembed.validation.report.answer import asked, sentences
 from ecoembed.validation.report.causes import Causes
 from ecoembed.validation.report.encoded import figure_uri, picture_uri
 from ecoembed.validation.report.gallery import drawn
-from ecoembed.validation.report.sections import ceiling, columns_of_sets, nested, provenance, rows_account
+from ecoembed.validation.report.sections import ceiling, nested, provenance, rows_account
 from ecoembed.validation.report.series import drawn_sites, site_panels, too_dense
 from ecoembed.validation.report.style import COLOURS, anchor, inline_svg, number
 from ecoembed.validation.report.view import View, in_words
@@ -100,7 +100,6 @@ def _context(
         "monthly": too_dense(view),
         "undefined": causes.listed(),
         "account": rows_account(view),
-        "columns": columns_of_sets(record),
         "provenance": provenance(view, sites),
         "own_sites": record.get("own_sites", []),
         "command": command,

@@ -40,6 +40,7 @@ function filtered(table, body) {
   const shown = document.createElement("output");
   label.className = "filter";
   input.type = "search";
+  input.setAttribute("aria-controls", table.id);
   input.placeholder = "words that a row shall have";
   shown.setAttribute("aria-live", "polite");
   label.append("Filter", input, shown);
