@@ -115,9 +115,9 @@ def find_neighbours(samples: Samples, apart: np.ndarray) -> list[Finding]:
     pairs = sorted((kilometres[i, j], names[i], names[j]) for i, j in zip(*np.nonzero(np.triu(near, 1)), strict=True))
     if not pairs:
         return []
-    days = np.isin(
-        codes, np.flatnonzero(((kilometres < NEAR_KM) & apart & ~np.eye(len(apart), dtype=bool)).any(axis=1))
-    )
+    trained = (kilometres < NEAR_KM) & apart
+    np.fill_diagonal(trained, False)  # a site's own training days are another check's
+    days = trained.any(axis=1)[codes]
     where = listed(np.array([f"{one} and {other} ({km:.1f} km)" for km, one, other in pairs]))
     amount = f"{len(pairs)} pair{'s' if len(pairs) > 1 else ''}, {days.sum() / len(codes):.0%} of the days scored"
     remedy = 'Hold them out together: protocol = "leave-cluster-out"'

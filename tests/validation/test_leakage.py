@@ -241,6 +241,12 @@ def test_neighbours_are_listed_with_their_distance():
     assert findings(audited(near, places=HERE, protocol=together), "km on both sides") == []
 
 
+def test_a_site_is_not_its_own_neighbour():
+    near = placed(T01=(51.0, 10.0), T02=(51.0, 10.01))
+    (found,) = findings(audited(near, places=HERE, protocol="random-k-fold"), "km on both sides")
+    assert found["amount"] == "1 pair, 40% of the days scored"
+
+
 def test_across_the_antimeridian_is_near():
     near = placed(T00=(0.0, 179.99), T01=(0.0, -179.99))
     (found,) = findings(audited(near, places=HERE), "km on both sides")
