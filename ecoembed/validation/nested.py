@@ -96,7 +96,7 @@ def nested_best(
 
     best = rows[pairs[0]].copy()
     for pair in pairs:
-        own = choices["fold"][(choices[_PAIR] == pair).all(axis=1)]
+        own = choices["fold"][(choices[_PAIR] == list(pair)).all(axis=1)]
         at = best["fold"].isin(own).to_numpy()
         best.loc[at, _VALUES] = rows[pair].loc[at, _VALUES].to_numpy()
     best[_PAIR] = NESTED_BEST
@@ -152,7 +152,7 @@ def _choices(
         table = predict_held_out(samples, models, inner_folds(samples, folds, k), seed, progress=False).table
         error = (table["observed"] - table["predicted"]) ** 2
         pair = error.groupby([table[name] for name in _PAIR], sort=False, observed=True).sum().idxmin()
-        own = table[(table[_PAIR] == pair).all(axis=1)]
+        own = table[(table[_PAIR] == list(pair)).all(axis=1)]
         yield {
             "fold": k, "held_out": held_out, **dict(zip(_PAIR, pair, strict=True)), "inner_r2": _r2(own),
             "inner_sites": own["site"].nunique(),
