@@ -486,3 +486,28 @@ def test_the_clock_is_told_by_the_sun(latitude, longitude, quarters, day):
     assert np.isnan(found) or wrapped == 0
     if abs(latitude) < 55:
         assert np.isfinite(found)
+
+
+# ------------------------------------------------------------------------------------------------------------- the run
+
+
+@pytest.mark.slow
+def test_a_run_reports_on_it_and_goes_on_without_it_where_images_lack(finished, downloaded, tmp_path, cli):
+    folder = Path(shutil.copytree(finished, tmp_path / "study"))
+    for place in ("cubes", "embeddings", "series"):
+        for path in (folder / place).glob(f"{SITE}*"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    images = (folder / "satellite" / SITE).rename(tmp_path / "images")
+    code, out, _ = cli("add-site", folder, downloaded, "--json")  # it was one of the others
+    assert (code, json.loads(out)["copied"], own(folder)) == (0, [], (SITE,))
+    code, out, message = cli("run", folder)
+    assert (code, f"--sites {SITE}" in message) == (1, True)
+    assert SITE not in set(pd.read_csv(next(folder.glob("runs/*/*/site_scores.csv")))["site"])
+    images.rename(folder / "satellite" / SITE)
+    assert cli("run", folder)[0] == 0
+    run = next(folder.glob("runs/*/*"))
+    (found,) = json.loads((run / "benchmark.json").read_text())["own_sites"]
+    assert found["site"] == SITE
+    assert found["others"]["n"] == found["n"] > 0
+    assert found["missing"] == []
+    assert "Your own site" in (run / "report.html").read_text()

@@ -1,7 +1,7 @@
 """Start a study, and add towers to it: what ``ecoembed new`` and ``ecoembed add-site`` do.
 
-:mod:`.new` writes the folder, :mod:`.add` takes a tower's files in, :mod:`.texts` edits the two text files that hold
-what a user wrote, and :mod:`.missing` says what a site lacks and what that costs.
+:mod:`.new` writes the folder. :mod:`.add` takes a tower in: its files (`copies`), what all sources know of it (`rows`,
+and `clock` for its UTC offset), the two texts in which a user writes too (`texts`), and what it lacks (`missing`).
 """
 
 from ecoembed.additions.add import Added, add_site
