@@ -117,8 +117,9 @@ def draw_weights(network: nn.Module, seed: int) -> None:
         elif "bias" in name:
             nn.init.zeros_(values)
     if isinstance(network, GRU):
+        cell = dict(network.cell.named_parameters())
         with torch.no_grad():
-            for gate in network.cell.weight_hh_l0.chunk(3):
+            for gate in cell["weight_hh_l0"].chunk(3):
                 nn.init.orthogonal_(gate, generator=generator)
-            _, keep, _ = network.cell.bias_hh_l0.chunk(3)
+            _, keep, _ = cell["bias_hh_l0"].chunk(3)
             keep.uniform_(1, network.memory, generator=generator).log_()

@@ -38,7 +38,13 @@ def delayed():
 
 @pytest.fixture(scope="module")
 def transformer(delayed):
-    return fitted(TransformerRegressor(max_rounds=3), delayed)
+    return fitted(TransformerRegressor(max_rounds=2), delayed)
+
+
+@pytest.fixture
+def short(delayed):
+    """The same, with windows of four days."""
+    return SimpleNamespace(**vars(delayed) | {"X": Windows(delayed.X.base, delayed.X.ends, 4)})
 
 
 def fitted(model, world):
@@ -109,15 +115,15 @@ def test_one_seed_one_result_also_side_by_side(kind):
 
 
 @BOTH
-def test_the_fit_knows_nothing_of_days_outside_its_windows(kind, delayed):
+def test_the_fit_knows_nothing_of_days_outside_its_windows(kind, short):
     """Days of the sites left out are made absurd, or absent; the model stays the same to the last bit."""
-    asked = delayed.X[~delayed.test][:50]
-    expected = fitted(kind(max_rounds=1), delayed).predict(asked)
+    asked = short.X[~short.test][:50]
+    expected = fitted(kind(max_rounds=1), short).predict(asked)
     for absurd in (1e6, np.nan):
-        base = delayed.X.base.copy()
-        base[delayed.X[~delayed.test].times_used() == 0] = absurd
-        X = Windows(base, delayed.X.ends, LENGTH)[~delayed.test]
-        model = kind(max_rounds=1).fit(X, delayed.y[~delayed.test], groups=delayed.site[~delayed.test])
+        base = short.X.base.copy()
+        base[short.X[~short.test].times_used() == 0] = absurd
+        X = Windows(base, short.X.ends, 4)[~short.test]
+        model = kind(max_rounds=1).fit(X, short.y[~short.test], groups=short.site[~short.test])
         np.testing.assert_array_equal(model.predict(asked), expected)
 
 
@@ -157,15 +163,15 @@ def test_they_are_estimators_of_scikit_learn(kind):
 
 
 @BOTH
-def test_a_matrix_of_the_columns_of_the_windows_predicts_the_same(kind, delayed):
-    model = fitted(kind(max_rounds=1), delayed)
-    some = delayed.X[delayed.test][:20]
+def test_a_matrix_of_the_columns_of_the_windows_predicts_the_same(kind, short):
+    model = fitted(kind(max_rounds=1), short)
+    some = short.X[short.test][:20]
     np.testing.assert_array_equal(model.predict(some), model.predict(np.asarray(some)))
     assert len(model.predict(some[:0])) == 0
-    with pytest.raises(TableError, match=r"windows unlike those of the fit.*36 days x 2 channels"):
+    with pytest.raises(TableError, match=r"windows unlike those of the fit.*4 days x 2 channels"):
         model.predict(Windows.of_matrix(np.zeros((3, 10)), 5))
     with pytest.raises(TableError, match="windows unlike those of the fit"):
-        model.predict(np.zeros((3, 36)))
+        model.predict(np.zeros((3, 4)))
 
 
 @pytest.mark.parametrize(
