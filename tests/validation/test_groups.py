@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import r2_score
 
 from ecoembed.errors import TableError
-from ecoembed.validation.scores import summarise_groups
+from ecoembed.validation.scores import summarise_groups, undefined
 from tests.validation.test_scores import predicted, world
 
 SAMPLES = world((800, 700, 400, 20, 5))
@@ -68,7 +68,7 @@ def test_the_driest_days_are_of_each_site():
     assert found.loc["the tenth of its days with the highest VPD", "r2"] == pytest.approx(
         r2_score(*rows(dry.to_numpy()))
     )
-    assert found.loc["not known: the site has fewer than 10 days, or the same value on all", "n"] == 5
+    assert found.loc["not known: the site has fewer than 10 days, or too many of one value", "n"] == 5
 
 
 def test_soil_moisture_tells_more_than_vpd_and_its_lowest_values_are_the_dry_ones():
@@ -112,3 +112,23 @@ def test_measured_days_where_they_are_known():
     table = summarise_groups(TABLE, SAMPLES)
     assert set(table["days"]) == {"measured"}
     assert (table.groupby("by")["n"].sum() == SAMPLES.measured.sum()).all()
+
+
+def test_a_tenth_is_no_third_where_values_are_rounded():
+    soil = np.round(SAMPLES.columns["VPD"] / 10) + 1.0
+    soil[SAMPLES.site == "XX-1"] = np.where(np.arange(700) < 40, 1.0, 2.0)
+    soil[SAMPLES.site == "XX-2"] = 5.0
+    found = groups("drought", dataclasses.replace(ALL, columns={"SM": soil}))
+    assert found.loc["the tenth of its days with the lowest SM", "n"] == 40  # of XX-1; XX-0 and XX-2 have no such tenth
+    assert found.loc["the other days", "n"] == 660
+
+
+def test_every_undefined_score_of_a_group_has_its_cause():
+    one = dataclasses.replace(ALL, places=PLACES.assign(climate=["Cfb", "Cfb", "Cfb", "Cfb", "Dfc"]))
+    flat = dataclasses.replace(one, observed=np.where(SAMPLES.site == "XX-4", 2.0, SAMPLES.observed))
+    table = TABLE.assign(observed=flat.observed)
+    table = summarise_groups(table, flat)
+    found = undefined(group_scores=table)
+    assert len(found) == table.isna().sum().sum()
+    causes = {line["where"]: line["cause"] for line in found}
+    assert causes["climate, Dfc, all days"] == "the observed values are all the same"

@@ -16,7 +16,7 @@ __all__ = ["Classes", "classes_of"]
 
 #: The share of a site's days that are its driest, highest or lowest; of sites with so many days or more.
 _SHARE, _LEAST_DAYS = 0.1, 10
-_TOO_FEW = f"the site has fewer than {_LEAST_DAYS} days, or the same value on all"
+_TOO_FEW = f"the site has fewer than {_LEAST_DAYS} days, or too many of one value"
 _SEASONS = ("winter", "spring", "summer", "autumn")
 #: What tells a drought, the better first: soil moisture (FLUXNET's SWC, MERRA-2's GWET), then the air's dryness.
 _DROUGHT = ((r"swc|gwet|sm_|sm$|soil_?moisture", 1.0, "lowest"), (r"vpd", -1.0, "highest"))
@@ -81,9 +81,14 @@ def _tails(calendar: Calendar, observed: np.ndarray) -> Classes:
 
 
 def _lowest(calendar: Calendar, values: np.ndarray) -> np.ndarray:
-    """1 for the lowest tenth of each site's days (equals with it), 0 for the others, -1 where that means nothing."""
-    order = np.lexsort((values, calendar.site))
-    ranked, last = values[order], calendar.starts + calendar.n - 1
-    limit = ranked[calendar.starts + np.ceil(_SHARE * calendar.n).astype(int) - 1]
-    useless = (calendar.n < _LEAST_DAYS) | (ranked[calendar.starts] == ranked[last])
-    return np.where(useless[calendar.site], -1, (values <= limit[calendar.site]).astype(int))
+    """1 for the lowest tenth of each site's days, 0 for the others, -1 where that means nothing.
+
+    Days that equal the last of the tenth belong to it, unless they would make it more than a fifth: then none does.
+    """
+    site = calendar.site
+    ranked = values[np.lexsort((values, site))]
+    limit = ranked[calendar.starts + np.ceil(_SHARE * calendar.n).astype(int) - 1][site]
+    many = np.bincount(site, values <= limit) > 2 * _SHARE * calendar.n
+    lowest = np.where(many[site], values < limit, values <= limit)
+    useless = (calendar.n < _LEAST_DAYS) | (np.bincount(site, lowest) == 0)
+    return np.where(useless[site], -1, lowest.astype(int))
