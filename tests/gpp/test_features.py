@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from ecoembed.archives.flux.reader import open_flux
 from ecoembed.errors import TableError
 from ecoembed.gpp.features import feature_table, local_days
 from ecoembed.validation.samples import Asked, feature_sets, make_samples
@@ -244,3 +245,21 @@ def test_what_cannot_be_joined_is_refused(change, match):
 def test_absent_target():
     with pytest.raises(TableError, match="GPP_DT_VUT_REF"):
         build(target="GPP_DT_VUT_REF")
+
+
+def test_a_real_tower_gives_its_other_partitioning_percentiles_and_noise(real):
+    """US-Wi7, daily FULLSET: the columns of the file itself."""
+    path = next((real / "flux").glob("FLX_US-Wi7*FULLSET_DD*.csv"))
+    flux = open_flux(path, "GPP_NT_VUT_REF", min_qc=0.5, utc_offset=-6.0)
+    days = pd.DatetimeIndex(flux["time"].values)[::3]
+    series = {"US-Wi7": worlds.all_series(days + pd.Timedelta(hours=17))}
+    table = feature_table(series, {"US-Wi7": flux}, worlds.sites(["US-Wi7"], utc_offset=-6.0), gaps="last")
+    file = pd.read_csv(path, na_values=-9999)
+    file.index = pd.to_datetime(file["TIMESTAMP"], format="%Y%m%d")
+    dates = table.index.get_level_values("date")
+    names = ["GPP_DT_VUT_REF", "GPP_NT_VUT_16", "GPP_NT_VUT_84"]
+    assert set(table["variants"].columns) == set(names)
+    np.testing.assert_allclose(table["variants"][names], file.loc[dates, names])
+    np.testing.assert_allclose(table["noise", "random"], file.loc[dates, "NEE_VUT_REF_RANDUNC"])
+    assert len(table) > 50
+    assert table["observed"].isna().to_numpy().any()  # days of history

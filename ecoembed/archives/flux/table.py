@@ -197,10 +197,10 @@ def _flux_variables(series: Series, target: Target, kept: np.ndarray) -> dict[st
     if "measured" in values:
         words = {"units": units.FRACTION, "long_name": "share of half-hours that were measured (QC 0)"}
         found["measured"] = values["measured"], words
-    for role, words in VARIANTS.items():
+    for role, what in VARIANTS.items():
         name = target.roles.get(role)
         if role in values and name is not None and name not in (target.name, *found):
-            about = {"units": unit, "column": columns[role], "long_name": words, "variant_of": target.name}
+            about = {"units": unit, "column": columns[role], "long_name": what, "variant_of": target.name}
             found[name] = values[role], about
     spreads = uncertainties(target, values["target"], values, "halfhour_rows" in series.attrs)
     for name, (array, attrs) in spreads.items():
