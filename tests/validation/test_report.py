@@ -128,7 +128,7 @@ def test_the_label_stands_in_every_row_of_scores_and_at_every_heading_of_them(wh
 def test_a_difference_is_told_as_the_comparison_tells_it(whole):
     text = answer(whole)
     first, beaten = whole.comparisons["says"].iloc[:2]
-    assert text.startswith(f"At 6 sites that the models never saw, {first}")
+    assert text.startswith(f"At 6 sites that the models never saw: {first}")
     assert beaten in text
     assert whole.comparisons["says"].iloc[2] not in text  # it is not about the embeddings
     assert "never saw, the highest r2" in answer(bare(whole))

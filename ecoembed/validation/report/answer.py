@@ -40,9 +40,9 @@ def sentences(view: View) -> list[str]:
     if rows.empty:
         return [f"{where}, {highest[0].lower()}{highest[1:]}", "No pair of feature sets was compared."]
     first, *others = (str(says) for says in rows["says"])
-    told = [f"{where}, {first}", highest, *map(_capital, others[:_MOST])]
+    told = [f"{where}: {first}", highest, *map(_capital, others[:_MOST])]
     if len(others) > _MOST:
-        told.append(f"{len(others) - _MOST} more comparisons of {rows['features_a'].iloc[0]} stand below.")
+        told.append(f"Its comparisons with {len(others) - _MOST} more sets stand below.")
     return told
 
 
@@ -61,7 +61,7 @@ def asked(view: View) -> str:
 
 
 def _of_the_subject(table: pd.DataFrame) -> pd.DataFrame:
-    """The comparisons of the set that the answer is about, the one with its strongest rival first."""
+    """The comparisons of the set that the answer is about, each rival set by its best side, the strongest first."""
     if table.empty:
         return table
     table = table[(table["score"] == table["score"].iloc[0]) & (table["features_a"] != NESTED_BEST)]
@@ -69,7 +69,7 @@ def _of_the_subject(table: pd.DataFrame) -> pd.DataFrame:
     candidates = with_embeddings if len(with_embeddings) else table
     subject = candidates.sort_values("a", ascending=False, kind="stable")["features_a"].iloc[0]
     own = candidates[candidates["features_a"] == subject]
-    return own.sort_values("b", ascending=False, kind="stable")
+    return own.sort_values("b", ascending=False, kind="stable").drop_duplicates("features_b")
 
 
 def _capital(text: str) -> str:

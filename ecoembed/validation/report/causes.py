@@ -38,4 +38,4 @@ class Causes:
 def _places(entries: Sequence[Mapping[str, Any]]) -> str:
     places = list(dict.fromkeys(str(entry["where"]) for entry in entries))
     rest = len(places) - _LISTED
-    return ", ".join(places[:_LISTED]) + (f" and {rest} more" if rest > 0 else "")
+    return "; ".join(places[:_LISTED]) + (f" and {rest} more" if rest > 0 else "")

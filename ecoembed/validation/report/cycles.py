@@ -41,6 +41,8 @@ def seasonal_cycles(view: View) -> Figure:
             axis.set_title(f"{group}{sites}", pad=3)
             axis.set_xticks([1, 4, 7, 10], ["Jan", "Apr", "Jul", "Oct"])
             bare(axis, "y")
+        for axis in axes[len(groups) - columns : len(groups)]:
+            axis.tick_params(labelbottom=True)
         for axis in axes[len(groups) :]:
             axis.set_visible(False)
         handles, labels = axes[0].get_legend_handles_labels()

@@ -35,7 +35,7 @@ def group_scores(view: View) -> Figure:
     if rows.empty:
         raise AbsentError("nothing is known by which days or sites could be grouped")
     with paper():
-        figure = Figure(figsize=(7.2, 0.8 + 0.17 * len(rows)), layout="constrained")
+        figure = Figure(figsize=(7.2, 0.8 + 0.155 * -rows["y"].min()), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=(1.25, 1))
         for order, (colour, model) in enumerate(zip(COLOURS[1:], view.models, strict=False)):
             own = of_model(table, model).set_index(["by", "group"])
@@ -49,12 +49,12 @@ def group_scores(view: View) -> Figure:
         left.axvline(0, color="#888888", linewidth=0.7)
         right.axvline(0, color="#888888", linewidth=0.7)
         left.set(xlabel="r2 within the group", xlim=(_FLOOR, 1.0))
-        right.set(xlabel=f"bias, predicted − observed ({view.record['units']})")
+        right.set(xlabel=f"bias ({view.record['units']})")
         figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=2)
         for axis in (left, right):
             bare(axis, "x")
             for y in rows["y"][rows["first"]].iloc[1:]:
-                axis.axhline(y + 0.75, color="#cccccc", linewidth=0.6)
+                axis.axhline(y + 1.7, color="#cccccc", linewidth=0.6)
     return figure
 
 
@@ -70,17 +70,17 @@ def _rows(table: pd.DataFrame, view: View) -> pd.DataFrame:
     rows = pd.concat(parts).set_index(["by", "group"])[["n", "sites"]]
     kind = rows.index.get_level_values("by")
     rows["first"] = ~kind.duplicated()
-    rows["y"] = -(np.arange(len(rows)) + 0.5 * (np.cumsum(rows["first"]) - 1))
+    rows["y"] = -(np.arange(len(rows)) + 1.4 * np.cumsum(rows["first"]))  # each kind has a line for its name
     return rows
 
 
 def _name_rows(axis: Axes, rows: pd.DataFrame) -> None:
-    names = []
-    for (by, group), row in rows.iterrows():
-        head = f"{GROUPINGS[by]}:  " if row["first"] else ""
-        names.append(f"{head}{group}  ({row['sites']} sites, {row['n']} days)")
+    names = [f"{group}  ({row['sites']} sites, {row['n']} days)" for (_, group), row in rows.iterrows()]
     axis.set_yticks(rows["y"], names)
     axis.tick_params(axis="y", length=0)
+    for (by, _), row in rows[rows["first"]].iterrows():
+        axis.annotate(GROUPINGS[by], (0, row["y"] + 1), xycoords=("axes fraction", "data"), xytext=(-4, 0),
+                      textcoords="offset points", ha="right", va="center", fontweight="bold")  # fmt: skip
 
 
 def coverage_by_type(view: View) -> Figure:

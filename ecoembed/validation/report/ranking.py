@@ -35,7 +35,7 @@ def ranking(view: View) -> Figure:
             own = scores[scores["regressor"] == regressor]
             marker, colour = _MARKS[i % len(_MARKS)]
             y = own["features"].map(order) + 0.3 * ((i + 0.5) / len(regressors) - 0.5)
-            for column, fill, what in (("r2", colour, "all days"), ("median_site_r2", "none", "median site")):
+            for column, fill, what in (("r2", colour, "pooled"), ("median_site_r2", "none", "median site")):
                 style: dict[str, Any] = {
                     "marker": marker,
                     "markersize": 5,

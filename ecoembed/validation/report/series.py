@@ -123,6 +123,7 @@ def _series(axis: Axes, here: dict[Model, pd.DataFrame], limits: tuple[float, fl
     for order, (colour, (model, rows)) in enumerate(zip(COLOURS[1:], here.items(), strict=False)):
         days, values, lower, upper = _broken(rows)
         if order == 0 and np.isfinite(lower).any():
+            axis.vlines(rows["date"], rows["lower"], rows["upper"], color=colour, alpha=0.2, linewidth=1.5)
             axis.fill_between(
                 days, lower, upper, color=colour, alpha=0.16, linewidth=0, label="its prediction interval"
             )

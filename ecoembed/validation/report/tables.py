@@ -174,7 +174,7 @@ def applicability_table(view: View) -> Table:
         share = float(np.average(own["inside"], weights=own["n"]))
         mostly, median = int((own["inside"] > 0.5).sum()), float(own["dissimilarity"].median())
         cells = [Cell(features), Cell(regressor), Cell(number(100 * share, 0), share),
-                 Cell(f"{mostly} of {len(own)}", mostly), Cell(number(median), median)]  # fmt: skip
+                 Cell(f"{mostly} of {len(own)}", mostly), Cell(number(median, 3), median)]  # fmt: skip
         scored = of_model(groups, (features, regressor)) if len(groups) else groups
         for score in ("r2", "rmse"):
             for group in ("inside", "outside"):
