@@ -79,7 +79,8 @@ def open_flux(
         yearly gC m-2 y-1) under its own name, ``quality`` (share, 1 best) or for half-hours ``qc_flag`` (ONEFlux's, 0
         best), and where the file allows ``poor_turbulence``, ``measured`` (shares), ``random_uncertainty``,
         ``joint_uncertainty``, ``ustar_spread``, ``ntdt_spread`` (unit of the target), other estimates of the target by
-        the file's names (the other partitioning, USTAR percentiles; ``attrs["variant_of"]``), TA (degC), SW_IN (W m-2), VPD (hPa), P (mm d-1). Each has units and says from which column
+        the file's names (the other partitioning, USTAR percentiles; ``attrs["variant_of"]``), TA (degC), SW_IN
+        (W m-2), VPD (hPa), P (mm d-1). Each has units and says from which column
         or by which formula. ``attrs``: site, utc_offset (NaN if not known), target, resolution, product, source, rows
         (in, lost by reason, out), negative (rows kept below zero), repairs, gaps, and where they apply aggregated,
         halfhour_rows, coverage (mean quality by year), closure, sun, partition, notes.
