@@ -32,12 +32,16 @@ _HOMES = {
     "representativeness": "ecoembed.footprints.representativeness",
     "feature_table": "ecoembed.gpp.features",
     "benchmark": "ecoembed.validation.run",
+    "new_study": "ecoembed.additions",
+    "add_site": "ecoembed.additions",
     "open_study": "ecoembed.study",
 }
 
 __all__ = ["__version__", *_HOMES]
 
 if TYPE_CHECKING:
+    from ecoembed.additions import add_site as add_site
+    from ecoembed.additions import new_study as new_study
     from ecoembed.archives.flux.reader import open_flux as open_flux
     from ecoembed.archives.flux.reader import open_halfhours as open_halfhours
     from ecoembed.archives.sites.reader import merge_sites as merge_sites

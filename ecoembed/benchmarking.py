@@ -80,6 +80,12 @@ def benchmark_study(study: StudyFolder, sites: list[str], outside: dict[str, str
         explain=asked.explain,
         own=[name for name in config.study.own if name in sites],
     )
+    failed = [name for name in config.study.own if name not in sites]
+    if failed:
+        none: list[dict[str, Any]] = [
+            {"site": s, "n": 0, "vegetation": None, "missing": [], "not_possible": outside[s]} for s in failed
+        ]
+        result.record["own_sites"] = result.record.get("own_sites", []) + none
     return result, without_rows
 
 
@@ -113,7 +119,7 @@ def save_run(study: StudyFolder, result: Benchmark, out: Path) -> dict[str, str]
         pictures.append((site, _caption(row["igbp"], weights), picture))
         if "fallback" in weights.attrs:
             fallbacks[site] = weights.attrs["fallback"]
-    for own in result.record.get("own_sites", ()):
+    for own in (own for own in result.record.get("own_sites", ()) if "not_possible" not in own):
         own["missing"] = _missing(study, own["site"], fallbacks.get(own["site"]))
     command = f"ecoembed run {study.folder.name}"
     result.save(out, sites=study.sites, pictures=pictures, title=study.config.study.name, command=command)

@@ -12,12 +12,11 @@ of days; one line a site (or site and year) can be read, cited, and used by othe
 from __future__ import annotations
 
 import sys
-import tomllib
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from reproduce import HERE, REAL
+from reproduce import HERE, REAL, inputs_of
 
 from ecoembed.errors import EcoembedError
 from ecoembed.files import atomic
@@ -40,21 +39,14 @@ def samples_of(table: Path, config: dict[str, Any]) -> Samples:
     return make_samples(frame, Asked(**own, sets=config["features"]))
 
 
-def table_of(toml: Path, real: Path) -> Path:
-    """The real table of a protocol, or of its base."""
-    keys = tomllib.loads(toml.read_text(encoding="utf-8"))
-    if "table" in keys:
-        return real / str(keys["table"])
-    return table_of(toml.parent / str(keys["base"]), real)
-
-
 def freeze(toml: Path, real: Path) -> tuple[Path, pd.DataFrame] | None:
     """The file that a protocol's folds are kept in and what belongs there; None where it freezes none."""
-    config = read_benchmark_config(toml)
+    table, sites = inputs_of(toml, real)
+    config = read_benchmark_config(toml, sites)
     protocol = config.get("protocol")
     if not isinstance(protocol, dict) or "frozen" not in protocol:
         return None
-    samples = samples_of(table_of(toml, real), config)
+    samples = samples_of(table, config)
     options = {key: value for key, value in protocol.items() if key != "frozen"}
     return Path(protocol["frozen"]), fold_table(make_folds(options, samples, config.get("seed", 0)), samples)
 

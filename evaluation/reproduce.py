@@ -36,9 +36,18 @@ TOLERANCE = {"r2": 0.002, "median": 0.02, "pooled": 0.01, "site": 0.1}
 
 def compute(protocol: Path, real: Path, folder: Path) -> None:
     """Run one protocol and write its tables into `folder`."""
-    table = real / tomllib.loads(protocol.read_text(encoding="utf-8"))["table"]
+    table, sites = inputs_of(protocol, real)
     folder.mkdir(parents=True)
-    write_tables(benchmark(table, **read_benchmark_config(protocol), progress=False), folder)
+    write_tables(benchmark(table, **read_benchmark_config(protocol, sites), progress=False), folder)
+
+
+def inputs_of(protocol: Path, real: Path) -> tuple[Path, list[Path]]:
+    """The table and the tables of sites that a protocol names: real inputs, or files beside this one."""
+    told = tomllib.loads(protocol.read_text(encoding="utf-8"))
+    if "base" in told:
+        told = tomllib.loads((protocol.parent / told["base"]).read_text(encoding="utf-8")) | told
+    sites = [HERE / name if (HERE / name).is_file() else real / name for name in told.get("site_table", [])]
+    return real / told["table"], sites
 
 
 def differences(committed: Path, fresh: Path) -> list[str]:

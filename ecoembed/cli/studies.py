@@ -33,6 +33,7 @@ def run(study: Path | None = None, /, *, scheduler: str = "threads", as_json: Js
     """
     from ecoembed.gpp.rows import describe_rows
     from ecoembed.study import open_study
+    from ecoembed.validation.ownsite import describe_own
 
     if study is None:
         from ecoembed.virtual.network import write_network
@@ -50,12 +51,15 @@ def run(study: Path | None = None, /, *, scheduler: str = "threads", as_json: Js
         "fallbacks": outcome.fallbacks,
         "foreign": outcome.foreign,
         "flux": account,
+        "own_sites": outcome.benchmark.record.get("own_sites", []),
     }
     if not as_json:
         for site, about in account.items():
             kept = f", {about['negative']} of these below zero" if about["negative"] else ""
             print(f"{site} {about['target']} ({about['product']}): {describe_rows(about['rows'], 'days')}{kept}")
         _score_table(outcome.benchmark)
+        for own in outcome.benchmark.record.get("own_sites", ()):
+            print(*describe_own(own, outcome.benchmark.record["units"]), sep="\n")
     for name, reason in outcome.foreign.items():
         print(f"OF NO SITE flux/{name}: {reason}", file=sys.stderr)
     for site, reason in outcome.fallbacks.items():
@@ -141,7 +145,15 @@ def _whole_plan(plans: list[Plan]) -> str:
 
 
 @app.command
-def benchmark(table: Path, /, *, config: Path, out: Path, as_json: Json = False) -> None:
+def benchmark(
+    table: Path,
+    /,
+    *,
+    config: Path,
+    out: Path,
+    sites: Annotated[list[Path] | None, Several] = None,
+    as_json: Json = False,
+) -> None:
     """Benchmark feature sets of your own table (CSV or Parquet) at unseen sites.
 
     Example: ecoembed benchmark table.csv --config benchmark.toml --out results
@@ -154,14 +166,17 @@ def benchmark(table: Path, /, *, config: Path, out: Path, as_json: Json = False)
         TOML that names the target, site and date columns, and the columns of each feature set.
     out
         Folder for predictions, scores and report.html.
+    sites
+        Tables of sites (BADM, a catalogue, a CSV) that tell what your table does not: position, vegetation, climate.
     """
     from ecoembed.validation.config import read_benchmark_config
     from ecoembed.validation.run import benchmark as compare
     from ecoembed.validation.save import refuse_foreign
 
     refuse_foreign(out)
-    result = compare(table, **read_benchmark_config(config))
-    result.save(out)
+    result = compare(table, **read_benchmark_config(config, sites))
+    named = f" --sites {' '.join(path.name for path in sites)}" if sites else ""
+    result.save(out, command=f"ecoembed benchmark {table.name} --config {config.name} --out {out.name}{named}")
     if not as_json:
         _score_table(result)
     report = out / "report.html"

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from ecoembed.errors import TableError
 from ecoembed.validation.applicability import applicability, by_site
 from ecoembed.validation.comparison import compare
 from ecoembed.validation.samples import Samples
@@ -15,6 +16,8 @@ from ecoembed.validation.splits.folds import Folds
 from ecoembed.validation.splits.frozen import fold_table
 
 __all__ = ["assessed", "row_applicability"]
+
+_MOST_LINES = 10_000  # of a table of folds that is kept
 
 
 def assessed(
@@ -40,7 +43,7 @@ def assessed(
         "group_scores": summarise_groups(predictions, samples, inside if len(inside) else None),
         "comparisons": compare(predictions, samples, seed=seed),
         "applicability": _by_site(inside),
-        "folds": fold_table(folds, samples),
+        "folds": _folds(folds, samples),
         "places": samples.places,
     }
     record = {
@@ -51,10 +54,21 @@ def assessed(
     return tables, record
 
 
-def row_applicability(samples: Samples, folds: Folds) -> pd.DataFrame:
-    """Of each row whether it lies inside the area of applicability of each feature set but the climatology's codes."""
-    sets = [name for name in samples.features if name != "climatology"]
-    return pd.concat([applicability(samples, folds, s).assign(features=s) for s in sets], ignore_index=True)
+def row_applicability(samples: Samples, folds: Folds) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Of each row whether it lies inside the area of applicability of each feature set; and why of some sets not."""
+    parts, without = [], {}
+    for name in samples.features:
+        try:
+            parts.append(applicability(samples, folds, name).assign(features=name))
+        except TableError as error:  # one training site, or rows that are all alike
+            without[name] = str(error)
+    return (pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()), without
+
+
+def _folds(folds: Folds, samples: Samples) -> pd.DataFrame:
+    """The table of folds, unless it has a line for each of many rows."""
+    table = fold_table(folds, samples)
+    return table if len(table) <= _MOST_LINES else table.iloc[:0]
 
 
 def _by_site(rows: pd.DataFrame) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -44,6 +45,8 @@ class BenchmarkConfig(BaseModel):
     base: str | None = None
     #: The table that the protocol is meant for; a note, as the command line names the table.
     table: str | None = None
+    #: The tables of sites that it is meant for; a note, too.
+    site_table: list[str] | None = None
     target: str
     site: str = "SITE_ID"
     date: str = "date"
@@ -64,14 +67,15 @@ class BenchmarkConfig(BaseModel):
     own: list[str] = []
 
 
-def read_benchmark_config(path: str | Path) -> dict[str, Any]:
-    """Read a TOML such as::
+def read_benchmark_config(path: str | Path, site_table: Sequence[str | Path] | None = None) -> dict[str, Any]:
+    """Read a TOML such as the following; `site_table` are the files of its ``site_table``, which is a note::
 
         target = "GPP"
         site = "SITE_ID"
         date = "date"
-        protocol = "leave-site-out"            # or a table: { name = "knndm", space = "features", folds = 10 }
+        protocol = "leave-site-out"            # or a table: { name = "knndm", folds = 10 }
         intervals = 0.9                        # prediction intervals that hold 90 % of the days at unseen sites
+        site_table = ["badm.xlsx"]             # what grows at the sites: the files are named by --sites
         nested = true                          # also the pair of set and regressor that inner folds choose
         explain = true                         # area of applicability, importance
 
@@ -99,15 +103,22 @@ def read_benchmark_config(path: str | Path) -> dict[str, Any]:
     FileError
         If the file is absent.
     ConfigError
-        If it is not TOML, lacks a key, has an unknown key or a value of the wrong type.
+        If it is not TOML, lacks a key, has an unknown key or a value of the wrong type, or wants a table of sites.
     """
     path = Path(path)
     try:
         config = BenchmarkConfig.model_validate(_with_base(path))
     except ValidationError as exc:
         raise _explained(exc, path) from None
-    asked = config.model_dump(exclude={"base", "table"}, exclude_none=True, exclude_unset=True)
-    if isinstance(config.protocol, dict) and "frozen" in config.protocol:  # a path beside the TOML
+    if config.site_table and not site_table:
+        raise ConfigError(
+            "the protocol wants a table of sites", where=path, found="none", expected=", ".join(config.site_table),
+            remedy="Name it: --sites FILE",
+        )  # fmt: skip
+    asked = config.model_dump(exclude={"base", "table", "site_table"}, exclude_none=True, exclude_unset=True)
+    if site_table:
+        asked["site_table"] = list(site_table)
+    if isinstance(config.protocol, dict) and isinstance(config.protocol.get("frozen"), str):  # beside the TOML
         asked["protocol"] = config.protocol | {"frozen": str(path.parent / config.protocol["frozen"])}
     return asked
 

@@ -200,7 +200,7 @@ def benchmark(
         chosen = nested_best(samples, models, folds, predicted.table, seed, progress)
         table_ = pd.concat([table_, chosen.predictions], ignore_index=True)
     predictions = check_predictions(table_)
-    inside = row_applicability(samples, folds) if explain else pd.DataFrame()
+    inside, without_area = row_applicability(samples, folds) if explain else (pd.DataFrame(), {})
     tables, about = assessed(predictions, samples, folds, seed, inside)
     record = {
         "target": target,
@@ -224,6 +224,7 @@ def benchmark(
         "leakage": leakage,
         **({"intervals": level} if level else {}),
         **({"nested": chosen.record} if chosen else {}),
+        **({"without_area": without_area} if explain else {}),
         **about,
         "samples": samples.digest,
         "versions": _versions(),
