@@ -71,7 +71,8 @@ def partial_dependence(view: View) -> Figure:
 
     table = view.result.partial
     if table.empty:
-        raise AbsentError("no explained set has as few as eight columns")
+        few = "no set has as few as eight columns"
+        raise AbsentError("it was not asked for" if view.result.importance.empty else few)
     model = explained_model(table, view)
     own = of_model(table, model)
     names = list(dict.fromkeys(own["column"]))

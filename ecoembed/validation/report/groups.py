@@ -35,7 +35,7 @@ def group_scores(view: View) -> Figure:
     if rows.empty:
         raise AbsentError("nothing is known by which days or sites could be grouped")
     with paper():
-        figure = Figure(figsize=(7.2, 0.8 + 0.155 * -rows["y"].min()), layout="constrained")
+        figure = Figure(figsize=(7.2, 1.15 + 0.155 * -rows["y"].min()), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=(1.25, 1))
         for order, (colour, model) in enumerate(zip(COLOURS[1:], view.models, strict=False)):
             own = of_model(table, model).set_index(["by", "group"])
