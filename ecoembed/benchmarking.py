@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecoembed import stages
 from ecoembed.config import FEATURES, StudyConfig
-from ecoembed.errors import check_name
+from ecoembed.errors import ConfigError, check_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,9 +43,14 @@ def check_names(config: StudyConfig, sites: Collection[str], where: Path) -> Non
     check_external(config.external, known)
     for part in (part for name in asked.features for part in name.split("+")):
         check_name(part, known | dict.fromkeys(config.external), "feature set", where)
-    check_indices(asked.indices)
+    check_indices(asked.indices, where)
     if not asked.retrospective:
         check_causal(seen_of_the_future(asked.gaps, {"embeddings": config.embeddings.window}), where)
+    if asked.window_days > 1 and asked.gaps == "none":
+        raise ConfigError(
+            "windows of days, but no values between acquisitions", where=where, found='gaps = "none"',
+            expected='gaps = "last", or "linear"', remedy="Choose one in [benchmark], or window_days = 1",
+        )  # fmt: skip
     for name in config.flux.target:
         check_target(name, where)
     for name in config.study.own:
@@ -59,9 +64,11 @@ def benchmark_study(study: StudyFolder, sites: list[str], outside: dict[str, str
     from ecoembed.validation.run import benchmark
 
     config = study.config
-    card = load_encoder(config.encoder(study.folder)).card
+    encoder = load_encoder(config.encoder(study.folder))
+    card = encoder.card
     trained_on = {place.id: (place.latitude, place.longitude) for place in card.places}
     table, asked = study.features(sites), config.benchmark
+    table.attrs["left_out"] |= stages.without_sensors(stages.sets_of(config), encoder)
     if not asked.retrospective:
         check_causal(table.attrs["future"])  # of external embeddings only their files tell
     without_rows = table.attrs["sites_without_rows"]
@@ -128,8 +135,7 @@ def save_run(study: StudyFolder, result: Benchmark, out: Path) -> dict[str, str]
 
 def _shown_embedding(study: StudyFolder, site: str) -> xr.DataArray | None:
     """The embedding that a report shows; none where the study compares none."""
-    made = [name for name in stages.sets_of(study.config) if name.startswith("embeddings")]
-    return study.embedding(site, made[0]) if made else None
+    return study.embedding(site) if "embeddings" in stages.sets_of(study.config) else None
 
 
 def _missing(study: StudyFolder, site: str, disc: str | None) -> list[dict[str, str]]:

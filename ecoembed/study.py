@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ecoembed import stages
-from ecoembed.config import read_config
+from ecoembed.config import FEATURES, read_config
 from ecoembed.contents import StudyFolder
 from ecoembed.errors import ConfigError, EcoembedError, StudyError
 from ecoembed.files import track
@@ -112,10 +112,16 @@ class Study(StudyFolder):
     def _check_encoder(self) -> None:
         from ecoembed.embeddings.encode import load_encoder
 
-        asked, has = self.config.embeddings, load_encoder(self.config.encoder(self.folder)).card.windows
+        encoder = load_encoder(self.config.encoder(self.folder))
+        asked, has = self.config.embeddings, encoder.card.windows
         if asked.window not in has:
             expected = f"window = {' or '.join(map(repr, has))}, all that these weights have"
             raise ConfigError("window in [embeddings]", where=asked.weights, found=asked.window, expected=expected)
+        without = stages.without_sensors(stages.sets_of(self.config), encoder)
+        if without and self.config.benchmark.features != FEATURES:
+            name, why = next(iter(without.items()))
+            remedy = "Leave it out of features in [benchmark]"
+            raise ConfigError(f"these weights cannot make {name}: {why}", where=asked.weights, remedy=remedy)
 
     def _run_sites(self, scheduler: str) -> tuple[list[str], dict[str, str]]:
         """The sites that finished, and the errors of the others."""

@@ -1,7 +1,7 @@
 """Regenerate every committed result from its protocol and the real inputs; exit with 1 if one differs.
 
-    python evaluation/reproduce.py            # compare
-    python evaluation/reproduce.py --write    # replace the committed results
+    python evaluation/reproduce.py [NAME ...]            # compare all, or those of these protocols
+    python evaluation/reproduce.py --write [NAME ...]    # replace the committed results
 
 The real inputs are read from ``ECOEMBED_REAL_DATA`` or ``../shared/real``. What must agree exactly: the scored rows
 (hash, counts by reason), the columns, the folds, the seed. Scores may differ by `TOLERANCE`, the noise that another
@@ -28,6 +28,12 @@ from ecoembed.validation.save import write_tables
 
 HERE = Path(__file__).resolve().parent
 REAL = Path(os.environ.get("ECOEMBED_REAL_DATA", HERE.parents[1] / "shared" / "real"))
+
+#: What must agree to the letter, of the record.
+EXACT = (
+    "target", "units", "protocol", "options", "label", "folds", "seed", "features", "window_days", "retrospective",
+    "regressors", "quality", "rows", "site_rows", "sites_without_rows", "samples", "leakage",
+)  # fmt: skip
 
 #: Largest accepted difference of pooled r2, of the sites' median r2, and of RMSE and bias in the unit of the target
 #: (pooled; of one site). The r2 of one site is not compared: where the target hardly varies it is noise.
@@ -56,15 +62,17 @@ def differences(committed: Path, fresh: Path) -> list[str]:
     if absent:
         return [f"not committed: {', '.join(absent)}"]
     old, new = (json.loads((f / "benchmark.json").read_text(encoding="utf-8")) for f in (committed, fresh))
-    changed = [k for k in new if k != "versions" and old.get(k) != new[k]]
+    changed = [k for k in EXACT if old.get(k) != new[k]]
     found = [f"{k}: {str(old.get(k))[:200]} != {str(new[k])[:200]}" for k in changed]
     limits = {
         "r2": TOLERANCE["r2"], "median_site_r2": TOLERANCE["median"],
         "rmse": TOLERANCE["pooled"], "bias": TOLERANCE["pooled"],
     }  # fmt: skip
-    found += _table_differences(committed, fresh, "scores.csv", ["features", "regressor"], limits)
+    found += _table_differences(committed, fresh, "scores.csv", ["features", "regressor", "days"], limits)
     limits = {"rmse": TOLERANCE["site"], "bias": TOLERANCE["site"]}
-    return found + _table_differences(committed, fresh, "site_scores.csv", ["features", "regressor", "site"], limits)
+    return found + _table_differences(
+        committed, fresh, "site_scores.csv", ["features", "regressor", "days", "site"], limits
+    )
 
 
 def _table_differences(committed: Path, fresh: Path, name: str, keys: list[str], limits: dict[str, float]) -> list[str]:
@@ -82,18 +90,20 @@ def _table_differences(committed: Path, fresh: Path, name: str, keys: list[str],
 
 def main(arguments: list[str], here: Path = HERE, real: Path = REAL) -> int:
     """0 if every committed result was regenerated (or written), 1 if one differs, 2 if it could not be computed."""
-    if arguments not in ([], ["--write"]):
-        print(__doc__)
+    write, names = "--write" in arguments[:1], [name for name in arguments if name != "--write"]
+    known = {path.stem: path for path in sorted((here / "protocols").glob("*.toml"))}
+    if not set(names) <= set(known):
+        print(__doc__, "Protocols:", *known, sep="\n  ")
         return 2
     if not real.is_dir():
         print(f"real inputs absent: {real}; set ECOEMBED_REAL_DATA to their folder", file=sys.stderr)
         return 2
     failed = 0
-    for protocol in sorted((here / "protocols").glob("*.toml")):
+    for protocol in [known[name] for name in names or known]:
         committed = here / "results" / protocol.stem
         start = time.perf_counter()
         try:
-            if arguments:
+            if write:
                 with atomic(committed) as temporary:
                     compute(protocol, real, temporary)
                 print(f"{protocol.stem}: written")

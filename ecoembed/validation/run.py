@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 __all__ = ["Benchmark", "benchmark"]
 
 #: What a `FeatureTable` tells of its own making, for the record.
-_FROM_TABLE = ("rows", "site_rows", "sites_without_rows", "left_out", "flux")
+_FROM_TABLE = (
+    "rows", "site_rows", "sites_without_rows", "left_out", "flux", "counted", "gaps", "max_age", "future",
+)  # fmt: skip
 
 Pictures = Sequence[tuple[str, str, Any]]
 
@@ -253,7 +255,7 @@ def _of_sites(frame: pd.DataFrame, site: str, sites: Sequence[str] | None) -> pd
 
 def _tell(frame: pd.DataFrame, samples: Samples, leakage: dict[str, Any]) -> None:
     """What was dropped, and what the audit found, on stderr."""
-    for rows, what in ((frame.attrs.get("rows"), "acquisitions"), (samples.rows, "rows")):
+    for rows, what in ((frame.attrs.get("rows"), frame.attrs.get("counted", "acquisitions")), (samples.rows, "rows")):
         if rows:
             print(describe_rows(rows, what), file=sys.stderr)
     for name, why in samples.sites_without_rows.items():
