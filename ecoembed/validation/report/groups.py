@@ -77,6 +77,7 @@ def _rows(table: pd.DataFrame, view: View) -> pd.DataFrame:
 def _name_rows(axis: Axes, rows: pd.DataFrame) -> None:
     names = [f"{group}  ({row['sites']} sites, {row['n']} days)" for (_, group), row in rows.iterrows()]
     axis.set_yticks(rows["y"], names)
+    axis.set_ylim(rows["y"].min() - 0.7, 0.3)
     axis.tick_params(axis="y", length=0)
     for (by, _), row in rows[rows["first"]].iterrows():
         axis.annotate(GROUPINGS[by], (0, row["y"] + 1), xycoords=("axes fraction", "data"), xytext=(-4, 0),
