@@ -121,16 +121,13 @@ class _SequenceRegressor(RegressorMixin, BaseEstimator):
         for _ in range(self.max_rounds):
             for rows in _batches(len(windows), rng):
                 loss = (self.network_(self._batch(windows, rows)) - target[rows]).abs().mean()
-                if not torch.isfinite(loss):
-                    raise TrainingError(
-                        "the loss is no number any more", where=type(self).__name__, found=loss.item(),
-                        remedy=f"Lower learning_rate, now {self.learning_rate:g}",
-                    )  # fmt: skip
+                self._refuse_divergence(loss.item())
                 optimiser.zero_grad()
                 loss.backward()
                 torch.nn.utils.clip_grad_norm_(self.network_.parameters(), 1.0)
                 optimiser.step()
             error = float(np.abs(self._read(held[asked]) - y_held[asked]).mean())
+            self._refuse_divergence(error)
             self.losses_.append(error)
             since = 0 if error < best[0] else since + 1
             if since == 0:
@@ -138,6 +135,13 @@ class _SequenceRegressor(RegressorMixin, BaseEstimator):
             if since >= self.patience:
                 break
         self.network_.load_state_dict(best[1])
+
+    def _refuse_divergence(self, loss: float) -> None:
+        if not np.isfinite(loss):
+            raise TrainingError(
+                "the loss is no number any more", where=type(self).__name__, found=loss,
+                remedy=f"Lower learning_rate, now {self.learning_rate:g}",
+            )  # fmt: skip
 
     def _batch(self, windows: Windows, rows: Any) -> Any:
         import torch
