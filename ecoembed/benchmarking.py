@@ -115,17 +115,22 @@ def _feature_sets(config: StudyConfig, table: pd.DataFrame) -> dict[str, list[st
 def save_run(study: StudyFolder, result: Benchmark, out: Path) -> dict[str, str]:
     """Write the run's folder; returns the sites whose footprint is a disc for want of data, and why."""
     from ecoembed.validation.report.pictures import picture_pair
+    from ecoembed.validation.report.series import drawn_sites
+    from ecoembed.validation.report.view import View
 
     pictures, fallbacks = [], {}
+    drawn = set(drawn_sites(View(result).best["r2"]))
     for site in result.site_scores["site"].unique():
         row, weights = study.sites.loc[site], study.footprint(site)
+        if "fallback" in weights.attrs:
+            fallbacks[site] = weights.attrs["fallback"]
+        if site not in drawn:
+            continue
         shown = weights.mean(str(weights.dims[0]), keep_attrs=True) if weights.ndim == 3 else weights
         picture = picture_pair(
             study.cube(site), _shown_embedding(study, site), shown, row["latitude"], row["longitude"]
         )
         pictures.append((site, _caption(row["igbp"], weights), picture))
-        if "fallback" in weights.attrs:
-            fallbacks[site] = weights.attrs["fallback"]
     for own in (own for own in result.record.get("own_sites", ()) if "not_possible" not in own):
         own["missing"] = _missing(study, own["site"], fallbacks.get(own["site"]))
     command = f"ecoembed run {study.folder.name}"

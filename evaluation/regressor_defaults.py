@@ -99,10 +99,13 @@ def score_cycle(harmonics: int, prior: float, table: pd.DataFrame) -> float:
     return r2(y, predicted)
 
 
-def _means(rows: dict[str, Any], sizes: dict[str, list[pd.DataFrame]]) -> str:
-    """Of each row the mean of its scores of the tables of each size."""
-    scores = {name: {size: np.mean([score(t) for t in sizes[size]]) for size in sizes} for name, score in rows.items()}
-    return pd.DataFrame(scores).T.round(3).to_string()
+def _print(rows: dict[str, Any], sizes: dict[str, list[pd.DataFrame]]) -> None:
+    """A line for each row as soon as it is known: the mean of its scores of the tables of each size."""
+    print(f"\n{'r2':40}", *(f"{size:>12}" for size in sizes))
+    for name, score_of in rows.items():
+        print(
+            f"{name:40}", *(f"{np.mean([score_of(t) for t in tables]):12.3f}" for tables in sizes.values()), flush=True
+        )
 
 
 def main() -> None:
@@ -110,9 +113,9 @@ def main() -> None:
     sizes = {f"{s} x {d}": [draw(table, s, d, k) for k in range(5)] for s, d in ((10, 60), (36, 27), (100, 100))}
     sizes |= {f"all ({len(t)})": [t] for t in (table, days)}
     models = {name: lambda t, make=make: score(make, t, 5 if len(t) > 50_000 else 10) for name, make in MODELS.items()}
-    print(_means(models, sizes), end="\n\n")
+    _print(models, sizes)
     cycles = {f"{h} harmonics, {p:g} days": lambda t, h=h, p=p: score_cycle(h, p, t) for h, p in CYCLES}
-    print(_means(cycles, sizes))
+    _print(cycles, sizes)
 
 
 if __name__ == "__main__":

@@ -169,6 +169,7 @@ def benchmark(
     sites
         Tables of sites (BADM, a catalogue, a CSV) that tell what your table does not: position, vegetation, climate.
     """
+    from ecoembed.archives.sites.reader import read_sites
     from ecoembed.validation.config import read_benchmark_config
     from ecoembed.validation.run import benchmark as compare
     from ecoembed.validation.save import refuse_foreign
@@ -176,7 +177,10 @@ def benchmark(
     refuse_foreign(out)
     result = compare(table, **read_benchmark_config(config, sites))
     named = f" --sites {' '.join(path.name for path in sites)}" if sites else ""
-    result.save(out, command=f"ecoembed benchmark {table.name} --config {config.name} --out {out.name}{named}")
+    known = read_sites(sites) if sites else None
+    result.save(
+        out, sites=known, command=f"ecoembed benchmark {table.name} --config {config.name} --out {out.name}{named}"
+    )
     if not as_json:
         _score_table(result)
     report = out / "report.html"
