@@ -26,7 +26,7 @@ from sklearn.preprocessing import StandardScaler
 from ecoembed.gpp.baselines import seasonal_cycle
 from ecoembed.gpp.mean_cycle import MeanCycle
 from ecoembed.gpp.regressors import make_regressor
-from ecoembed.validation.metrics import r2
+from ecoembed.validation.scores.metrics import r2
 
 REAL = Path(os.environ.get("ECOEMBED_REAL_DATA", Path(__file__).resolve().parents[2] / "shared" / "real"))
 
@@ -62,7 +62,7 @@ def towers(measured: float) -> pd.DataFrame:
     table = table[table["NEE_MEASURED"] > measured].reset_index(drop=True)
     dates, names = pd.DatetimeIndex(table["DATE"]), table["SITE_ID"]
     angle = 2 * np.pi * seasonal_cycle(dates, table["LAT"].to_numpy(), [None] * len(table), names)["day"] / 365.2425
-    season = {f"{f.__name__}{k}": f(k * angle) for k in (1, 2) for f in (np.cos, np.sin)}
+    season = {f"{k}:{j}": np.cos(k * angle - 2 * np.pi * j / 24) for k in (1, 2) for j in range(24)}  # ridge likes many
     light = table["SW_IN"] * table["TA"].clip(0)
     drivers = table[["TA", "SW_IN", "VPD"]].assign(LAT=table["LAT"].abs(), LIGHT=light, **season)
     return pd.concat([drivers, table[["SITE_ID", "DATE", "LAT"]].add_prefix("_"), table["GPP_NT"].rename("y")], axis=1)
