@@ -15,8 +15,8 @@ LightGBM as the library ships it       0.308    0.358    0.459      0.578     0.
 ``lightgbm``                           0.396    0.432    0.494      0.592     0.546
 =====================================  =======  =======  =========  ========  =====
 
-So alpha is fixed: tuning it inside the fold costs 35 more fits and gains nothing. Gaussian process and mixed model are what their
-libraries do, and their rows bounded, so that 150 folds end.
+So alpha is fixed: tuning it inside the fold costs 35 more fits and gains nothing. Gaussian process
+and mixed model are what their libraries do, on a bounded number of rows, so that 150 folds end.
 """
 
 from __future__ import annotations
