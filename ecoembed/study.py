@@ -81,9 +81,9 @@ class Study(StudyFolder):
         """
         from ecoembed.archives.flux.folder import foreign_files
         from ecoembed.benchmarking import benchmark_study, save_run
-        from ecoembed.validation.intervals import check_sites
         from ecoembed.validation.save import refuse_foreign
         from ecoembed.validation.splits.protocols import name_of
+        from ecoembed.validation.trust.intervals import check_sites
 
         out = self.folder / "runs" / "+".join(self.config.flux.target) / name_of(self.config.benchmark.protocol)
         refuse_foreign(out)

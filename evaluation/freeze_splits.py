@@ -20,9 +20,9 @@ from reproduce import HERE, REAL, inputs_of
 
 from ecoembed.errors import EcoembedError
 from ecoembed.files import atomic
-from ecoembed.validation.columns import read_table
 from ecoembed.validation.config import read_benchmark_config
 from ecoembed.validation.samples import Asked, Samples, make_samples
+from ecoembed.validation.samples.columns import read_table
 from ecoembed.validation.splits.frozen import fold_table
 from ecoembed.validation.splits.protocols import make_folds
 

@@ -7,13 +7,13 @@ from typing import Any
 import pandas as pd
 
 from ecoembed.errors import TableError
-from ecoembed.validation.applicability import applicability, by_site
-from ecoembed.validation.comparison import compare
 from ecoembed.validation.samples import Samples
 from ecoembed.validation.scores import noise_ceiling, summarise, summarise_groups, summarise_sites, undefined
+from ecoembed.validation.scores.comparison import compare
 from ecoembed.validation.splits.distance import nearest_training_km
 from ecoembed.validation.splits.folds import Folds
 from ecoembed.validation.splits.frozen import fold_table
+from ecoembed.validation.trust.applicability import applicability, by_site
 
 __all__ = ["assessed", "row_applicability"]
 

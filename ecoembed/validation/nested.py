@@ -14,9 +14,9 @@ import pandas as pd
 
 from ecoembed.errors import TableError
 from ecoembed.files import track
-from ecoembed.validation.metrics import r2
 from ecoembed.validation.predict import predict_held_out
 from ecoembed.validation.samples import Samples
+from ecoembed.validation.scores.metrics import r2
 from ecoembed.validation.splits.folds import OUT, UNSEEN, Fold, Folds, site_codes
 
 __all__ = ["INNER_FOLDS", "NESTED_BEST", "Nested", "inner_folds", "nested_best"]

@@ -14,12 +14,12 @@ import pandas as pd
 
 from ecoembed.errors import EcoembedError
 from ecoembed.gpp.windows import Windows
-from ecoembed.validation.applicability import applicability
-from ecoembed.validation.metrics import bias, r2, rmse
 from ecoembed.validation.predict import predict_held_out
 from ecoembed.validation.result import Result
 from ecoembed.validation.samples import Samples
+from ecoembed.validation.scores.metrics import bias, r2, rmse
 from ecoembed.validation.splits.folds import OUT, SEEN, UNSEEN, Fold, Folds
+from ecoembed.validation.trust.applicability import applicability
 
 __all__ = ["describe_own", "own_site"]
 

@@ -14,9 +14,9 @@ import pandas as pd
 from ecoembed.errors import EcoembedError, TableError
 from ecoembed.files import track
 from ecoembed.gpp.regressors import make_regressor
-from ecoembed.validation.intervals import held_out_intervals
 from ecoembed.validation.samples import Samples
 from ecoembed.validation.splits.folds import Fold, Folds
+from ecoembed.validation.trust.intervals import held_out_intervals
 
 __all__ = ["Predicted", "predict_held_out"]
 
@@ -32,7 +32,7 @@ class Predicted(NamedTuple):
     table : pandas.DataFrame
         `PredictionTable`. The columns ``lower`` and ``upper`` are NaN where no intervals were asked for.
     importance, partial : pandas.DataFrame or None
-        See :func:`ecoembed.validation.importance.collect`; None where it was not asked for.
+        See :func:`ecoembed.validation.trust.importance.collect`; None where it was not asked for.
     """
 
     table: pd.DataFrame
@@ -114,7 +114,7 @@ def predict_held_out(
     table = _long(samples, predicted, folds)
     if not explain:
         return Predicted(table, None, None)
-    from ecoembed.validation.importance import collect
+    from ecoembed.validation.trust.importance import collect
 
     return Predicted(table, *collect(explained))
 
@@ -150,7 +150,7 @@ def _input(values: Any, accepts_windows: bool) -> Any:
 
 
 def _explained(samples: Samples, job: _Job, estimator: Any, fold: Fold, seed: int) -> list[dict[str, Any]]:
-    from ecoembed.validation.importance import explain
+    from ecoembed.validation.trust.importance import explain
 
     X, names = samples.features[job.features], samples.names[job.features]
     y, rng = samples.observed[fold.test], np.random.default_rng([seed, job.fold])

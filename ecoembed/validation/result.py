@@ -43,7 +43,7 @@ class Result:
         The same of each site; by vegetation, climate, season, drought, tail, year and applicability.
     comparisons : pandas.DataFrame
         Pairs of models, by site: difference, its interval, p-values, a sentence; see
-        :func:`ecoembed.validation.comparison.compare`.
+        :func:`ecoembed.validation.scores.comparison.compare`.
     applicability : pandas.DataFrame
         ``features, site, n, inside`` (share of its days inside the area of applicability), ``dissimilarity`` (median);
         empty where it was not asked for.

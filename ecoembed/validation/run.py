@@ -15,17 +15,17 @@ from ecoembed.gpp.regressors import make_regressor, models_of
 from ecoembed.gpp.rows import describe_rows
 from ecoembed.schema import check_predictions
 from ecoembed.validation.assess import assessed, row_applicability
-from ecoembed.validation.columns import read_table
-from ecoembed.validation.intervals import check_level
 from ecoembed.validation.leakage import Pretraining, audit
 from ecoembed.validation.nested import nested_best
 from ecoembed.validation.ownsite import own_site
-from ecoembed.validation.places import check_places, with_site_table
 from ecoembed.validation.predict import predict_held_out
 from ecoembed.validation.result import NO_UNIT, Result
 from ecoembed.validation.samples import Asked, Samples, check_sets, check_window, feature_sets, make_samples
+from ecoembed.validation.samples.columns import read_table
+from ecoembed.validation.samples.places import check_places, with_site_table
 from ecoembed.validation.save import save_benchmark
 from ecoembed.validation.splits.protocols import check_protocol, make_folds
+from ecoembed.validation.trust.intervals import check_level
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -138,7 +138,7 @@ def benchmark(
         Where the encoder of the embeddings was trained, for the same audit.
     intervals : float, optional
         The share of held-out days, 0.9 say, that a prediction interval shall hold: by CV+ over the training sites
-        (see :mod:`ecoembed.validation.intervals`), eleven fits for one. The scores then tell coverage and width.
+        (see :mod:`ecoembed.validation.trust.intervals`), eleven fits for one. The scores then tell coverage and width.
     nested : bool, default False
         Also predict by the pair of set and regressor that folds inside the training sites choose: what is left of the
         best score when it may not be chosen with the test at hand.

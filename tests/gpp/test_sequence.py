@@ -16,7 +16,7 @@ from sklearn.model_selection import LeaveOneGroupOut, cross_val_predict
 from ecoembed.errors import TableError, TrainingError
 from ecoembed.gpp.sequence import GRURegressor, TransformerRegressor
 from ecoembed.gpp.windows import Windows, make_windows
-from ecoembed.validation.metrics import r2
+from ecoembed.validation.scores.metrics import r2
 
 LAG, LENGTH = 30, 36
 BOTH = pytest.mark.parametrize("kind", [TransformerRegressor, GRURegressor])

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from ecoembed.validation.metrics import bias, r2, rmse
+from ecoembed.validation.scores.metrics import bias, r2, rmse
 from tests.validation.tables import flat, run
 
 numbers = st.integers(-(10**6), 10**6).map(lambda i: i / 1000)  # as measured: no 1e-254

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ecoembed.validation import metrics
 from ecoembed.validation.result import Result
+from ecoembed.validation.scores import metrics
 
 SETS = ("embeddings+meteo", "bands+meteo", "nirv_x_radiation", "meteo")
 REGRESSORS = ("ridge", "lightgbm")

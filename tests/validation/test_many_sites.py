@@ -10,8 +10,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ecoembed.errors import ConfigError, TableError
-from ecoembed.validation.columns import read_table
 from ecoembed.validation.report import write_report
+from ecoembed.validation.samples.columns import read_table
 from tests.study_helpers import run_cli
 from tests.validation.tables import flat, run
 

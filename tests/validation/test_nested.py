@@ -9,9 +9,9 @@ from sklearn.model_selection import GridSearchCV, GroupKFold
 
 from ecoembed.errors import TableError
 from ecoembed.schema import check_predictions
-from ecoembed.validation.metrics import r2
 from ecoembed.validation.nested import INNER_FOLDS, NESTED_BEST, inner_folds, nested_best
 from ecoembed.validation.predict import predict_held_out
+from ecoembed.validation.scores.metrics import r2
 from ecoembed.validation.splits.protocols import make_folds
 from tests.validation.tables import flat, samples_of
 

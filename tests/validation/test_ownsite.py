@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from sklearn.dummy import DummyRegressor
 
-from ecoembed.validation.metrics import bias, r2, rmse
 from ecoembed.validation.ownsite import EMBARGO, describe_own
+from ecoembed.validation.scores.metrics import bias, r2, rmse
 
 from . import tables
 

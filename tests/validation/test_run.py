@@ -8,7 +8,7 @@ from sklearn.preprocessing import StandardScaler
 
 from ecoembed.errors import ConfigError, FileError, TableError
 from ecoembed.schema import check_predictions
-from ecoembed.validation.metrics import r2
+from ecoembed.validation.scores.metrics import r2
 from tests.validation.tables import SETS, flat, joined, run
 
 FITS: list[dict] = []

@@ -21,7 +21,8 @@ def answer(result: Result) -> str:
 
     It tells of the set with embeddings that scores highest, or of the best set where none has embeddings, against the
     rival that scores highest; then of the same set against its other rivals. The words are those of the comparison
-    (:func:`ecoembed.validation.comparison.compare`), which says ``beats`` only where its interval and its test agree.
+    (:func:`ecoembed.validation.scores.comparison.compare`), which says ``beats`` only where its interval and its test
+    agree.
     """
     return " ".join(sentences(View(result)))
 

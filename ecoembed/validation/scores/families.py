@@ -1,7 +1,7 @@
 """Every score of a model, of any number of resamples of its sites at once.
 
 =====================  ==============================================================================================
-``r2`` ... ``width``   pooled: all days of all sites together (see :mod:`ecoembed.validation.metrics`)
+``r2`` ... ``width``   pooled: all days of all sites together (see :mod:`ecoembed.validation.scores.metrics`)
 ``median_site_r2``     median of the r2 of single sites, over those where it is defined; quartiles and the share of
                        sites below zero likewise
 ``across_site_r2``     of the sites' means: one value for each site

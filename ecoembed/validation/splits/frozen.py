@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from ecoembed.errors import TableError
-from ecoembed.validation.columns import as_dates, read_table, require
 from ecoembed.validation.samples import Samples
+from ecoembed.validation.samples.columns import as_dates, read_table, require
 from ecoembed.validation.splits.folds import OUT, TRAIN, Folds, Partition
 from ecoembed.validation.splits.sites import listed
 

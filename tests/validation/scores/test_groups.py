@@ -11,7 +11,7 @@ from sklearn.metrics import r2_score
 
 from ecoembed.errors import TableError
 from ecoembed.validation.scores import summarise_groups, undefined
-from tests.validation.test_scores import predicted, world
+from tests.validation.scores.test_scores import predicted, world
 
 SAMPLES = world((800, 700, 400, 20, 5))
 PLACES = SAMPLES.places.assign(

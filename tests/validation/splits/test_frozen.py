@@ -7,7 +7,7 @@ import pytest
 from ecoembed.errors import FileError, TableError
 from ecoembed.validation.splits.frozen import fold_table
 from ecoembed.validation.splits.protocols import make_folds
-from tests.validation.test_splits import EVERY, placed, samples
+from tests.validation.splits.test_splits import EVERY, placed, samples
 
 
 @pytest.mark.parametrize("protocol", EVERY, ids=lambda p: p["name"])

@@ -5,10 +5,10 @@ the residuals are those of sites that an inner model never saw, and a site of 2 
 
 MAPIE's ``CrossConformalRegressor`` (method ``plus``, grouped folds) is the same method for exchangeable **days**. With
 one day at each site its bounds are these, number for number, and with records of equal length at the level that counts
-sites for days (``tests/validation/test_intervals.py`` shows both). It is not called here because its quantile takes no
-weights: where ordinary sites have the long records, an interval of 90 % holds 65 % of the days of a new site in the
-simulation of the same tests, where these hold 91 %. It also keeps matrices of test rows by training rows (some 30 GB
-for one fold of 150 towers), and routes no groups to the inner fits.
+sites for days (``tests/validation/trust/test_intervals.py`` shows both). It is not called here because its quantile
+takes no weights: where ordinary sites have the long records, an interval of 90 % holds 65 % of the days of a new site
+in the simulation of the same tests, where these hold 91 %. It also keeps matrices of test rows by training rows (some
+30 GB for one fold of 150 towers), and routes no groups to the inner fits.
 """
 
 from __future__ import annotations

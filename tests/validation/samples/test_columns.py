@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from ecoembed.errors import TableError
-from ecoembed.validation.columns import as_dates, as_numbers, as_sites, read_table
+from ecoembed.validation.samples.columns import as_dates, as_numbers, as_sites, read_table
 from tests.validation.tables import flat, run
 
 DAYS = pd.Series(pd.to_datetime(["2020-04-05", "2020-11-12"]), name="date").astype("datetime64[ns]")

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from ecoembed.errors import ConfigError, check_name
-from ecoembed.validation.pairs import Model, default_pairs
 from ecoembed.validation.samples import Samples
 from ecoembed.validation.scores.families import evaluate, site_scores
+from ecoembed.validation.scores.pairs import Model, default_pairs
 from ecoembed.validation.scores.rows import day_sets
 from ecoembed.validation.scores.sums import SiteSums
 from ecoembed.validation.scores.tables import sums_of
@@ -65,7 +65,7 @@ def compare(
         `PredictionTable`.
     samples : Samples
     pairs : sequence of ((features, regressor), (features, regressor)), optional
-        By default those of :func:`ecoembed.validation.pairs.default_pairs`.
+        By default those of :func:`ecoembed.validation.scores.pairs.default_pairs`.
     score : str, default "r2"
         Any of :mod:`ecoembed.validation.scores.families` of which more, or less, is better.
     resamples : int, default 10 000

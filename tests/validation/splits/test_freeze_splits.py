@@ -9,7 +9,7 @@ import pytest
 
 from tests.validation.tables import flat
 
-EVALUATION = Path(__file__).parents[2] / "evaluation"
+EVALUATION = Path(__file__).parents[3] / "evaluation"
 TOML = """target = "GPP"
 table = "t.parquet"
 protocol = { name = "site-k-fold", folds = 2, frozen = "../splits/small.csv" }

@@ -19,8 +19,8 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from ecoembed.errors import LeakageError, TableError
 from ecoembed.validation.splits.distance import nearest_training_km
 from ecoembed.validation.splits.protocols import make_folds
+from tests.validation.leakage.test_leakage import HERE, audited, findings, flat, placed
 from tests.validation.tables import run, samples_of
-from tests.validation.test_leakage import HERE, audited, findings, flat, placed
 
 SET = {"all": ["NIRv", "SW", "TA"]}
 

@@ -9,8 +9,8 @@ from scipy.spatial.distance import cdist
 
 from ecoembed.errors import ConfigError, TableError
 from ecoembed.gpp.windows import Windows
-from ecoembed.validation.applicability import applicability, by_site
 from ecoembed.validation.splits.protocols import make_folds
+from ecoembed.validation.trust.applicability import applicability, by_site
 from tests.validation.tables import flat, samples_of
 
 
@@ -81,7 +81,7 @@ def test_drawn_rows_give_nearly_what_all_give(monkeypatch):
     rows = applicability(samples, folds, "all")
     assert rows["dissimilarity"].to_numpy() == pytest.approx(exact["dissimilarity"].to_numpy(), rel=0.05)
     assert (rows["inside"] == exact["inside"]).mean() > 0.98
-    monkeypatch.setattr("ecoembed.validation.applicability._REFERENCE", 1400)
+    monkeypatch.setattr("ecoembed.validation.trust.applicability._REFERENCE", 1400)
     fewer = applicability(samples, folds, "all")
     assert (fewer["dissimilarity"] > rows["dissimilarity"]).mean() > 0.4  # half of the neighbours are gone
     assert fewer["inside"].mean() == pytest.approx(exact["inside"].mean(), abs=0.03)

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from ecoembed.errors import LeakageError
-from ecoembed.validation.copies import find_copies
-from ecoembed.validation.neighbours import NEAR_KM, Pretraining, find_neighbours, find_pretraining, find_twins
-from ecoembed.validation.prefitted import find_prefitted, find_scaling
+from ecoembed.validation.leakage.copies import find_copies
+from ecoembed.validation.leakage.neighbours import NEAR_KM, Pretraining, find_neighbours, find_pretraining, find_twins
+from ecoembed.validation.leakage.prefitted import find_prefitted, find_scaling
 from ecoembed.validation.result import Finding
 from ecoembed.validation.samples import Samples
 from ecoembed.validation.splits.folds import SEEN, Folds, site_codes, site_sides

@@ -8,9 +8,9 @@ from sklearn.inspection import partial_dependence, permutation_importance
 from sklearn.linear_model import LinearRegression
 
 from ecoembed.gpp.windows import Windows
-from ecoembed.validation.importance import IMPORTANCE, PARTIAL, collect, explain, groups_of
 from ecoembed.validation.predict import predict_held_out
 from ecoembed.validation.splits.protocols import make_folds
+from ecoembed.validation.trust.importance import IMPORTANCE, PARTIAL, collect, explain, groups_of
 from tests.validation.tables import flat, samples_of
 
 NAMES = ["meteo.TA", "meteo.VPD", "embeddings.z1", "SW"]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ecoembed.errors import ConfigError, TableError
-from ecoembed.validation.columns import as_sites
+from ecoembed.validation.samples.columns import as_sites
 
 __all__ = ["PLACE_KEYS", "SITE_COLUMNS", "check_places", "coordinates", "site_places", "with_site_table"]
 

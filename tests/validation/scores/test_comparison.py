@@ -12,9 +12,9 @@ from sklearn.metrics import r2_score
 from statsmodels.stats.multitest import multipletests
 
 from ecoembed.errors import ConfigError
-from ecoembed.validation.comparison import compare
-from ecoembed.validation.pairs import default_pairs
 from ecoembed.validation.scores import summarise, summarise_sites
+from ecoembed.validation.scores.comparison import compare
+from ecoembed.validation.scores.pairs import default_pairs
 from tests.validation.tables import samples_of
 
 PAIR = [(("a", "r"), ("b", "r"))]

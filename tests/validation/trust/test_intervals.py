@@ -11,7 +11,7 @@ from ecoembed import benchmark
 from ecoembed.errors import ConfigError, TableError
 from ecoembed.gpp.windows import Windows
 from ecoembed.validation.config import read_benchmark_config
-from ecoembed.validation.intervals import cv_plus, held_out_intervals
+from ecoembed.validation.trust.intervals import cv_plus, held_out_intervals
 from tests.validation.tables import flat, run
 
 LINE = {"line": ["NIRv * SW"]}

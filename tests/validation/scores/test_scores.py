@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import r2_score
 
 from ecoembed.errors import TableError
-from ecoembed.validation import metrics
 from ecoembed.validation.samples import Samples
-from ecoembed.validation.scores import noise_ceiling, summarise, summarise_sites, undefined
+from ecoembed.validation.scores import metrics, noise_ceiling, summarise, summarise_sites, undefined
 from ecoembed.validation.scores.families import evaluate
 from ecoembed.validation.scores.tables import sums_of
 from tests.validation.tables import samples_of

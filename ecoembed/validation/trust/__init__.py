@@ -1,0 +1,1 @@
+"""How far a prediction holds: its interval, the area of applicability, and what the model leans on."""
