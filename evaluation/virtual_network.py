@@ -4,9 +4,9 @@
     python evaluation/virtual_network.py --write    # replace it
 
 Twenty virtual sites of a seed that neither the demo nor the shipped weights have seen, through the chain that a study
-of real towers takes: files, cubes, embeddings, footprints, features, leave-site-out. A tower's GPP has noise, partitioning
-error and a bias; ``truth.csv`` scores the same predictions against the GPP that the world really had in the footprint.
-No ranking of feature sets in a made-up world is evidence for the real one. Ten minutes on two cores.
+of real towers takes: files, cubes, embeddings, footprints, features, leave-site-out. A virtual tower has noise, a bias,
+and an error of partitioning; ``truth.csv`` scores the same predictions against the GPP that the world really had in the
+footprint. No ranking of feature sets in a made-up world is evidence for the real one. Ten minutes on two cores.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from reproduce import HERE, differences
 
 from ecoembed import open_study
 from ecoembed.files import atomic
-from ecoembed.validation.metrics import bias, r2, rmse
 from ecoembed.validation.save import write_tables
+from ecoembed.validation.scores.metrics import bias, r2, rmse
 from ecoembed.virtual.network import write_network
 
 COMMITTED = HERE / "results" / "virtual_network"

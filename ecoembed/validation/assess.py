@@ -43,6 +43,7 @@ def assessed(
         "group_scores": summarise_groups(predictions, samples, inside if len(inside) else None),
         "comparisons": compare(predictions, samples, seed=seed),
         "applicability": _by_site(inside),
+        "effects": _effects(predictions, samples),
         "folds": _folds(folds, samples),
         "places": samples.places,
     }
@@ -63,6 +64,21 @@ def row_applicability(samples: Samples, folds: Folds) -> tuple[pd.DataFrame, dic
         except TableError as error:  # one training site, or rows that are all alike
             without[name] = str(error)
     return (pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()), without
+
+
+def _effects(predictions: pd.DataFrame, samples: Samples) -> pd.DataFrame:
+    """Effects of each set that the mixed model met, on all rows: a description, not a prediction."""
+    sets = predictions.loc[predictions["regressor"] == "mixed_model", "features"].unique()
+    if not len(sets):
+        return pd.DataFrame()
+    from ecoembed.gpp.mixed import effects
+
+    found = [
+        effects(pd.DataFrame(samples.features[name], columns=samples.names[name]), samples.observed, samples.site)
+        for name in sets
+    ]
+    parts = [table.assign(features=name) for name, table in zip(sets, found, strict=True)]
+    return pd.concat(parts, ignore_index=True)[["features", *found[0].columns]]
 
 
 def _folds(folds: Folds, samples: Samples) -> pd.DataFrame:

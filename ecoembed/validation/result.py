@@ -49,6 +49,9 @@ class Result:
         empty where it was not asked for.
     importance, partial : pandas.DataFrame
         What the predictions rest on, and how they depend on it; empty where it was not asked for.
+    effects : pandas.DataFrame
+        Of each set that a mixed model met, what each of its columns does to the target at all sites, for reading: see
+        :func:`ecoembed.gpp.mixed.effects`; empty without that regressor.
     folds : pandas.DataFrame
         Which site (and year) was held out in which fold.
     places : pandas.DataFrame
@@ -66,6 +69,7 @@ class Result:
     applicability: pd.DataFrame
     importance: pd.DataFrame
     partial: pd.DataFrame
+    effects: pd.DataFrame
     folds: pd.DataFrame
     places: pd.DataFrame
     record: dict[str, Any] = field(repr=False)

@@ -301,5 +301,5 @@ def _versions() -> dict[str, str]:
 
     from ecoembed._version import __version__
 
-    names = ("numpy", "pandas", "scikit-learn", "lightgbm")
+    names = ("numpy", "pandas", "scikit-learn", "lightgbm", "statsmodels")
     return {"ecoembed": __version__, "python": platform.python_version(), **{name: version(name) for name in names}}

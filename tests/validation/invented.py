@@ -59,8 +59,15 @@ def invented(sites: int = 6, days: int = 60, seed: int = 0, **record: Any) -> Re
         predictions=predictions, scores=scores.assign(protocol="leave-site-out", label="unseen-site"),
         site_scores=site_scores, group_scores=_groups(predictions, places), comparisons=_comparisons(scores, sites),
         applicability=_applicability(names, days, rng), importance=_importance(rng), partial=_partial(),
+        effects=_effects(),
         folds=pd.DataFrame({"site": names, "fold": range(sites)}), places=places, record={**about, **record},
     )  # fmt: skip
+
+
+def _effects() -> pd.DataFrame:
+    line = {"features": "meteo", "term": "meteo.x", "estimate": 1.5, "standard error": 0.2}
+    none = {"features": "meteo", "term": "ICC", "estimate": 0.3}
+    return pd.DataFrame([line | {"lower": 1.1, "upper": 1.9, "p": 0.0001}, none])
 
 
 def bare(result: Result) -> Result:
@@ -76,8 +83,8 @@ def bare(result: Result) -> Result:
     unknown = result.places.assign(latitude=np.nan, longitude=np.nan, vegetation=None, climate=None)
     drop = {"columns": ["coverage", "width"]}
     return replace(
-        result, group_scores=none, comparisons=none, applicability=none, importance=none, partial=none, folds=none,
-        places=unknown, record=kept, scores=result.scores.drop(**drop), site_scores=result.site_scores.drop(**drop),
+        result, group_scores=none, comparisons=none, applicability=none, importance=none, partial=none,
+        effects=none, folds=none, places=unknown, record=kept, scores=result.scores.drop(**drop), site_scores=result.site_scores.drop(**drop),
         predictions=result.predictions.assign(lower=np.nan, upper=np.nan),
     )  # fmt: skip
 

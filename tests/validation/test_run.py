@@ -301,6 +301,17 @@ def test_explained():
     assert (result.group_scores["by"] == "applicability").any()
 
 
+def test_a_mixed_model_is_read_too(tmp_path):
+    result = run(flat(8, 12), regressors=["ridge", "mixed_model"], features={"f": ["NIRv", "SW"]})
+    effects = result.effects.set_index("term")
+    assert effects.loc["NIRv", "estimate"] > 0
+    assert effects.loc["NIRv", "p"] < 0.05
+    assert 0 <= effects.loc["ICC", "estimate"] <= 1
+    folder = result.save(tmp_path / "out")
+    assert (folder / "effects.csv").is_file()
+    assert "Effects that all sites share" in (folder / "report.html").read_text()
+
+
 def test_windows_of_past_days():
     rng = np.random.default_rng(0)
     days = pd.date_range("2020-01-01", periods=60)

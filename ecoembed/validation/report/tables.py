@@ -185,6 +185,24 @@ def applicability_table(view: View) -> Table:
     return Table("applicability", heads, rows)
 
 
+def effect_table(view: View) -> Table:
+    """What the columns of a set do to the target at all sites, by the mixed model."""
+    unit = str(view.record["units"])
+    heads = [
+        Head("feature set"), Head("term"), Head("estimate", True, unit, "per standard deviation of the column"),
+        Head("95 % interval", True, tip="of sites, not of days"), Head("p", True),
+    ]  # fmt: skip
+    rows = []
+    for row in view.result.effects.to_dict("records"):
+        known = np.isfinite(row["p"])
+        interval = f"{number(row['lower'], 2, '+')} to {number(row['upper'], 2, '+')}" if known else ""
+        rows.append([
+            Cell(row["features"]), Cell(row["term"]), Cell(number(row["estimate"], 3), float(row["estimate"])),
+            Cell(interval, _sortable(row["lower"])), Cell(_p(row["p"]) if known else "", _sortable(row["p"])),
+        ])  # fmt: skip
+    return Table("effects", heads, rows)
+
+
 def comparison_table(view: View) -> Table:
     """Every pair that was compared, with its interval, its tests and what they say."""
     heads = [

@@ -91,6 +91,7 @@ def _context(
         "sites": tables.site_table(view, set(shown), causes),
         "groups": tables.group_table(view, causes),
         "comparisons": tables.comparison_table(view),
+        "effects": tables.effect_table(view),
         "applicability": tables.applicability_table(view),
         "ceiling": ceiling(view),
         "nested": nested(view),
