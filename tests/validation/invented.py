@@ -84,7 +84,8 @@ def bare(result: Result) -> Result:
     drop = {"columns": ["coverage", "width"]}
     return replace(
         result, group_scores=none, comparisons=none, applicability=none, importance=none, partial=none,
-        effects=none, folds=none, places=unknown, record=kept, scores=result.scores.drop(**drop), site_scores=result.site_scores.drop(**drop),
+        effects=none, folds=none, places=unknown, record=kept,
+        scores=result.scores.drop(**drop), site_scores=result.site_scores.drop(**drop),
         predictions=result.predictions.assign(lower=np.nan, upper=np.nan),
     )  # fmt: skip
 

@@ -181,9 +181,8 @@ def test_a_feature_table_brings_its_sets():
     table = joined()
     result = run(table, target="GPP_NT_VUT_REF", features=None)
     assert set(result.scores["features"]) == set(table.columns.unique(0)) - {"observed"} | {"climatology"}
-    assert result.record["feature_table"] == {
-        key: table.attrs[key] for key in ("rows", "site_rows", "sites_without_rows", "left_out", "flux")
-    }
+    told = ("rows", "site_rows", "sites_without_rows", "left_out", "flux", "counted", "gaps", "future")
+    assert result.record["feature_table"] == {key: table.attrs[key] for key in told}
     union = run(table, target="GPP_NT_VUT_REF", features={"bands+meteo": ["bands", "meteo"]})
     assert union.record["features"]["bands+meteo"][:2] == ["bands.B04", "bands.B08"]
     assert union.scores["n"].tolist() == [len(table)]

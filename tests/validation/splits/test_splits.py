@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit, TimeSeriesSplit
 
+from ecoembed.archives.sites.distance import great_circle_km
 from ecoembed.errors import ConfigError, TableError
-from ecoembed.validation.splits.distance import great_circle_km, nearest_training_km
+from ecoembed.validation.splits.distance import nearest_training_km
 from ecoembed.validation.splits.folds import OUT, TRAIN, site_sides
 from ecoembed.validation.splits.protocols import PROTOCOLS, SEEN, UNSEEN, check_protocol, make_folds
 from tests.validation.tables import flat, samples_of
