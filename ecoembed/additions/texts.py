@@ -124,7 +124,7 @@ def with_own(path: Path, site: str) -> str:
         return text
     wanted = copy.deepcopy(before)
     wanted.setdefault("study", {})["own"] = [*own, site]
-    for edited in _edits(text, own, json.dumps(site)):
+    for edited in _edits(text, json.dumps(site)):
         try:
             if tomllib.loads(edited) == wanted:
                 return edited
@@ -136,7 +136,7 @@ def with_own(path: Path, site: str) -> str:
     )  # fmt: skip
 
 
-def _edits(text: str, own: Sequence[str], site: str) -> Iterator[str]:
+def _edits(text: str, site: str) -> Iterator[str]:
     end = "\r\n" if "\r\n" in text else "\n"
     for found in re.finditer(r"\bown\s*=\s*\[", text):  # into the list that is there, before its bracket
         for bracket in re.finditer(r"\]", text[found.end() :]):

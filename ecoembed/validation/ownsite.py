@@ -18,6 +18,7 @@ from ecoembed.validation.predict import predict_held_out
 from ecoembed.validation.result import Result
 from ecoembed.validation.samples import Samples
 from ecoembed.validation.scores.metrics import bias, r2, rmse
+from ecoembed.validation.scores.sums import bootstrap_counts
 from ecoembed.validation.splits.folds import OUT, SEEN, UNSEEN, Fold, Folds
 from ecoembed.validation.trust.applicability import applicability
 
@@ -56,7 +57,7 @@ def own_site(
         (median), or None with ``inside_why``; ``rank`` (``of`` ``among`` the sites of its ``vegetation`` by r2, with
         their ``r2s``; or ``not_possible``); ``with_own`` (scheme, label, embargo_days, n, blocks, scores ``without``
         and ``with`` its own data, ``rmse_lowered`` with its interval, says; or ``not_possible``); ``missing``, to be
-        filled by who knows the site. A site without a day has ``not_possible``.
+        filled by who knows the site. A site without a day, or without a measured one, has ``not_possible``.
 
     Notes
     -----
@@ -68,6 +69,8 @@ def own_site(
     found: dict[str, Any] = {"site": site, "n": len(rows), "vegetation": None, "missing": []}
     if not len(rows):
         return found | {"not_possible": samples.sites_without_rows.get(site, "it has no day in the benchmark")}
+    if not len(_scored(samples, rows)):
+        return found | {"not_possible": f"none of its {len(rows)} days was measured"}
     vegetation = samples.places.loc[site].get("vegetation")
     found["vegetation"] = None if pd.isna(vegetation) else str(vegetation)
     features, regressor = _best_elsewhere(result.predictions, models, site)
@@ -220,7 +223,7 @@ def _rmse_lowered(
     errors = [(said[rows] - samples.observed[rows]) ** 2 for said in (without, own)]
     sums = np.stack([np.bincount(month), *(np.bincount(month, error) for error in errors)])
     months = sums.shape[1]
-    draws = np.random.default_rng(seed).multinomial(months, np.full(months, 1 / months), size=_RESAMPLES)
+    draws = bootstrap_counts(months, _RESAMPLES, seed)
     days, first, second = (np.vstack([np.ones(months), draws]) @ sums.T).T
     difference = np.sqrt(first / days) - np.sqrt(second / days)
     if months < _MONTHS:

@@ -5,13 +5,14 @@ The first source that knows a value wins. What must stay together (a latitude an
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 import pandas as pd
 
 from ecoembed.archives.sites.claims import FOLLOWS, Chosen, Claim, Claims, Source
+from ecoembed.archives.sites.distance import great_circle_km
 
 #: Sources disagree when they differ by more than this. Coordinates: three Sentinel-2 pixels, in m.
 TOLERANCES = {"coordinates": 30.0, "elevation": 20.0, "utc_offset": 0.0, "igbp": 0.0}
@@ -19,7 +20,6 @@ TOLERANCES = {"coordinates": 30.0, "elevation": 20.0, "utc_offset": 0.0, "igbp":
 HEIGHTS, HEIGHT_SHARE, HEIGHT_LEAST = ("canopy_height", "measurement_height", "aerodynamic_height"), 0.1, 0.1
 #: No rounding sets coordinates farther apart than this, m: a wrong digit, another tower, or an exchange.
 FAR = 1000.0
-_EARTH = 6_371_000.0  # mean radius, m
 
 ORIGIN = ("site", "column", "value", "text", "source", "variable", "group", "date", "candidates")
 CONFLICTS = ("site", "column", "value", "source", "other", "other_source", "difference", "unit")
@@ -108,7 +108,7 @@ def _disagreements(
         if difference > max(widest.get(other_source, (0.0, ""))[0], _tolerance(column, value)):
             widest[other_source] = (difference, other)
     return [
-        (site, column, value, source, other, name, gap if unit else math.nan, unit)
+        (site, column, value, source, other, name, gap if unit else np.nan, unit)
         for name, (gap, other) in widest.items()
     ]
 
@@ -133,10 +133,8 @@ def _coordinates(claims: Claims, site: str) -> dict[tuple[str, str], tuple[float
 
 
 def _metres(here: tuple[float, float], there: tuple[float, float]) -> float:
-    """Great-circle distance (haversine), to 0.1 m."""
-    (lat, lon), (lat2, lon2) = (map(math.radians, pair) for pair in (here, there))
-    half = math.sin((lat2 - lat) / 2) ** 2 + math.cos(lat) * math.cos(lat2) * math.sin((lon2 - lon) / 2) ** 2
-    return round(2 * _EARTH * math.asin(min(1.0, math.sqrt(half))), 1)
+    """Great-circle distance, to 0.1 m."""
+    return round(1000 * float(great_circle_km(np.array(here), np.array(there))[0, 0]), 1)
 
 
 def exchanged(value: str, other: str) -> bool:

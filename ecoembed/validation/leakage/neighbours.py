@@ -8,18 +8,17 @@ from typing import Literal
 
 import numpy as np
 
+from ecoembed.archives.sites.distance import great_circle_km
 from ecoembed.validation.result import Finding
 from ecoembed.validation.samples import Samples
-from ecoembed.validation.splits.distance import great_circle_km
+from ecoembed.validation.splits.distance import site_distances
 from ecoembed.validation.splits.folds import site_codes
 from ecoembed.validation.splits.sites import listed
 
-__all__ = ["NEAR_KM", "Coordinates", "Pretraining", "find_neighbours", "find_pretraining", "find_twins"]
+__all__ = ["NEAR_KM", "Pretraining", "find_neighbours", "find_pretraining", "find_twins"]
 
-#: Place -> latitude and longitude in degrees.
-Coordinates = Mapping[str, tuple[float, float]]
-#: Where an encoder was trained, if that is known.
-Pretraining = Coordinates | Literal["unknown"]
+#: Where an encoder was trained, if that is known: place -> latitude and longitude in degrees.
+Pretraining = Mapping[str, tuple[float, float]] | Literal["unknown"]
 
 #: Towers nearer than this share weather, satellite pixels or management; a cube of 48 pixels is half a kilometre.
 NEAR_KM = 5.0
@@ -28,15 +27,6 @@ _LEAST_DAYS, _SAME_SHARE = 10, 0.5
 #: Correlation of two targets that no two towers reach (of 150 the nearest two, 200 m apart, have 0.963), and the days
 #: that it takes; within this distance they are one tower.
 _TWIN, _TWIN_DAYS, _ONE_PLACE_KM = 0.99, 30, 1.0
-
-
-def site_distances(samples: Samples) -> np.ndarray:
-    """Of all pairs of sites, km; infinite where a place is unknown."""
-    places = samples.places[["latitude", "longitude"]].to_numpy(dtype=float)
-    known = np.isfinite(places).all(axis=1)
-    kilometres = np.full((len(places), len(places)), np.inf)
-    kilometres[np.ix_(known, known)] = great_circle_km(places[known], places[known])
-    return kilometres
 
 
 def find_twins(samples: Samples, apart: np.ndarray) -> list[Finding]:

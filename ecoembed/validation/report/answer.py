@@ -8,10 +8,10 @@ from ecoembed.validation.nested import NESTED_BEST
 from ecoembed.validation.report.style import number
 from ecoembed.validation.report.view import View
 from ecoembed.validation.result import Result
+from ecoembed.validation.scores.pairs import ASKED
 
 __all__ = ["answer", "asked", "sentences"]
 
-_EMBEDDINGS = "embeddings"
 _MOST = 5  # comparisons told in words besides the first
 _LABELS = {"unseen-site": "that the models never saw", "seen-site": "of which the models had seen other days"}
 
@@ -52,7 +52,7 @@ def asked(view: View) -> str:
     scores = view.scores[view.scores["features"] != NESTED_BEST]
     sets, regressors = (list(dict.fromkeys(scores[key].astype(str))) for key in ("features", "regressor"))
     where = "sites never seen" if view.record["label"] == "unseen-site" else "other days of known sites"
-    has = any(_EMBEDDINGS in name.split("+") for name in sets)
+    has = any(ASKED in name.split("+") for name in sets)
     what = "what embeddings add over the other drivers" if has else "which drivers estimate it best"
     return (
         f"How well {view.record['target']} is estimated at {where}, and {what}: "
@@ -66,7 +66,7 @@ def _of_the_subject(table: pd.DataFrame) -> pd.DataFrame:
     if table.empty:
         return table
     table = table[(table["score"] == table["score"].iloc[0]) & (table["features_a"] != NESTED_BEST)]
-    with_embeddings = table[[_EMBEDDINGS in str(name).split("+") for name in table["features_a"]]]
+    with_embeddings = table[[ASKED in str(name).split("+") for name in table["features_a"]]]
     candidates = with_embeddings if len(with_embeddings) else table
     subject = candidates.sort_values("a", ascending=False, kind="stable")["features_a"].iloc[0]
     own = candidates[candidates["features_a"] == subject]

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from ecoembed.validation.report.style import COLOURS, GREY, bare, paper
-from ecoembed.validation.report.view import AbsentError, Model, View, in_words, of_model
+from ecoembed.validation.report.view import AbsentError, View, in_words, of_model
+from ecoembed.validation.scores.rows import Model
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ecoembed.validation.report.style import COLOURS, bare, paper
+from ecoembed.validation.report.style import COLOURS, FLOOR, bare, paper
 from ecoembed.validation.report.view import AbsentError, View, in_words, of_model
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ GROUPINGS = {
     "tail": "tail of the observed values", "year": "year", "applicability": "area of applicability",
 }  # fmt: skip
 _UNKNOWN = "not known"  # such groups are in the table alone
-_FLOOR = -1.0
 _MOST = 20  # years
 
 
@@ -41,14 +40,14 @@ def group_scores(view: View) -> Figure:
             own = of_model(table, model).set_index(["by", "group"])
             own = own[~own.index.duplicated()].reindex(rows.index)
             y = rows["y"] + 0.13 * (1 - 2 * order)
-            low = own["r2"] < _FLOOR
+            low = own["r2"] < FLOOR
             left.plot(own["r2"][~low], y[~low], "o", color=colour, markersize=4, label=in_words(model))
-            left.plot(np.full(low.sum(), _FLOOR), y[low], "<", color=colour, markersize=4.5, clip_on=False)
+            left.plot(np.full(low.sum(), FLOOR), y[low], "<", color=colour, markersize=4.5, clip_on=False)
             right.plot(own["bias"], y, "o", color=colour, markersize=4)
         _name_rows(left, rows)
         left.axvline(0, color="#888888", linewidth=0.7)
         right.axvline(0, color="#888888", linewidth=0.7)
-        left.set(xlabel="r2 within the group", xlim=(_FLOOR, 1.0))
+        left.set(xlabel="r2 within the group", xlim=(FLOOR, 1.0))
         right.set(xlabel=f"bias ({view.record['units']})")
         figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=2)
         for axis in (left, right):
@@ -91,7 +90,6 @@ def coverage_by_type(view: View) -> Figure:
     level = view.record.get("intervals")
     if level is None:
         raise AbsentError("prediction intervals were not asked for")
-    level = level["level"] if isinstance(level, dict) else level
     sites = view.best[["n", "coverage", "width"]].dropna()
     kinds = view.places["vegetation"].reindex(sites.index)
     known = kinds.notna().any()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ecoembed.validation.report.style import COLOURS, GREY, bare, paper
+from ecoembed.validation.report.style import COLOURS, FLOOR, GREY, bare, paper
 from ecoembed.validation.report.view import View
 
 if TYPE_CHECKING:
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ranking"]
 
-_FLOOR = -1.0
 #: One for each regressor, told apart by shape as well as by colour (Okabe and Ito).
 _OTHERS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", COLOURS[0], GREY)
 _MARKS = tuple(zip("osD^vP*X", (*COLOURS[1:], *_OTHERS), strict=True))
@@ -43,17 +42,17 @@ def ranking(view: View) -> Figure:
                     "markerfacecolor": fill,
                     "linestyle": "",
                 }
-                x = own[column].clip(lower=_FLOOR)
+                x = own[column].clip(lower=FLOOR)
                 axis.plot(x, y, **style, label=f"{regressor}, {what}", clip_on=False)
         ceiling = view.ceiling
         if ceiling is not None:
             axis.axvline(ceiling, color=COLOURS[0], linestyle="--", linewidth=1.0, label="noise ceiling")
         low = float(np.nanmin(scores[["r2", "median_site_r2"]].to_numpy(), initial=0.0))
-        axis.set_xlim(max(low - 0.03, _FLOOR) if low < 0 else 0, 1)
+        axis.set_xlim(max(low - 0.03, FLOOR) if low < 0 else 0, 1)
         axis.set_yticks(list(order.values()), list(order))
         axis.set_ylim(len(order) - 0.5, -0.5)
         axis.tick_params(axis="y", length=0)
-        axis.set_xlabel("r2 (1 − SSE/SST)" + ("; below −1 drawn at the edge" if low < _FLOOR else ""))
+        axis.set_xlabel("r2 (1 − SSE/SST)" + ("; below −1 drawn at the edge" if low < FLOOR else ""))
         figure.legend(*axis.get_legend_handles_labels(), loc="outside upper center", ncols=3)
         bare(axis, "x")
     return figure

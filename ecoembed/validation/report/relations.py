@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ecoembed.validation.report.style import COLOURS, bare, number, paper
+from ecoembed.validation.report.style import COLOURS, FLOOR, bare, number, paper
 from ecoembed.validation.report.view import AbsentError, View, in_words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["skill_and_dissimilarity", "skill_and_distance"]
-
-_FLOOR = -1.0  # r2 below this is drawn at the lower edge, as a triangle
 
 
 def skill_and_distance(view: View) -> Figure:
@@ -47,19 +45,19 @@ def _skill(view: View, x: pd.Series, label: str, log: bool) -> Figure:
     r2 = view.best["r2"].dropna()
     x = x.reindex(r2.index).dropna()
     r2 = r2[x.index]
-    low = r2 < _FLOOR
+    low = r2 < FLOOR
     with paper():
         figure = Figure(figsize=(3.6, 2.7), layout="constrained")
         axis = figure.subplots()
         axis.axhline(0, color="#888888", linewidth=0.7)
         axis.plot(x[~low], r2[~low], "o", color=COLOURS[1], markersize=4.5, alpha=0.75, markeredgewidth=0)
-        axis.plot(x[low], np.full(low.sum(), _FLOOR), "v", color=COLOURS[2], markersize=5, clip_on=False)
+        axis.plot(x[low], np.full(low.sum(), FLOOR), "v", color=COLOURS[2], markersize=5, clip_on=False)
         if log:
             axis.set_xscale("log")
             axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
             axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axis.xaxis.set_minor_formatter(NullFormatter())
-        axis.set_ylim(min(_FLOOR if low.any() else r2.min() - 0.05, -0.05), 1.0)
+        axis.set_ylim(min(FLOOR if low.any() else r2.min() - 0.05, -0.05), 1.0)
         axis.set(xlabel=label, ylabel=f"r2 at the site\n{in_words(view.models[0])}")
         rho = x.rank().corr(r2.rank()) if len(x) > 2 else np.nan
         axis.set_title(f"{len(x)} sites, rank correlation {number(rho)}", fontsize=8)

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from ecoembed.validation.report.style import COLOURS, bare, paper
-from ecoembed.validation.report.view import Model, View, in_words
+from ecoembed.validation.report.view import View, in_words
+from ecoembed.validation.scores.rows import Model
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

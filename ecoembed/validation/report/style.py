@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["COLOURS", "GREY", "anchor", "bare", "inline_svg", "number", "paper", "svg_bytes"]
+__all__ = ["COLOURS", "FLOOR", "GREY", "anchor", "bare", "inline_svg", "number", "paper", "svg_bytes"]
 
 #: Okabe and Ito's palette, which colour-blind readers can tell apart: observed, best, its comparison.
 COLOURS = ("#222222", "#0072B2", "#D55E00")
 #: What is not shown to differ, grid lines' big brother.
 GREY = "#767676"
+#: r2 below this is drawn at the edge.
+FLOOR = -1.0
 #: Fit for two columns of a journal: text of 8 points at a width of 7.2 inches.
 _PAPER: Any = {
     "font.size": 8,

@@ -11,14 +11,10 @@ import pandas as pd
 from ecoembed.validation.nested import NESTED_BEST
 from ecoembed.validation.report.style import number
 from ecoembed.validation.result import NO_UNIT, Result
+from ecoembed.validation.scores.pairs import BASELINE
+from ecoembed.validation.scores.rows import Model
 
-__all__ = ["BASELINE", "AbsentError", "Model", "View", "in_words", "of_model"]
-
-#: One feature and a line: what every set is held against.
-BASELINE = "nirv_x_radiation"
-
-#: Feature set and regressor.
-Model = tuple[str, str]
+__all__ = ["AbsentError", "View", "in_words", "of_model"]
 
 
 class AbsentError(Exception):

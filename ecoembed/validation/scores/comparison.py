@@ -11,9 +11,9 @@ import pandas as pd
 from ecoembed.errors import ConfigError, check_name
 from ecoembed.validation.samples import Samples
 from ecoembed.validation.scores.families import evaluate, site_scores
-from ecoembed.validation.scores.pairs import Model, default_pairs
-from ecoembed.validation.scores.rows import day_sets
-from ecoembed.validation.scores.sums import SiteSums
+from ecoembed.validation.scores.pairs import default_pairs
+from ecoembed.validation.scores.rows import Model, day_sets
+from ecoembed.validation.scores.sums import SiteSums, bootstrap_counts
 from ecoembed.validation.scores.tables import sums_of
 
 __all__ = ["compare"]
@@ -109,7 +109,7 @@ def compare(
     if not wanted:
         return pd.DataFrame(columns=_COLUMNS)
     sites = len(next(iter(sums.values())).sites)
-    drawn = np.random.default_rng(seed).multinomial(sites, np.full(sites, 1 / sites), size=resamples)
+    drawn = bootstrap_counts(sites, resamples, seed)
     resampled = {model: evaluate(sums[model], drawn)[score] for model in used}
     found = [_paired(sums[a], sums[b], score, resampled[a] - resampled[b]) for a, b in wanted]
     corrected = _holm(np.array([one.p for one in found]))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-__all__ = ["Model", "default_pairs"]
+from ecoembed.validation.scores.rows import Model
 
-#: Feature set and regressor.
-Model = tuple[str, str]
+__all__ = ["ASKED", "BASELINE", "default_pairs"]
 
 #: One feature and a line through it: what any richer set must beat.
-_BASELINE = "nirv_x_radiation"
-_ASKED = "embeddings"
+BASELINE = "nirv_x_radiation"
+#: The set that the questions are about.
+ASKED = "embeddings"
 #: What may stand in the place of the embeddings.
 _RIVALS = ("bands", "indices", "embeddings:random")
 
@@ -46,15 +46,15 @@ def default_pairs(r2: Mapping[Model, float]) -> Iterator[tuple[Model, Model]]:
 def _questions(
     sets: Mapping[frozenset[str], str], best: Mapping[str, Model], r2: Mapping[Model, float]
 ) -> Iterator[tuple[str, str]]:
-    baseline = sets.get(frozenset([_BASELINE]))
+    baseline = sets.get(frozenset([BASELINE]))
     if baseline is not None:
         yield from ((name, baseline) for name in sets.values() if name != baseline)
     else:
         first = max(sets.values(), key=lambda name: _rank(r2[best[name]]))
         yield from ((first, name) for name in sets.values() if name != first)
     for parts, name in sets.items():
-        if _ASKED in parts:
-            rest = parts - {_ASKED}
+        if ASKED in parts:
+            rest = parts - {ASKED}
             others = [rest | {rival} for rival in _RIVALS if rival not in rest] + [rest]
             yield from ((name, sets[other]) for other in others if other in sets)
 

@@ -13,6 +13,7 @@ from ecoembed.validation.samples import Samples
 
 __all__ = ["Model", "Predicted", "day_sets", "predicted_by", "rows_of"]
 
+#: Feature set and regressor.
 Model = tuple[str, str]
 
 

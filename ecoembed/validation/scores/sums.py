@@ -9,7 +9,7 @@ import numpy as np
 from ecoembed.validation.scores.calendar import Calendar
 from ecoembed.validation.scores.rows import Predicted
 
-__all__ = ["SiteSums", "day_sums", "site_sums"]
+__all__ = ["SiteSums", "bootstrap_counts", "day_sums", "site_sums"]
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,11 @@ def day_sums(code: np.ndarray, first: np.ndarray, said: Predicted, level: float)
         "days": np.column_stack([n, n * mean_y, n * mean_p, *squares, total(e * e), total(np.abs(e))]),
         "intervals": np.column_stack([total(values) for values in (known, within, widths)]),
     }
+
+
+def bootstrap_counts(count: int, times: int, seed: int) -> np.ndarray:
+    """How often each resample of a bootstrap draws each of `count` sites (or folds, or months), (times, count)."""
+    return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=times)
 
 
 def _about_means(

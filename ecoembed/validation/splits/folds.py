@@ -11,7 +11,19 @@ import numpy as np
 from ecoembed.errors import TableError
 from ecoembed.validation.samples import Samples
 
-__all__ = ["OUT", "SEEN", "TRAIN", "UNSEEN", "Fold", "Folds", "Partition", "folds_of", "site_codes", "site_sides"]
+__all__ = [
+    "OUT",
+    "SEEN",
+    "TRAIN",
+    "UNSEEN",
+    "Fold",
+    "Folds",
+    "Partition",
+    "folds_of",
+    "refuse_unmeasured",
+    "site_codes",
+    "site_sides",
+]
 
 SEEN, UNSEEN = "seen-site", "unseen-site"
 
@@ -76,6 +88,15 @@ def site_sides(folds: Sequence[Fold], samples: Samples) -> tuple[np.ndarray, np.
     train = np.array([np.bincount(codes[fold.train], minlength=count) > 0 for fold in folds])
     test = np.array([np.bincount(codes[fold.test], minlength=count) > 0 for fold in folds])
     return train, test
+
+
+def refuse_unmeasured(folds: Sequence[Fold], samples: Samples, name: str) -> None:
+    """Raise TableError where measured days are known and no fold tests one: only filled gaps would be scored."""
+    if samples.measured is not None and not any(samples.measured[fold.test].any() for fold in folds):
+        raise TableError(
+            "no day that a fold tests was measured", where=name, found=f"{samples.measured.sum()} measured days",
+            expected="a measured day to score", remedy="Lower the least quality, or choose another protocol",
+        )  # fmt: skip
 
 
 def folds_of(partition: Partition, samples: Samples, at_known_sites: bool, name: str) -> list[Fold]:

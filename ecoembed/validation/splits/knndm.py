@@ -8,11 +8,11 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, field_serializer, model_validator
 
+from ecoembed.archives.sites.distance import great_circle_km
 from ecoembed.errors import ConfigError, TableError
 from ecoembed.validation.land import land_points
 from ecoembed.validation.samples import Samples
 from ecoembed.validation.samples.columns import as_numbers, factors, read_table, require
-from ecoembed.validation.splits.distance import great_circle_km
 from ecoembed.validation.splits.folds import Partition, site_codes
 from ecoembed.validation.splits.sites import Protocol, of_sites, refuse_fewer_sites, site_coordinates
 

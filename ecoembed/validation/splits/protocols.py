@@ -12,7 +12,17 @@ from pydantic import ValidationError
 from ecoembed.errors import ConfigError, TableError, check_name
 from ecoembed.validation.samples import Samples
 from ecoembed.validation.splits.days import LeaveYearOut, RandomKFold, Years
-from ecoembed.validation.splits.folds import OUT, SEEN, TRAIN, UNSEEN, Fold, Folds, folds_of, site_sides
+from ecoembed.validation.splits.folds import (
+    OUT,
+    SEEN,
+    TRAIN,
+    UNSEEN,
+    Fold,
+    Folds,
+    folds_of,
+    refuse_unmeasured,
+    site_sides,
+)
 from ecoembed.validation.splits.frozen import read_frozen
 from ecoembed.validation.splits.knndm import KNNDM
 from ecoembed.validation.splits.sites import (
@@ -102,6 +112,7 @@ def make_folds(protocol: Any, samples: Samples, seed: int = 0) -> Folds:
             remedy=f"Say folds = {len(partition.held_out)}, or freeze the folds again",
         )  # fmt: skip
     folds = folds_of(partition, samples, chosen.at_known_sites, name)
+    refuse_unmeasured(folds, samples, name)
     options = chosen.model_dump(mode="json") | ({"frozen": Path(frozen).name} if frozen else {})
     return Folds(
         name, _label(folds, samples), chosen.promised, folds, partition.held_out, partition.fold, options,
@@ -149,6 +160,7 @@ def _of_splitter(splitter: Any, samples: Samples) -> Folds:
             "the test folds hold a row more than once, or none at all", where=name,
             found=f"{int(np.sum(times == 0))} rows never, {int(np.sum(times > 1))} more than once",
         )  # fmt: skip
+    refuse_unmeasured(folds, samples, name)
     number = np.full(count, TRAIN)
     for k, fold in enumerate(folds):
         if not fold.train.any() or not len(fold.test):

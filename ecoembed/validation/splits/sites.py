@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from ecoembed.archives.sites.distance import great_circle_km
 from ecoembed.errors import TableError
 from ecoembed.validation.samples import Samples
-from ecoembed.validation.splits.distance import great_circle_km
 from ecoembed.validation.splits.folds import Partition, site_codes
 
 __all__ = [

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ecoembed.gpp.windows import Windows
+from ecoembed.validation.scores.sums import bootstrap_counts
 
 __all__ = ["IMPORTANCE", "PARTIAL", "collect", "explain", "groups_of"]
 
@@ -199,18 +200,13 @@ def _summed(part: pd.DataFrame, keys: list[str]) -> dict[str, pd.DataFrame]:
     """Of each group: its total over the rows of all folds, by what it is divided, with bounds over folds."""
     totals = part.pivot_table(index="fold", columns=keys, values="total", sort=False)
     first = part.groupby("fold", sort=False).first().loc[totals.index]
-    weights = np.vstack([np.ones(len(totals)), _resamples(len(totals))])
+    folds = len(totals)
+    weights = np.vstack([np.ones(folds), bootstrap_counts(folds, _RESAMPLES if folds > 1 else 0, seed=0)])
     sums, n = weights @ totals.to_numpy(), weights @ first["n"].to_numpy(dtype=float)
     if part["kind"].iloc[0] != "permutation":
         return {"mean": _bounded(sums, n, totals.columns)}
     spread = weights @ first["squares"].to_numpy() - (weights @ first["sum"].to_numpy()) ** 2 / n
     return {"mse": _bounded(sums, n, totals.columns), "r2": _bounded(sums, spread, totals.columns)}
-
-
-def _resamples(folds: int) -> np.ndarray:
-    """How often each resample draws each fold, shape (resamples, folds); none of one fold."""
-    drawn = np.random.default_rng(0).multinomial(folds, np.full(folds, 1 / folds), _RESAMPLES if folds > 1 else 0)
-    return drawn.astype(float)
 
 
 def _bounded(sums: np.ndarray, weight: np.ndarray, index: pd.Index) -> pd.DataFrame:
