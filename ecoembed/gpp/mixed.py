@@ -16,6 +16,10 @@ from ecoembed.gpp.drawn import drawn_evenly
 
 __all__ = ["MixedModel", "effects"]
 
+#: Optimisers, the next where one finds no maximum; the last needs no gradient, which fails where sites hardly differ.
+#: Not statsmodels' own second: there L-BFGS-B steps to a variance of exactly zero, whose likelihood is infinite, and
+#: calls the intercept 0 converged.
+_METHODS = ["bfgs", "powell"]
 _FEW = 1e-6  # of a standardised column's spread: what is left of it beside the columns before it is rounding
 
 
@@ -192,10 +196,10 @@ def _fit(design: np.ndarray, y: np.ndarray, sites: np.ndarray, random: list[int]
         warnings.filterwarnings("ignore", module=re.escape(module))
     warnings.filterwarnings("ignore", message="Random effects covariance is singular")
     try:
-        result = MixedLM(y, design, groups=sites, exog_re=design[:, random]).fit(reml=True)
+        result = MixedLM(y, design, groups=sites, exog_re=design[:, random]).fit(reml=True, method=_METHODS)
     except (np.linalg.LinAlgError, ValueError) as exc:
         return None, str(exc).rstrip(".").lower()
-    if not result.converged or not np.isfinite(result.fe_params).all():
+    if not result.converged or not np.isfinite([result.llf, *result.fe_params]).all():
         return None, "the likelihood has no maximum that was found"
     if len(random) > 1 and np.linalg.eigvalsh(result.cov_re)[0] <= _FEW * result.scale:
         return None, "sites do not differ in it beyond the noise"

@@ -154,3 +154,14 @@ def test_real_light_use(real):
     assert found.loc["light", "p"] < 0.001
     assert 0 < found.loc["ICC", "estimate"] < 1
     assert found.loc["variance of the slope of light", "estimate"] > 0
+
+
+@pytest.mark.parametrize("seed", [8, 15, 17, 18, 21, 27, 31, 50, 56])
+def test_sites_that_do_not_differ_leave_the_intercept_where_it_is(seed):
+    """At the border of no variance among sites statsmodels' own optimisers call an intercept of 0 converged."""
+    rng = np.random.default_rng(seed)
+    x, sites = rng.normal(size=360), np.repeat(np.arange(6), 60)
+    y = 8 + 2.6 * x + rng.normal(0, 2.4, 360)
+    model = MixedModel().fit(x[:, None], y, groups=sites)
+    line = np.polyfit(x, y, 1)
+    np.testing.assert_allclose([model.coef_[0], model.intercept_], line, atol=0.1)
