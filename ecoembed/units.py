@@ -58,7 +58,7 @@ _LINEAR: dict[tuple[str, str], tuple[float, float]] = {
 
 #: Physical bounds of daily values, as wide as real towers have been seen to reach: quantity -> (low, high, unit).
 DAILY_BOUNDS: dict[str, tuple[float, float, str]] = {
-    "GPP": (-15.0, 40.0, DAILY_CARBON_FLUX),
+    "GPP": (-15.0, 45.0, DAILY_CARBON_FLUX),  # 43.7 at AU-Tum
     "RECO": (-15.0, 40.0, DAILY_CARBON_FLUX),
     "NEE": (-40.0, 40.0, DAILY_CARBON_FLUX),
     "SW_IN": (-10.0, 600.0, RADIATION),

@@ -133,7 +133,9 @@ def benchmark(
     site_table : geopandas.GeoDataFrame or path, optional
         What `places` does not tell of a flat table's sites: `Sites`, or a file that :func:`ecoembed.read_sites` reads.
     units : str, optional
-        Unit of the target; by default that of the `FeatureTable`. Of another table it is not guessed.
+        Unit of the target; by default that of the `FeatureTable`. Of another table it is not guessed. Of GPP, NEE and
+        RECO in a unit of a day, half an hour or a year it is asked whether a tower can reach the values: single days
+        beyond are dropped and counted, more of a site are refused.
     pretraining : mapping of place to (latitude, longitude), or "unknown", optional
         Where the encoder of the embeddings was trained, for the same audit.
     intervals : float, optional
@@ -156,7 +158,9 @@ def benchmark(
     Raises
     ------
     TableError
-        If columns are absent or unusable, or there are fewer than two sites.
+        If columns are absent or unusable, there are fewer than two sites, or no held-out day was measured.
+    UnitError
+        If the target's values cannot be of its unit, or a quality is no share where a least share is asked.
     LeakageError
         If the audit that runs before any model is fitted finds that the scores would be worth nothing.
     ConfigError
@@ -178,11 +182,12 @@ def benchmark(
     check_sets(features)
     check_protocol(protocol)
     _check_quality(quality)
+    _check_seed(seed)
     level, regressors = check_level(intervals), _named(regressors)
     known = check_places(places)
     asked = Asked(target, site, date, features or {}, known, quality, variants, noise, check_window(window_days))
     frame = read_table(table, [site, date, *asked.columns])
-    asked = replace(asked, sets=feature_sets(frame, features))
+    asked = replace(asked, sets=feature_sets(frame, features), units=units or frame.attrs.get("units"))
     if frame.columns.nlevels == 2:
         asked = replace(asked, climatology=features is None or "climatology" in features)
     else:
@@ -206,7 +211,7 @@ def benchmark(
     tables, about = assessed(predictions, samples, folds, seed, inside)
     record = {
         "target": target,
-        "units": units or frame.attrs.get("units", NO_UNIT),
+        "units": asked.units or NO_UNIT,
         "protocol": folds.name,
         "options": folds.options,
         "label": folds.label,
@@ -293,6 +298,11 @@ def _check_quality(quality: Mapping[str, Any] | None) -> None:
         raise ConfigError("quality: days", found=quality["days"], expected="measured or all")
     if not isinstance(quality["min"], int | float):
         raise ConfigError("quality: the least value is not a number", found=repr(quality["min"]), expected="0.75, say")
+
+
+def _check_seed(seed: Any) -> None:
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
+        raise ConfigError("impossible seed", found=repr(seed), expected="a whole number from 0 to 2**32 - 1")
 
 
 def _versions() -> dict[str, str]:

@@ -8,6 +8,7 @@ from sklearn.preprocessing import StandardScaler
 
 from ecoembed.errors import ConfigError, FileError, TableError
 from ecoembed.schema import check_predictions
+from ecoembed.validation.save import TABLES
 from ecoembed.validation.scores.metrics import r2
 from tests.validation.tables import SETS, flat, joined, run
 
@@ -221,6 +222,7 @@ def test_a_site_that_loses_all_its_rows_is_named(capsys):
         ({"places": {"type": "PFT"}}, "some of latitude, longitude, vegetation, climate"),
         ({"places": {"vegetation": 3}}, "vegetation is not a column"),
         ({"window_days": 0}, "1 to 365 days"),
+        *(({"seed": seed}, r"impossible seed.*0 to 2\*\*32 - 1") for seed in (-1, 1.5, True, 2**32, None)),
     ],
 )
 def test_wrong_requests(changes, match):
@@ -260,6 +262,40 @@ def test_measured_days_and_all_days_are_scored_apart():
     assert result.rows["out"] == 100
     dropped = run(table, quality={"column": "QC", "min": 0.75}, features={"light": ["NIRv * SW"]})
     assert dropped.rows == {"in": 100, "QC below 0.75": 50, "out": 50}
+
+
+@pytest.mark.parametrize(
+    ("protocol", "least"),
+    [({"name": "years", "train": [2020], "test": [2021]}, 0.5), ("leave-site-out", 2), (GroupKFold(3), 2)],
+    ids=str,
+)
+def test_gap_filled_days_alone_are_not_scored(protocol, least):
+    """All days of the test year were filled, or all days there are: no score of a model that imitates a filling."""
+    table = flat(days=80)
+    table = table.assign(QC=1.0 * (table["date"].dt.year == 2020))
+    with pytest.raises(TableError, match="no day that a fold tests was measured"):
+        run(table, quality={"column": "QC", "min": least, "days": "all"}, protocol=protocol)
+
+
+@pytest.mark.parametrize("window_days", [1, 30])
+def test_the_order_of_the_rows_changes_nothing(window_days):
+    """Whatever is drawn, fitted, chosen, compared and told: one table, one result, to the last bit."""
+    table = flat(12, 30).assign(
+        date=np.tile(pd.date_range("2020-05-01", periods=30), 12), QC=np.tile([1.0, 0.2, 0.9], 120),
+        DT=lambda t: t["GPP"] + 0.1, LAT=np.repeat(40.0 + np.arange(12), 30), LON=10.0,
+    )  # fmt: skip
+    if window_days > 1:
+        table = pd.concat([table, table.assign(date=table["date"] + pd.Timedelta(days=30), GPP=table["GPP"] * 1.1)])
+    asked = {
+        "places": {"vegetation": "PFT", "latitude": "LAT", "longitude": "LON"}, "regressors": ["ridge", "lightgbm"],
+        "protocol": {"name": "knndm", "folds": 3}, "quality": {"column": "QC", "min": 0.75, "days": "all"},
+        "variants": ["DT"], "explain": window_days == 1, "nested": True, "intervals": 0.7, "own": ["XX-T03"],
+        "window_days": window_days,
+    }  # fmt: skip
+    one, other = (run(t, **asked) for t in (table, table.sample(frac=1, random_state=7)))
+    for name in ("predictions", *TABLES, "places"):
+        pd.testing.assert_frame_equal(getattr(one, name), getattr(other, name), check_exact=True)
+    assert repr(one.record) == repr(other.record)
 
 
 def test_a_site_table_tells_what_the_table_does_not():

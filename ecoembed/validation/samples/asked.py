@@ -39,6 +39,8 @@ class Asked:
         Days up to and including the target's that a sample sees.
     climatology : bool, default True
         Whether there shall be that set.
+    units : str, optional
+        Unit of the target.
     """
 
     target: str
@@ -51,6 +53,7 @@ class Asked:
     noise: str | None = None
     window_days: int = 1
     climatology: bool = True
+    units: str | None = None
 
     @property
     def columns(self) -> list[str]:

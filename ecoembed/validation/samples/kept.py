@@ -27,7 +27,7 @@ def keep_rows(
     Raises
     ------
     TableError
-        If no row is left, or different rows of one site and date are.
+        If no row is left, or different rows of one site and day are, be it at different hours.
     """
     names = [*dict.fromkeys(name for name, _ in reasons), "row repeated", "out"]
     repeated, out = len(names) - 2, len(names) - 1
@@ -40,12 +40,12 @@ def keep_rows(
     kept = frame.set_axis(range(len(frame)))[why == out].sort_values([site, date], kind="stable")
     if kept.empty:
         raise TableError("no row has the target and every feature", found=counts)
-    twice = kept.duplicated([site, date], keep=False)
+    twice = kept.assign(**{date: kept[date].dt.floor("D")}).duplicated([site, date], keep=False)
     if twice.any():
         first = kept[twice].iloc[0]
         raise TableError(
             "different rows of one site and date", where=f"{first[site]}, {first[date]:%Y-%m-%d}",
-            found=f"{int(twice.sum())} such rows", expected="one row for each site and date",
+            found=f"{int(twice.sum())} such rows", expected="one row for each site and day",
             remedy="Choose or average them before",
         )  # fmt: skip
     return kept, counts, by_site

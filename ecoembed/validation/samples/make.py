@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ecoembed.errors import TableError
+from ecoembed.errors import ConfigError, TableError
 from ecoembed.gpp.baselines import seasonal_cycle
 from ecoembed.gpp.rows import describe_rows
 from ecoembed.gpp.windows import make_windows
@@ -19,6 +19,7 @@ from ecoembed.validation.samples.asked import Asked
 from ecoembed.validation.samples.columns import as_dates, as_numbers, as_sites, factors, require
 from ecoembed.validation.samples.kept import Reason, keep_rows
 from ecoembed.validation.samples.places import site_places
+from ecoembed.validation.samples.plausible import implausible, refuse_no_share
 
 __all__ = ["Samples", "make_samples"]
 
@@ -90,7 +91,11 @@ def make_samples(table: pd.DataFrame, asked: Asked) -> Samples:
     ------
     TableError
         Absent, non-numeric or infinite columns; undeclared fill values; dates in another notation; two spellings of
-        one site; two different rows of one site and date; a target that never changes; no row left.
+        one site; two different rows of one site and day; a target that never changes; no row left.
+    UnitError
+        Values that the target cannot have in its unit; a quality that is no share where a least share is asked.
+    ConfigError
+        A set of the user's that is called climatology where that set is made.
 
     Notes
     -----
@@ -102,6 +107,11 @@ def make_samples(table: pd.DataFrame, asked: Asked) -> Samples:
         table, asked = _flat(table, asked)
     parts = {name: [p for c in columns for p in factors(c, table.columns)] for name, columns in asked.sets.items()}
     names = list(dict.fromkeys(part for listed in parts.values() for part in listed))
+    made = asked.climatology and {"vegetation", "latitude"} <= set(asked.places)
+    if made and "climatology" in asked.sets:
+        raise ConfigError(
+            "the set of this name is made of the places", where="features, climatology", remedy="Rename your own"
+        )
     if asked.target in names:
         raise TableError("the target is among the features", where=asked.target)
     frame = _read(table, asked, names)
@@ -125,7 +135,7 @@ def make_samples(table: pd.DataFrame, asked: Asked) -> Samples:
     columns = dict(zip(names, values.T[1:], strict=True)) | columns
     dates, known = pd.DatetimeIndex(frame[asked.date]), site_places(frame, asked.site, asked.places)
     listed_names = {name: list(listed) for name, listed in asked.sets.items()}
-    if asked.climatology and {"vegetation", "latitude"} <= set(asked.places):
+    if made:
         cycle = seasonal_cycle(dates, known["latitude"].loc[sites].to_numpy(), known["vegetation"].loc[sites], sites)
         features["climatology"], listed_names["climatology"] = cycle.to_numpy(), list(cycle.columns)
     return Samples(
@@ -167,9 +177,11 @@ def _reasons(frame: pd.DataFrame, asked: Asked, sets: Mapping[str, Sequence[str]
     reasons = [
         ("site or date missing", _incomplete(frame, [asked.site, asked.date])),
         (f"{asked.target} missing", frame[asked.target].isna()),
+        *implausible(frame, asked.site, asked.target, asked.units),
     ]
     if asked.quality:
         column, least = asked.quality["column"], asked.quality["min"]
+        refuse_no_share(frame[column], least)
         reasons += [(f"{column} missing", frame[column].isna())]
         if asked.quality.get("days", "measured") == "measured":
             reasons += [(f"{column} below {least:g}", frame[column] < least)]
