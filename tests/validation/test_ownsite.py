@@ -197,3 +197,14 @@ def test_in_words():
     ):
         assert word in text
     assert describe_own({"site": "XX-Own", "not_possible": "no image"}, "") == ["XX-Own: no image"]
+
+
+def test_a_tower_whose_every_day_was_filled_is_not_ranked():
+    """Its days are predicted and in the scores of all days; of measured ones there are none to say anything of."""
+    table = daily(years=(2020,)).assign(QC=lambda t: 1.0 * (t["SITE_ID"] != OWN))
+    found, result = asked(table, quality={"column": "QC", "min": 0.5, "days": "all"})
+    assert found["not_possible"] == "none of its 74 days was measured"
+    assert set(result.site_scores.query("days == 'all'")["site"]) > set(
+        result.site_scores.query("days == 'measured'")["site"]
+    )
+    assert describe_own(found, "") == [f"{OWN}: none of its 74 days was measured"]
