@@ -27,8 +27,9 @@ lint: $(VENV)/.installed-dev ## style, types and the import contract
 	$(RUN)/mypy
 	$(RUN)/lint-imports
 
-reproduce: $(VENV)/.installed ## regenerate every committed result and fail if one differs
-	$(RUN)/python evaluation/reproduce.py
+reproduce: $(VENV)/.installed ## regenerate every committed result and fail if one differs; FLAGS=--quick: in a minute or two
+	$(RUN)/python evaluation/reproduce.py $(FLAGS)
+	$(RUN)/python evaluation/tables.py
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else "ecoembed needs Python 3.11 to 3.13, this is " + sys.version.split()[0] + "; try: make PYTHON=python3.12 ...")'

@@ -1,6 +1,7 @@
 """Regenerate every committed result from its protocol and the real inputs; exit with 1 if one differs.
 
     python evaluation/reproduce.py [NAME ...]            # compare all, or those of these protocols
+    python evaluation/reproduce.py --quick               # those that take seconds
     python evaluation/reproduce.py --write [NAME ...]    # replace the committed results
 
 The real inputs are read from ``ECOEMBED_REAL_DATA`` or ``../shared/real``. What must agree exactly: the scored rows
@@ -28,6 +29,9 @@ from ecoembed.validation.save import write_tables
 
 HERE = Path(__file__).resolve().parent
 REAL = Path(os.environ.get("ECOEMBED_REAL_DATA", HERE.parents[1] / "shared" / "real"))
+
+#: Protocols that take minutes.
+SLOW = ("prithvi_hls_merra2_gpp", "fluxnet2015_windows_30sites", "fluxnet2015_meteo_150sites")
 
 #: What must agree to the letter, of the record.
 EXACT = (
@@ -90,8 +94,9 @@ def _table_differences(committed: Path, fresh: Path, name: str, keys: list[str],
 
 def main(arguments: list[str], here: Path = HERE, real: Path = REAL) -> int:
     """0 if every committed result was regenerated (or written), 1 if one differs, 2 if it could not be computed."""
-    write, names = "--write" in arguments[:1], [name for name in arguments if name != "--write"]
     known = {path.stem: path for path in sorted((here / "protocols").glob("*.toml"))}
+    write, names = "--write" in arguments[:1], [name for name in arguments if name != "--write"]
+    names = [name for name in known if name not in SLOW] if names == ["--quick"] else names
     if not set(names) <= set(known):
         print(__doc__, "Protocols:", *known, sep="\n  ")
         return 2
