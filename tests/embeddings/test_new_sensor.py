@@ -168,9 +168,9 @@ def test_a_sensor_of_ones_own_joins(trained: dict[str, Path], tmp_path: Path, mo
 
 
 def put_away(s2: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
-    """Every second acquisition of Sentinel-2, and the others as a sensor of 30 m and six bands."""
+    """Every second acquisition of Sentinel-2, and all of them as a sensor of 30 m and six bands."""
     kept = np.arange(s2.sizes["time"]) % 2 == 0
-    coarse = s2[~kept].sel(band=list(HLS.products["HLSS30"])).coarsen(y=3, x=3).reduce(np.mean)
+    coarse = s2.sel(band=list(HLS.products["HLSS30"])).coarsen(y=3, x=3).reduce(np.mean)
     hls = coarse.reindex(y=s2["y"], x=s2["x"], method="nearest").assign_coords(band=list(HLS.band_names))
     return s2[kept], hls.assign_attrs(s2.attrs, sensor="HLS").astype("float32")
 
@@ -178,10 +178,9 @@ def put_away(s2: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
 def z_and_truth(encoder: Encoder, store: Path, whole: xr.DataArray, given: tuple[str, ...]) -> list[np.ndarray]:
     """z (n, 7) on the dates that were put away, and the ten bands (n, 10) that Sentinel-2 saw there."""
     s2, s1, hls = (load_cube(store, name) for name in THREE)
-    z = encoder.encode(
-        s2, s1 if "S1" in given else None, more=[hls] if "HLS" in given else [], dates=hls["time"].values
-    ).sel(band=Z)
-    there = [np.moveaxis(cube.values, 1, -1) for cube in (z, whole.sel(time=hls["time"]))]
+    dates = np.setdiff1d(hls["time"].values, s2["time"].values)
+    z = encoder.encode(s2, s1 if "S1" in given else None, more=[hls] if "HLS" in given else [], dates=dates)
+    there = [np.moveaxis(cube.values, 1, -1) for cube in (z.sel(band=Z), whole.sel(time=dates))]
     seen = np.logical_and(*(np.isfinite(values).all(axis=-1) for values in there))
     return [values[seen] for values in there]
 
@@ -214,6 +213,5 @@ def test_what_the_new_sensor_saw_shows_in_the_embedding(tmp_path: Path) -> None:
     before = error(two, TWO)
     errors = {given: error(three, given) for given in (THREE, TWO, ("S2_L2A", "HLS"), ("S2_L2A",))}
     print(f"two sensors {before:.4f};", {"+".join(given): round(value, 4) for given, value in errors.items()})
-    # of the same weights; against those of two sensors so short a training shows no gain worth the name
-    assert errors[THREE] < 0.9 * errors[TWO]
+    assert errors[THREE] < 0.97 * before  # found: 0.93; trained from the start, so short, one more sensor costs, too
     assert errors[THREE] < 0.9 * errors[TWO]
