@@ -213,5 +213,5 @@ def test_what_the_new_sensor_saw_shows_in_the_embedding(tmp_path: Path) -> None:
     before = error(two, TWO)
     errors = {given: error(three, given) for given in (THREE, TWO, ("S2_L2A", "HLS"), ("S2_L2A",))}
     print(f"two sensors {before:.4f};", {"+".join(given): round(value, 4) for given, value in errors.items()})
-    assert errors[THREE] < 0.97 * before  # found: 0.93; trained from the start, so short, one more sensor costs, too
+    assert errors[THREE] < 0.97 * before  # weights that know two sensors, trained as shortly
     assert errors[THREE] < 0.9 * errors[TWO]
