@@ -114,6 +114,16 @@ def test_properties(count, days, shift, factor, seed):
     assert np.abs(first).max() <= 4 * np.abs(y).max() + 1e-9
 
 
+def test_a_site_of_no_type_leans_on_all_sites():
+    """Four of its days say little: the rest of its year is that of all sites, and not of the first type there is."""
+    X = sites(("A", "AAA", 50.0), ("B", "ZZZ", 50.0), ("C", None, 50.0))
+    y = np.concatenate([season(0.0), season(12.0), season(6.0)])
+    kept = ~of(X, 2) | (X["day"] < 4).to_numpy()
+    model = MeanCycle().fit(X[kept], y[kept])
+    summer = of(X, 2) & (X["day"] == 190).to_numpy()
+    assert model.predict(X[summer])[0] == pytest.approx(model.all_[190], abs=1.5)
+
+
 def test_unknown_latitudes_and_foreign_columns_are_refused():
     with pytest.raises(TableError, match=r"XX-B: latitude unknown.*1 site"):
         seasonal_cycle(YEAR[:2], [50.0, np.nan], ["GRA", "GRA"], ["XX-A", "XX-B"])

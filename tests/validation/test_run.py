@@ -132,7 +132,7 @@ def test_a_noisy_leak_shows_in_the_score():
         ({"TA": "warm"}, "TA: column is not numeric.*'warm'"),
         ({"TA": np.inf}, "TA: infinite values.*100 of 100"),
         ({"TA": -9999.0}, "TA: fill values"),
-        ({"TA": np.nan}, "no row has the target and every feature.*'all missing': 100"),
+        ({"TA": np.nan}, "no row has the target and every feature.*all missing 100"),
         ({"date": "today?"}, "date: dates cannot be read"),
         ({"date": 17}, "date: dates cannot be read.*17 in row 1"),
         ({"SITE_ID": "one"}, "different rows of one site and date"),
@@ -236,6 +236,17 @@ def test_the_seed_decides():
     assert not np.allclose(one["predicted"], other["predicted"])
 
 
+def test_the_seed_draws_the_folds():
+    asked = {"protocol": "random-k-fold", "features": {"light": ["NIRv * SW"]}}
+    one, other = (run(flat(), seed=seed, **asked).predictions["fold"] for seed in (0, 1))
+    assert not one.equals(other)
+
+
+def test_places_of_pretraining_reach_the_audit():
+    findings = run(flat(), pretraining="unknown").record["leakage"]["findings"]
+    assert "training places unknown" in [f["amount"] for f in findings]
+
+
 def test_the_argument_is_untouched():
     table = flat()
     before = table.copy(deep=True)
@@ -287,15 +298,23 @@ def test_the_order_of_the_rows_changes_nothing(window_days):
     if window_days > 1:
         table = pd.concat([table, table.assign(date=table["date"] + pd.Timedelta(days=30), GPP=table["GPP"] * 1.1)])
     asked = {
-        "places": {"vegetation": "PFT", "latitude": "LAT", "longitude": "LON"}, "regressors": ["ridge", "lightgbm"],
+        "places": {"vegetation": "PFT", "latitude": "LAT", "longitude": "LON"}, "variants": ["DT"], "own": ["XX-T03"],
         "protocol": {"name": "knndm", "folds": 3}, "quality": {"column": "QC", "min": 0.75, "days": "all"},
-        "variants": ["DT"], "explain": window_days == 1, "nested": True, "intervals": 0.7, "own": ["XX-T03"],
-        "window_days": window_days,
+        "window_days": window_days, "nested": True,
     }  # fmt: skip
+    asked |= {"regressors": ["lightgbm"], "explain": True} if window_days == 1 else {"intervals": 0.7}
     one, other = (run(t, **asked) for t in (table, table.sample(frac=1, random_state=7)))
     for name in ("predictions", *TABLES, "places"):
         pd.testing.assert_frame_equal(getattr(one, name), getattr(other, name), check_exact=True)
     assert repr(one.record) == repr(other.record)
+
+
+def test_a_site_without_a_measured_day_is_told():
+    table = flat().assign(QC=lambda t: 1.0 * (t["SITE_ID"] != "XX-T02"))
+    result = run(table, quality={"column": "QC", "min": 0.75, "days": "all"}, features={"light": ["NIRv * SW"]})
+    (told,) = [u for u in result.record["undefined"] if u["score"] == "every score"]
+    assert (told["table"], told["features"], told["where"]) == ("site_scores", "light", "XX-T02, measured days")
+    assert told["cause"] == "none of the site's days was measured"
 
 
 def test_a_site_table_tells_what_the_table_does_not():

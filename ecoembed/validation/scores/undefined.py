@@ -37,7 +37,8 @@ def undefined(**tables: pd.DataFrame) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        ``table, features, regressor, where, score, cause``; `where` tells the days, and the site or group.
+        ``table, features, regressor, where, score, cause``; `where` tells the days, and the site or group. A site
+        without a measured day, which has no line among the others' scores of measured days, has ``every score``.
 
     Examples
     --------
@@ -53,7 +54,18 @@ def undefined(**tables: pd.DataFrame) -> list[dict[str, Any]]:
             where = ", ".join([*place, f"{line['days']} days"])
             key = {"table": name, "features": line["features"], "regressor": line["regressor"], "where": where}
             found += [{**key, "score": s, "cause": _cause(s, line)} for s in scores if pd.isna(line[s])]
+        if "site" in table:
+            found += _unmeasured(name, table)
     return found
+
+
+def _unmeasured(name: str, table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Sites that have no line of measured days, although others do."""
+    measured = table.loc[table["days"] == "measured", "site"]
+    lines = table[(len(measured) > 0) & ~table["site"].isin(measured)]
+    told = {"table": name, "score": "every score", "cause": "none of the site's days was measured"}
+    keys = lines[["features", "regressor", "site"]].itertuples(index=False)
+    return [{**told, "features": f, "regressor": r, "where": f"{site}, measured days"} for f, r, site in keys]
 
 
 def _cause(score: str, line: pd.Series) -> str:

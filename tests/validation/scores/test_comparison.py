@@ -75,6 +75,23 @@ def test_the_interval_is_that_of_a_plain_bootstrap_of_sites():
     assert [line["lower"], line["upper"]] == pytest.approx(expected, abs=0.15 * np.ptp(expected))
 
 
+def test_few_sites_widen_the_interval_as_student_t_does():
+    """A difference that is normal over the resamples: 1.96 standard errors become t of n - 1, over (n - 1) / n."""
+    from scipy.stats import norm, t
+
+    few = TABLE[TABLE["site"].isin(sorted(set(TABLE["site"]))[:6])]
+    narrow, wide = (norm.ppf(tail) for tail in (0.025, norm.cdf(np.sqrt(6 / 5) * t.ppf(0.025, 5))))
+    line = compare(few, SAMPLES, pairs=PAIR).iloc[0]
+    rng, parts, differences = np.random.default_rng(1), dict(list(few.groupby("site"))), []
+    for _ in range(150):
+        drawn = pd.concat([parts[name] for name in rng.choice(list(parts), 6)])
+        scores = [r2_score(p["observed"], p["predicted"]) for _, p in drawn.groupby("features")]
+        differences.append(scores[0] - scores[1])
+    plain = np.ptp(np.quantile(differences, [0.025, 0.975]))
+    assert wide / narrow == pytest.approx(1.44, abs=0.01)
+    assert line["upper"] - line["lower"] > 1.1 * plain
+
+
 def test_both_sides_of_a_pair_say_the_same():
     one, two = (compare(TABLE, SAMPLES, pairs=pairs).iloc[0] for pairs in (PAIR, [PAIR[0][::-1]]))
     assert one["says"] == two["says"]
