@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ecoembed.errors import ConfigError, TableError
-from ecoembed.gpp.regressors import make_regressor, models_of
+from ecoembed.gpp.regressors import models_of
 from ecoembed.gpp.rows import describe_rows
 from ecoembed.schema import check_predictions
+from ecoembed.validation.arguments import check_quality, check_seed, named_regressors
 from ecoembed.validation.assess import assessed, row_applicability
 from ecoembed.validation.leakage import Pretraining, audit
 from ecoembed.validation.nested import nested_best
@@ -21,7 +23,7 @@ from ecoembed.validation.ownsite import own_site
 from ecoembed.validation.predict import predict_held_out
 from ecoembed.validation.result import NO_UNIT, Result
 from ecoembed.validation.samples import Asked, Samples, check_sets, check_window, feature_sets, make_samples
-from ecoembed.validation.samples.columns import read_table
+from ecoembed.validation.samples.columns import as_sites, read_table, require
 from ecoembed.validation.samples.places import check_places, with_site_table
 from ecoembed.validation.save import save_benchmark
 from ecoembed.validation.splits.protocols import check_protocol, make_folds
@@ -181,9 +183,9 @@ def benchmark(
     """
     check_sets(features)
     check_protocol(protocol)
-    _check_quality(quality)
-    _check_seed(seed)
-    level, regressors = check_level(intervals), _named(regressors)
+    check_quality(quality)
+    check_seed(seed)
+    level, regressors = check_level(intervals), named_regressors(regressors)
     known = check_places(places)
     asked = Asked(target, site, date, features or {}, known, quality, variants, noise, check_window(window_days))
     frame = read_table(table, [site, date, *asked.columns])
@@ -191,7 +193,7 @@ def benchmark(
     if frame.columns.nlevels == 2:
         asked = replace(asked, climatology=features is None or "climatology" in features)
     else:
-        frame = _of_sites(frame, site, sites)
+        frame = _of_sites(frame, site, sites, own)
         if site_table is not None:
             frame, known = with_site_table(frame, site, known, site_table)
             asked = replace(asked, places=known)
@@ -249,13 +251,23 @@ def benchmark(
     return result
 
 
-def _of_sites(frame: pd.DataFrame, site: str, sites: Sequence[str] | None) -> pd.DataFrame:
-    """The rows of these sites alone."""
+def _of_sites(frame: pd.DataFrame, site: str, sites: Sequence[str] | None, own: Sequence[str]) -> pd.DataFrame:
+    """The rows of these sites alone; one's own must be among them."""
+    require(frame, [site])
+    ids = as_sites(frame[site])
+    known = set(ids.dropna())
+    if sites is not None and not sites:
+        raise ConfigError("no site named", where="sites", expected="IDs, or no such key for all sites")
+    for names, what in ((sites or (), "the table has no such sites"), (own, "the table has no row of one's own sites")):
+        if absent := sorted(set(names) - known):
+            near = difflib.get_close_matches(absent[0], sorted(known), n=3)
+            remedy = f"{absent[0]}: did you mean {' or '.join(near)}?" if near else None
+            raise TableError(what, where=site, found=", ".join(absent[:5]), remedy=remedy)
     if sites is None:
         return frame
-    if absent := sorted(set(sites) - set(frame[site])):
-        raise TableError("the table has no such sites", where=site, found=", ".join(absent[:5]))
-    return frame[frame[site].isin(list(sites))]
+    if absent := sorted(set(own) - set(sites)):
+        raise ConfigError("one's own sites are not among the sites", found=", ".join(absent[:5]))
+    return frame[ids.isin(list(sites))]
 
 
 def _tell(frame: pd.DataFrame, samples: Samples, leakage: dict[str, Any]) -> None:
@@ -267,42 +279,6 @@ def _tell(frame: pd.DataFrame, samples: Samples, leakage: dict[str, Any]) -> Non
         print(f"{name} contributes no row: {why}", file=sys.stderr)
     for finding in leakage["findings"]:
         print("leakage audit: {where}: {what} ({amount}). {remedy}.".format(**finding), file=sys.stderr)
-
-
-def _named(regressors: Sequence[Any] | Mapping[str, Any]) -> dict[str, Any]:
-    if isinstance(regressors, str):
-        raise ConfigError(
-            "text where a list of regressors belongs", where="regressors", found=repr(regressors),
-            expected=f"[{regressors!r}]",
-        )  # fmt: skip
-    if isinstance(regressors, Mapping):
-        models = dict(regressors)
-    else:
-        names = [r if isinstance(r, str) else type(r).__name__ for r in regressors]
-        models = dict(zip(names, regressors, strict=True))
-        if len(models) < len(names):
-            raise ConfigError("two regressors of one name", found=", ".join(names), remedy="Pass {name: regressor}")
-    if not models:
-        raise ConfigError("no regressor named", expected='regressors=["ridge", "lightgbm"]')
-    for model in models.values():
-        make_regressor(model, n_samples=100)  # an unknown name is refused before any work
-    return models
-
-
-def _check_quality(quality: Mapping[str, Any] | None) -> None:
-    if quality is None:
-        return
-    if set(quality) - {"days"} != {"column", "min"} or not isinstance(quality["column"], str):
-        raise ConfigError("quality", found=dict(quality), expected='{"column": a column, "min": a number}')
-    if quality.get("days", "measured") not in ("measured", "all"):
-        raise ConfigError("quality: days", found=quality["days"], expected="measured or all")
-    if not isinstance(quality["min"], int | float):
-        raise ConfigError("quality: the least value is not a number", found=repr(quality["min"]), expected="0.75, say")
-
-
-def _check_seed(seed: Any) -> None:
-    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
-        raise ConfigError("impossible seed", found=repr(seed), expected="a whole number from 0 to 2**32 - 1")
 
 
 def _versions() -> dict[str, str]:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["beats", "forest"]
 
+#: Letters of a pair's name that leave room for its interval beside it.
+_ONE_LINE = 60
+
 
 def beats(row: pd.Series) -> bool:
     """Whether the comparison says that one beats the other; the plot shows no more than is said."""
@@ -31,8 +34,12 @@ def forest(view: View) -> Figure:
     score = table["score"].iloc[0]
     rows = table[table["score"] == score].iloc[::-1].reset_index(drop=True)
     one = len({*rows["regressor_a"], *rows["regressor_b"]}) == 1
+    pairs = [_pair(row, one) for _, row in rows.iterrows()]
+    height = 0.235
+    if max(map(len, pairs)) > _ONE_LINE:
+        pairs, height = [pair.replace("  −  ", "\n−  ") for pair in pairs], 0.4
     with paper():
-        figure = Figure(figsize=(7.2, 0.75 + 0.235 * len(rows)), layout="constrained")
+        figure = Figure(figsize=(7.2, 0.75 + height * len(rows)), layout="constrained")
         axis = figure.subplots()
         axis.axvline(0, color="#444444", linewidth=0.9)
         for y, row in rows.iterrows():
@@ -42,7 +49,7 @@ def forest(view: View) -> Figure:
             axis.plot(row["difference"], y, marker="s", markersize=4.5, color=colour)
             axis.annotate(_told(row), (1, y), xycoords=("axes fraction", "data"), xytext=(6, 0),
                           textcoords="offset points", va="center", fontsize=7.5, annotation_clip=False)  # fmt: skip
-        axis.set_yticks(range(len(rows)), [_pair(row, one) for _, row in rows.iterrows()])
+        axis.set_yticks(range(len(rows)), pairs)
         axis.set_ylim(-0.6, len(rows) - 0.4)
         axis.tick_params(axis="y", length=0)
         axis.spines["left"].set_visible(False)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ecoembed.errors import TableError
+from ecoembed.gpp.rows import describe_rows
 
 __all__ = ["keep_rows"]
 
@@ -39,7 +40,8 @@ def keep_rows(
     by_site = {str(key): _counted(why[rows], names) for key, rows in frame.groupby(site).indices.items()}
     kept = frame.set_axis(range(len(frame)))[why == out].sort_values([site, date], kind="stable")
     if kept.empty:
-        raise TableError("no row has the target and every feature", found=counts)
+        found = describe_rows(counts)
+        raise TableError("no row has the target and every feature", found=found, remedy=_remedy(counts))
     twice = kept.assign(**{date: kept[date].dt.floor("D")}).duplicated([site, date], keep=False)
     if twice.any():
         first = kept[twice].iloc[0]
@@ -49,6 +51,14 @@ def keep_rows(
             remedy="Choose or average them before",
         )  # fmt: skip
     return kept, counts, by_site
+
+
+def _remedy(counts: dict[str, int]) -> str:
+    """What to do against the reason that took most rows."""
+    worst = max((reason for reason in counts if reason not in ("in", "out")), key=lambda reason: counts[reason])
+    if worst.startswith("window"):
+        return "A window needs a row of each of its days: lower window_days, or give the table all days"
+    return f"Look into the column of the most frequent reason: {worst}"
 
 
 def _counted(why: np.ndarray, names: Sequence[str]) -> dict[str, int]:

@@ -95,7 +95,7 @@ def make_samples(table: pd.DataFrame, asked: Asked) -> Samples:
     UnitError
         Values that the target cannot have in its unit; a quality that is no share where a least share is asked.
     ConfigError
-        A set of the user's that is called climatology where that set is made.
+        A set of the user's that is called climatology where that set is made; the target as its own variant or noise.
 
     Notes
     -----
@@ -114,6 +114,11 @@ def make_samples(table: pd.DataFrame, asked: Asked) -> Samples:
         )
     if asked.target in names:
         raise TableError("the target is among the features", where=asked.target)
+    if asked.target in (*asked.variants, asked.noise):
+        raise ConfigError(
+            "the target is said to be its own variant or noise", where=asked.target,
+            expected="columns of other estimates of it, and of its uncertainty",
+        )  # fmt: skip
     frame = _read(table, asked, names)
     windows: dict[str, Any] = {}
     reasons = _reasons(frame, asked, parts)
@@ -151,9 +156,9 @@ def _read(table: pd.DataFrame, asked: Asked, names: list[str]) -> pd.DataFrame:
     kept = dict.fromkeys([asked.site, asked.date, *names, *asked.columns_of_its_own])
     frame = table[list(kept)].copy()
     frame[asked.site], frame[asked.date] = as_sites(frame[asked.site]), as_dates(frame[asked.date])
-    texts = {asked.places.get(key) for key in ("vegetation", "climate")}
-    for name in kept:
-        if name not in (asked.site, asked.date) and name not in texts:
+    numbers, texts = {asked.target, *names}, {asked.places.get(key) for key in ("vegetation", "climate")}
+    for name in list(kept)[2:]:
+        if name in numbers or name not in texts:
             frame[name] = as_numbers(frame[name])
     return frame
 

@@ -143,7 +143,11 @@ def _chosen(protocol: Any) -> tuple[Protocol, str | None]:
         first = exc.errors()[0]
         where = ", ".join([name, *map(str, first["loc"])])
         found = None if first["type"] == "missing" else repr(first["input"])
-        raise ConfigError(f"impossible option: {first['msg']}", where=where, found=found) from None
+        if found is None:
+            wanted = [option for option, field in kind.model_fields.items() if field.is_required()]
+            raise ConfigError("option absent", where=where, expected=" and ".join(wanted)) from None
+        said = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"impossible option: {said}", where=where, found=found) from None
 
 
 def _of_splitter(splitter: Any, samples: Samples) -> Folds:
