@@ -22,6 +22,8 @@ _COPY, _IMPLAUSIBLE = 0.9999, 0.97
 _EXACT = 1 - 1e-10
 #: With fewer rows a correlation says nothing; and rows of a site below which its own scale is unknown.
 _LEAST_ROWS, _LEAST_SITE_ROWS = 30, 5
+#: Rows for each column that it takes to believe in a sum of columns.
+_LEAST_ROWS_OF_A_COLUMN = 20
 #: The target of another row or day that a feature may hold, counted from the row itself.
 _ROWS, _DAYS = (-3, -2, -1, 1, 2, 3), (-30, -14, -7, -3, -2, -1, 1, 2, 3, 7, 14, 30)
 #: Rows before and after the own one over which the target may have been averaged.
@@ -42,14 +44,22 @@ def find_copies(samples: Samples) -> list[Finding]:
     list of Finding
         Severe where a column is the target, its rank, the target on a scale of each site, the mean target of each
         site, type, climate or season, the target of another day, or a mean of it over the days around; listed where it
-        follows the target more closely than a measurement can, or bears the name of a flux of the tower.
+        follows the target more closely than a measurement can, or bears the name of a flux of the tower. Of a set
+        whose columns are above suspicion, their sum by least squares is judged likewise: a respiration under another
+        name, less the net flux, is the target.
     """
     rows = _Rows(samples)
     truths = rows.disguises()
-    found = (
-        _judged(name, rows.likest(values, truths)) for name, values in samples.columns.items() if np.ptp(values) > 0
-    )
-    return [finding for finding in found if finding]
+    found = {
+        name: _judged(name, rows.likest(values, truths))
+        for name, values in samples.columns.items()
+        if np.ptp(values) > 0
+    }
+    told = [finding for finding in found.values() if finding]
+    for features, names in samples.names.items():
+        if set(names) <= samples.columns.keys() and len(names) > 1 and not any(found.get(name) for name in names):
+            told += rows.summed(features, names)
+    return told
 
 
 class _Truth(NamedTuple):
@@ -161,6 +171,18 @@ class _Rows:
             )
         told = [like for like in found if like.rows >= _LEAST_ROWS or like.truth.copy == _EXACT]
         return max(told, key=lambda like: like.correlation, default=_Likeness(_Truth("", values), 0.0, 0))
+
+    def summed(self, features: str, names: list[str]) -> list[Finding]:
+        """A sum of the columns of a set, if it is the target; not asked of fewer than 20 rows for each column."""
+        step = max(1, len(self.observed) // _SCREENED)
+        X = np.column_stack([np.ones(len(self.observed)), *(self.samples.columns[name] for name in names)])[::step]
+        if len(X) < max(_LEAST_ROWS, _LEAST_ROWS_OF_A_COLUMN * len(names)):
+            return []
+        y, scale = self.observed[::step], np.maximum(np.abs(X).max(axis=0), np.finfo(float).tiny)
+        fitted = X @ (np.linalg.lstsq(X / scale, y, rcond=None)[0] / scale)
+        like = _Likeness(_Truth("the target, as a sum of its columns", y), _correlation(fitted, y), len(y))
+        finding = _judged(features, like)
+        return [finding] if finding else []
 
     @cached_property
     def ranked(self) -> np.ndarray:

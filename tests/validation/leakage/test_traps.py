@@ -279,6 +279,23 @@ def test_the_target_of_other_days_and_its_means_are_refused(leak, what):
         audited(table.dropna(), places={"vegetation": "PFT"}, sets={"leaky": ["NIRv", "leak"]})
 
 
+def parts(noise):
+    """The net flux and the respiration, under names that say nothing: each is far from the target."""
+    table = daily()
+    rng = np.random.default_rng(4)
+    table["soil"] = 3 + 3 * rng.normal(size=len(table))
+    return table.assign(air=table["soil"] - table["GPP"] + rng.normal(0, noise, len(table)))
+
+
+def test_columns_that_add_up_to_the_target_are_refused():
+    sets = {"a": ["NIRv", "soil", "air"]}
+    with pytest.raises(LeakageError, match="a: this feature is the target, as a sum of its columns"):
+        run(parts(1e-3), features=sets)
+    (found,) = findings(run(parts(0.4), features=sets).record["leakage"], "hold the target")
+    assert (found["where"], found["what"][:37]) == ("a", "follows the target, as a sum of its c")
+    assert findings(run(parts(4.0), features=sets).record["leakage"], "hold the target") == []
+
+
 # --- filling gaps from the future -----------------------------------------------------------------------------------
 
 
