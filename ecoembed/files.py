@@ -1,4 +1,4 @@
-"""The one mechanism of each kind that touches the disk or the terminal: atomic writes, hashes, progress."""
+"""The one mechanism of each kind that touches the disk or the terminal: atomic writes, hashes, stages, progress."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
+from ecoembed._version import __version__
 from ecoembed.errors import ConfigError, FileError, check_name
 
 if TYPE_CHECKING:
@@ -104,14 +105,25 @@ def read_toml(path: Path, model: type[M]) -> M:
     ConfigError
         If it is not TOML, has a key that the model does not know (the nearest is named), or a value out of range.
     """
-    from pydantic import ValidationError
+    return validated(toml_values(path), model, path)
 
+
+def toml_values(path: Path) -> dict[str, Any]:
+    """What a TOML file holds; raises as :func:`read_toml` does."""
     if not path.is_file():
-        raise FileError("no such file", where=path, remedy="Check the path")
+        raise FileError("no such file", where=path, expected="a TOML file", remedy="Check the path")
     try:
-        return model.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise ConfigError(f"not valid TOML: {exc}", where=path) from None
+
+
+def validated(values: dict[str, Any], model: type[M], path: Path) -> M:
+    """The values of a TOML file as the pydantic `model`; raises as :func:`read_toml` does."""
+    from pydantic import ValidationError
+
+    try:
+        return model.model_validate(values)
     except ValidationError as exc:
         error = min(exc.errors(), key=lambda error: error["type"] != "extra_forbidden")  # the cause of others, perhaps
         if not error["loc"]:  # keys that do not go together
@@ -145,6 +157,27 @@ def digest(path: str | Path) -> str:
             while block := stream.read(1 << 20):
                 total.update(block)
     return total.hexdigest()[:16]
+
+
+def stage(output: Path, inputs: Iterable[Path], parameters: dict[str, Any], make: Callable[[], object]) -> None:
+    """Run `make`, which writes `output`, unless the manifest says that it would give what is there already.
+
+    The manifest stands beside the output and holds the hashes of the inputs, the parameters and the code version.
+    """
+    record = {
+        "inputs": [[path.name, digest(path)] for path in inputs],
+        "parameters": parameters,
+        "code_version": __version__,
+    }
+    manifest = output.with_name(output.name + ".json")
+    if output.exists() and manifest.is_file():
+        try:
+            if json.loads(manifest.read_text(encoding="utf-8")) == json.loads(json.dumps(record)):
+                return
+        except json.JSONDecodeError:
+            pass  # a damaged manifest proves nothing: run again
+    make()
+    write_json(manifest, record)
 
 
 def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:

@@ -1,21 +1,18 @@
 """What a study does at one site: cubes, embeddings, series. Each stage is skipped when nothing it depends on changed.
 
-Beside every output stands a manifest (inputs' hashes, parameters, code version). A stage runs again if its manifest
-would differ; what an upstream stage wrote enters by its content.
+What an upstream stage wrote enters the manifest of the next by its content: see :func:`ecoembed.files.stage`.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ecoembed._version import __version__
 from ecoembed.errors import ConfigError, FileError, ResolutionError, TableError, VariableError
-from ecoembed.files import digest, write_json
+from ecoembed.files import stage
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -62,29 +59,6 @@ def without_sensors(sets: Iterable[str], encoder: Encoder | ReferenceEncoder) ->
         elif sensor not in card.sensors or len(card.sensors) == 1:
             why[name] = f"no {name}: the weights know {', '.join(card.sensors)}"
     return {name: why[name] for name in sets if name in why}
-
-
-def manifest_of(output: Path) -> Path:
-    """The manifest that stands beside an output."""
-    return output.with_name(output.name + ".json")
-
-
-def stage(output: Path, inputs: Iterable[Path], parameters: dict[str, Any], make: Callable[[], object]) -> None:
-    """Run `make`, which writes `output`, unless the manifest says that it would give what is there already."""
-    record = {
-        "inputs": [[path.name, digest(path)] for path in inputs],
-        "parameters": parameters,
-        "code_version": __version__,
-    }
-    manifest = manifest_of(output)
-    if output.exists() and manifest.is_file():
-        try:
-            if json.loads(manifest.read_text(encoding="utf-8")) == json.loads(json.dumps(record)):
-                return
-        except json.JSONDecodeError:
-            pass  # a damaged manifest proves nothing: run again
-    make()
-    write_json(manifest, record)
 
 
 def write_cubes(place: Path, output: Path, site: str, **choices: Any) -> tuple[xr.DataArray, xr.DataArray]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from ecoembed.errors import ConfigError, FileError
+from ecoembed.errors import ConfigError
+from ecoembed.files import toml_values, validated
 
 __all__ = ["BenchmarkConfig", "PlacesConfig", "read_benchmark_config"]
 
@@ -106,10 +105,7 @@ def read_benchmark_config(path: str | Path, site_table: Sequence[str | Path] | N
         If it is not TOML, lacks a key, has an unknown key or a value of the wrong type, or wants a table of sites.
     """
     path = Path(path)
-    try:
-        config = BenchmarkConfig.model_validate(_with_base(path))
-    except ValidationError as exc:
-        raise _explained(exc, path) from None
+    config = validated(_with_base(path), BenchmarkConfig, path)
     if config.site_table and not site_table:
         raise ConfigError(
             "the protocol wants a table of sites", where=path, found="none", expected=", ".join(config.site_table),
@@ -125,38 +121,11 @@ def read_benchmark_config(path: str | Path, site_table: Sequence[str | Path] | N
 
 def _with_base(path: Path) -> dict[str, Any]:
     """The keys of a TOML over those of its base."""
-    own = _toml(path)
+    own = toml_values(path)
     base = own.get("base")
     if base is None:
         return own
-    under = _toml(path.parent / str(base))
+    under = toml_values(path.parent / str(base))
     if "base" in under:
         raise ConfigError("a base that has a base", where=path, found=f"{base}, then {under['base']}", expected="one")
     return under | own
-
-
-def _toml(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise FileError("no such configuration", where=path, expected="a TOML file")
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"not valid TOML: {exc}", where=path) from None
-
-
-def _explained(exc: ValidationError, path: Path) -> ConfigError:
-    """The first complaint of pydantic, in our words; an unknown key before an absent one, which it may well mean."""
-    first = min(exc.errors(), key=lambda error: error["type"] != "extra_forbidden")
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "missing":
-        return ConfigError("key absent", where=path, expected=key)
-    if first["type"] != "extra_forbidden":
-        return ConfigError(f"{key}: {first['msg']}", where=path, found=repr(first["input"]))
-    parts: dict[object, type[BaseModel]] = {"places": PlacesConfig, "quality": QualityConfig}
-    model = parts.get(first["loc"][0], BenchmarkConfig)
-    known = list(model.model_fields)
-    near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
-    return ConfigError(
-        "unknown key", where=path, found=key, expected=f"one of {', '.join(known)}",
-        remedy=f"Did you mean {near[0]!r}?" if near else None,
-    )  # fmt: skip

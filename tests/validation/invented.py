@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ecoembed.validation.result import Result
-from ecoembed.validation.scores import metrics
+from tests.validation import formulas
 
 SETS = ("embeddings+meteo", "bands+meteo", "nirv_x_radiation", "meteo")
 REGRESSORS = ("ridge", "lightgbm")
@@ -113,8 +113,8 @@ def _predictions(names: list[str], days: int, rng: np.random.Generator) -> pd.Da
 
 def _line(rows: pd.DataFrame) -> dict[str, float]:
     y, p, low, high = (rows[k].to_numpy() for k in ("observed", "predicted", "lower", "upper"))
-    scores = {s: getattr(metrics, s)(y, p) for s in ("r2", "pearson_r2", "rmse", "nrmse", "mae", "bias", "kge")}
-    return {"n": len(rows), **scores, "coverage": metrics.coverage(y, low, high), "width": metrics.width(low, high)}
+    scores = {s: getattr(formulas, s)(y, p) for s in ("r2", "pearson_r2", "rmse", "nrmse", "mae", "bias", "kge")}
+    return {"n": len(rows), **scores, "coverage": formulas.coverage(y, low, high), "width": formulas.width(low, high)}
 
 
 def _scores(predictions: pd.DataFrame, keys: list[str]) -> pd.DataFrame:

@@ -36,11 +36,11 @@ def test_gives_the_arguments_of_benchmark(tmp_path):
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("regresors = ['ridge']\n" + GOOD, r"b\.toml: unknown key.*regresors.*Did you mean 'regressors'"),
-        (GOOD + "latitud = 1", r"places\.latitud.*Did you mean 'latitude'"),
-        (GOOD + "[quality]\ncolumn = 'QC'\nmn = 0.75", r"quality\.mn.*Did you mean 'min'"),
-        (GOOD + "[quality]\ncolumn = 'QC'", r"key absent.*quality\.min"),
-        (GOOD.replace('target = "GPP"', ""), "key absent.*target"),
+        ("regresors = ['ridge']\n" + GOOD, r"b\.toml: top: unknown key.*regresors.*Did you mean 'regressors'"),
+        (GOOD + "latitud = 1", r"b\.toml: places: unknown key.*latitud.*Did you mean 'latitude'"),
+        (GOOD + "[quality]\ncolumn = 'QC'\nmn = 0.75", r"b\.toml: quality: unknown key.*mn.*Did you mean 'min'"),
+        (GOOD + "[quality]\ncolumn = 'QC'", r"quality\.min: Field required"),
+        (GOOD.replace('target = "GPP"', ""), "target: Field required"),
         (GOOD.replace("target", "targte"), "unknown key.*targte.*Did you mean 'target'"),
         (GOOD.replace('["NIRv * SW"]', '"NIRv"'), r"features\.light: .*list"),
         ("seed = 'x'\n" + GOOD, "seed: .*integer"),

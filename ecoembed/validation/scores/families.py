@@ -1,7 +1,15 @@
 """Every score of a model, of any number of resamples of its sites at once.
 
 =====================  ==============================================================================================
-``r2`` ... ``width``   pooled: all days of all sites together (see :mod:`ecoembed.validation.scores.metrics`)
+``r2`` ... ``width``   pooled: all days of all sites together
+``pearson_r2``         squared correlation: what a line through the predictions would explain
+``nrmse``              RMSE over the mean of the observed values, where that is positive; over their standard deviation
+                       it would be ``sqrt(1 - r2)`` and say nothing new
+``bias``               predicted minus observed
+``kge``                Kling-Gupta efficiency, ``1 - sqrt((r - 1)^2 + (a - 1)^2 + (b - 1)^2)``: correlation, and ratios
+                       of standard deviations and of means, predicted over observed; 1 at best, and ``1 - sqrt(2)``,
+                       not 0, for the observed mean alone
+``coverage, width``    of the prediction intervals: share of days that they hold, mean width
 ``median_site_r2``     median of the r2 of single sites, over those where it is defined; quartiles and the share of
                        sites below zero likewise
 ``across_site_r2``     of the sites' means: one value for each site
@@ -16,10 +24,11 @@
                        days of the year), in the unit of the target times days: gC m-2 y-1 of gC m-2 d-1
 =====================  ==============================================================================================
 
-Each r2 is ``1 - SSE / SST`` over the values of its family.
+Each r2 is ``1 - SSE / SST`` over the values of its family (Nash and Sutcliffe 1970, J. Hydrology 10, eq. 3).
 
-Source: Tramontana et al. (2016), Biogeosciences 13, sect. 2.4: across-site variability, mean seasonal cycle, anomalies.
-They have 8-day steps where we have months, and interannual variability is added here.
+Source: Gupta et al. (2009), J. Hydrology 377, eq. 9 and 10 (KGE); Tramontana et al. (2016), Biogeosciences 13, sect.
+2.4 (across-site variability, mean seasonal cycle, anomalies). They have 8-day steps where we have months, and
+interannual variability is added here.
 """
 
 from __future__ import annotations

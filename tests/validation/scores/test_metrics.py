@@ -3,7 +3,7 @@ import pytest
 from scipy.stats import pearsonr
 from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 
-from ecoembed.validation.scores.metrics import bias, kge, mae, nrmse, pearson_r2, r2, rmse
+from tests.validation.formulas import bias, kge, mae, nrmse, pearson_r2, r2, rmse
 
 RNG = np.random.default_rng(0)
 OBSERVED, PREDICTED = RNG.normal(5, 3, 50), RNG.normal(5, 3, 50)
