@@ -192,6 +192,7 @@ def test_default_pairs():
     assert (("meteo+embeddings", "ridge"), ("bands+meteo", "forest")) in pairs
     assert (("meteo+embeddings", "ridge"), ("meteo", "ridge")) in pairs
     assert (("embeddings", "forest"), ("embeddings:random", "forest")) in pairs
+    assert (("embeddings", "forest"), ("meteo", "forest")) in pairs
     assert not any(a[0] == "nirv_x_radiation" or a == b for a, b in pairs)
     two = {("light", "ridge"): 0.4, ("all", "ridge"): 0.5, ("light", "forest"): float("nan")}
     assert list(default_pairs(two)) == [(("all", "ridge"), ("light", "ridge"))]
