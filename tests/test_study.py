@@ -53,13 +53,13 @@ def test_the_run_folder_holds_predictions_scores_and_a_report(finished):
     scores = pd.read_csv(out / "scores.csv")
     config = open_study(finished).config
     assert set(scores["features"]) == set(config.benchmark.features)
-    assert set(scores["regressor"]) == {"ridge", "lightgbm"}
+    assert set(scores["regressor"]) == {"ridge", "lightgbm", "scale", "mean_cycle"}
     assert len(set(scores["n"])) == 1
     assert set(scores["label"]) == {"unseen-site"}
     predictions = pd.read_parquet(out / "predictions.parquet")
     assert len(predictions) == len(scores) * scores["n"].iloc[0]
     html = (out / "report.html").read_text(encoding="utf-8")
-    assert html.count("data:image/png;base64,") >= 4
+    assert html.count("data:image/webp;base64,") >= 4
     assert "XX-V01" in html
 
 
