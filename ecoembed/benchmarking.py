@@ -43,6 +43,12 @@ def check_names(config: StudyConfig, sites: Collection[str], where: Path) -> Non
     check_external(config.external, known)
     for part in (part for name in asked.features for part in name.split("+")):
         check_name(part, known | dict.fromkeys(config.external), "feature set", where)
+    named = {part for name in asked.features for part in name.split("+")}
+    if unused := sorted(set(config.external) - named):
+        raise ConfigError(
+            "an external set that is not compared", where=f"{where}, [external]", found=", ".join(unused),
+            expected="its name among benchmark.features", remedy=f'Add "{unused[0]}" there, or leave it out here',
+        )  # fmt: skip
     check_indices(asked.indices, where)
     if not asked.retrospective:
         check_causal(seen_of_the_future(asked.gaps, {"embeddings": config.embeddings.window}), where)
