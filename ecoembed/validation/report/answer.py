@@ -8,6 +8,7 @@ from ecoembed.validation.nested import NESTED_BEST
 from ecoembed.validation.report.style import number
 from ecoembed.validation.report.view import View
 from ecoembed.validation.result import Result
+from ecoembed.validation.scores.comparison import ALPHA, least_p
 from ecoembed.validation.scores.pairs import ASKED
 
 __all__ = ["answer", "asked", "sentences"]
@@ -44,6 +45,12 @@ def sentences(view: View) -> list[str]:
     told = [f"{where}: {first}", highest, *map(_capital, others[:_MOST])]
     if len(others) > _MOST:
         told.append(f"Its comparisons with {len(others) - _MOST} more sets stand below.")
+    sites, pairs = int(rows["sites"].iloc[0]), len(view.result.comparisons)
+    if least_p(sites) * pairs >= ALPHA:
+        told.append(
+            f"{sites} sites are too few for {pairs} comparisons: were all sites of one mind, p would still be "
+            f"{number(min(1.0, least_p(sites) * pairs))} after Holm. Compare fewer sets, or bring more sites."
+        )
     return told
 
 

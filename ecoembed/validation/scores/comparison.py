@@ -16,7 +16,7 @@ from ecoembed.validation.scores.rows import Model, day_sets
 from ecoembed.validation.scores.sums import SiteSums, bootstrap_counts
 from ecoembed.validation.scores.tables import sums_of
 
-__all__ = ["compare"]
+__all__ = ["ALPHA", "compare", "least_p"]
 
 #: Scores that can be compared: 1 where more is better, -1 where less is.
 SIGNS = {
@@ -29,7 +29,7 @@ SIGNS = {
     **dict.fromkeys(("rmse", "nrmse", "mae", "annual_sum_rmse", "sites_below_zero"), -1),
 }  # fmt: skip
 #: Level of a proof: intervals are of 1 - 0.05.
-_ALPHA = 0.05
+ALPHA = 0.05
 #: The share of resamples in which a score must be defined for an interval to be told.
 _DEFINED = 0.95
 
@@ -163,7 +163,7 @@ def _tail(sites: int) -> float:
     """The share of resamples beyond one end of the interval: widened as Student's t widens a normal interval."""
     from scipy.stats import norm, t
 
-    return float(norm.cdf(np.sqrt(sites / (sites - 1)) * t.ppf(_ALPHA / 2, sites - 1)))
+    return float(norm.cdf(np.sqrt(sites / (sites - 1)) * t.ppf(ALPHA / 2, sites - 1)))
 
 
 def _wilcoxon(gain: np.ndarray) -> tuple[float, float]:
@@ -174,6 +174,17 @@ def _wilcoxon(gain: np.ndarray) -> tuple[float, float]:
     if len(gain) == 1 or len(moved) == 0:
         return 0.0, float("nan") if len(gain) == 1 else 1.0
     return float(np.sign(np.sum(np.sign(moved) * rankdata(np.abs(moved))))), float(wilcoxon(moved).pvalue)
+
+
+def least_p(sites: int) -> float:
+    """The p of the signed-rank test where every one of the sites says the same: no data can give a lower one.
+
+    Examples
+    --------
+    >>> least_p(6)
+    0.03125
+    """
+    return float(min(1.0, 2.0 ** (1 - sites)))
 
 
 def _holm(p: np.ndarray) -> np.ndarray:
@@ -191,7 +202,7 @@ def _verdict(a: Model, b: Model, one: _Paired, score: str, p: float, sites: int)
     if one.why:
         return f"{names[0]} and {names[1]} cannot be compared by {score}: {one.why}."
     sign, better = SIGNS[score], one.sites_a_better
-    side = one.side if p < _ALPHA else 0.0
+    side = one.side if p < ALPHA else 0.0
     shown = (one.lower > 0 or one.upper < 0) and sign * np.sign(one.a - one.b) == side
     numbers = [one.a, one.b, one.a - one.b, one.lower, one.upper]
     if shown and side < 0:  # told from the winner's side

@@ -288,3 +288,8 @@ def test_the_drawn_sites_span_all_ranks():
     assert len(set(drawn)) == 24
     assert (drawn[0], drawn[-1]) == (scores.idxmax(), "S007")
     assert scores[drawn[:-1]].is_monotonic_decreasing
+
+
+def test_too_few_sites_for_so_many_comparisons_are_told():
+    assert "too few for" in answer(invented(sites=4))
+    assert "too few for" not in answer(invented(sites=40))
