@@ -5,8 +5,8 @@
 Writes ``evaluation/results/embeddings_reference.json``: of each probe the value and score of the default, of the
 reference encoder, raw values, PCA-7 and random weights at unseen places, with intervals. The reference is trained by
 the paper's objective on fifteen of the places that the default was trained on; 150 steps a stage, where the paper has
-some ten thousands, take about forty minutes of one core: it says what a laptop can train, not what the paper's own weights are worth
-(they are not public). Probes patch by patch take some ten minutes more.
+some ten thousands, take about forty minutes of one core: it says what a laptop can train, not what the paper's own
+weights are worth (they are not public). Probes patch by patch take some ten minutes more.
 """
 
 from __future__ import annotations
