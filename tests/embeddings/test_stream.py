@@ -132,9 +132,10 @@ import torch
 torch.set_num_threads(1)
 from ecoembed.cubes import store
 from ecoembed.cubes.store import load_cube, save_cubes
-from ecoembed.embeddings import encode, parts
+from ecoembed.embeddings import checks, encode, parts
 store._SIDE, store._VALUES = 64, 1 << 17
 parts.PART_SIDE, parts.PART_BYTES, parts.FEWEST_DATES = 64, 1, 12
+checks.SMALL_BYTES = 1 << 20
 import dask
 dask.config.set(scheduler="threads", num_workers=1)
 s2, s1 = (load_cube(sys.argv[1], name, lazy=True) for name in ("S2_L2A", "S1"))
