@@ -72,7 +72,7 @@ def site_panels(view: View, sites: Sequence[str]) -> Iterator[tuple[str, Figure]
         with paper():
             figure = Figure(figsize=(9.2, 2.1))
             wide, square = figure.subplots(1, 2, width_ratios=(3.9, 1))
-            figure.subplots_adjust(left=0.065, right=0.995, bottom=0.2, top=0.9, wspace=0.14)
+            figure.subplots_adjust(left=0.085, right=0.995, bottom=0.2, top=0.9, wspace=0.14)
             here = {model: tables[site] for model, tables in by_site.items()}
             _series(wide, here, limits)
             wide.set_ylabel(view.quantity.replace(" (", "\n(", 1), fontsize=7)
