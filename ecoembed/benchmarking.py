@@ -41,10 +41,10 @@ def check_names(config: StudyConfig, sites: Collection[str], where: Path) -> Non
         check_regressor(name)
     known: dict[str, None] = {part: None for name in FEATURES for part in name.split("+")}
     check_external(config.external, known)
-    for part in (part for name in asked.features for part in name.split("+")):
+    named = dict.fromkeys(part for name in asked.features for part in name.split("+"))
+    for part in named:
         check_name(part, known | dict.fromkeys(config.external), "feature set", where)
-    named = {part for name in asked.features for part in name.split("+")}
-    if unused := sorted(set(config.external) - named):
+    if unused := sorted(set(config.external) - set(named)):
         raise ConfigError(
             "an external set that is not compared", where=f"{where}, [external]", found=", ".join(unused),
             expected="its name among benchmark.features", remedy=f'Add "{unused[0]}" there, or leave it out here',

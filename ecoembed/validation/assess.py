@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ecoembed.errors import TableError
+from ecoembed.gpp.windows import Windows
 from ecoembed.validation.samples import Samples
 from ecoembed.validation.scores import noise_ceiling, summarise, summarise_groups, summarise_sites, undefined
 from ecoembed.validation.scores.comparison import compare
@@ -73,12 +75,17 @@ def _effects(predictions: pd.DataFrame, samples: Samples) -> pd.DataFrame:
         return pd.DataFrame()
     from ecoembed.gpp.mixed import effects
 
-    found = [
-        effects(pd.DataFrame(samples.features[name], columns=samples.names[name]), samples.observed, samples.site)
-        for name in sets
-    ]
+    found = [effects(_frame(samples, name), samples.observed, samples.site) for name in sets]
     parts = [table.assign(features=name) for name, table in zip(sets, found, strict=True)]
     return pd.concat(parts, ignore_index=True)[["features", *found[0].columns]]
+
+
+def _frame(samples: Samples, features: str) -> pd.DataFrame:
+    """The columns of a set by name; of windows each day's."""
+    X, names = samples.features[features], samples.names[features]
+    if isinstance(X, Windows):
+        names = [f"{name}, {X.length - 1 - day} days before" for day in range(X.length) for name in names]
+    return pd.DataFrame(np.asarray(X), columns=names)
 
 
 def _folds(folds: Folds, samples: Samples) -> pd.DataFrame:

@@ -191,6 +191,10 @@ def benchmark(
     frame = read_table(table, [site, date, *asked.columns])
     asked = replace(asked, sets=feature_sets(frame, features), units=units or frame.attrs.get("units"))
     if frame.columns.nlevels == 2:
+        if places or sites is not None or site_table is not None:
+            raise ConfigError(
+                "a FeatureTable knows its sites", where="places, sites, site_table", remedy="Leave these out"
+            )
         asked = replace(asked, climatology=features is None or "climatology" in features)
     else:
         frame = _of_sites(frame, site, sites, own)

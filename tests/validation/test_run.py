@@ -366,6 +366,22 @@ def test_a_mixed_model_is_read_too(tmp_path):
     assert "Effects that all sites share" in (folder / "report.html").read_text()
 
 
+def test_a_mixed_model_of_windows_is_read_day_by_day():
+    days = pd.date_range("2020-01-01", periods=40)
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame({"SITE_ID": np.repeat(list("abcd"), 40), "date": np.tile(days, 4), "x": rng.normal(size=160)})
+    table["GPP"] = table.groupby("SITE_ID")["x"].shift(1).fillna(0.0) + rng.normal(0, 0.1, 160)
+    result = run(table, features={"x": ["x"]}, regressors=["mixed_model"], window_days=3)
+    effects = result.effects.set_index("term")["estimate"]
+    assert effects["x, 1 days before"] > 0.5 > abs(effects["x, 2 days before"])
+
+
+def test_a_feature_table_knows_its_sites():
+    for given in ({"places": {"latitude": 50.0}}, {"sites": ["XX-T01"]}):
+        with pytest.raises(ConfigError, match="knows its sites"):
+            run(joined(), target="GPP_NT_VUT_REF", features=None, **given)
+
+
 def test_windows_of_past_days():
     rng = np.random.default_rng(0)
     days = pd.date_range("2020-01-01", periods=60)
