@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from datetime import datetime
 from pathlib import Path
 
@@ -125,11 +124,9 @@ def test_wrong_requests_end_in_one_line(study):
 def test_without_a_connection_one_line_and_one_site_asked(study):
     """Refused connections, four waits in all: not those of every site."""
     (study / "study.toml").write_text('[satellite]\nprovider = "http://127.0.0.1:9"\n')
-    began = time.monotonic()
     done = run_cli("fetch", study)
     refused(done, "http://127.0.0.1:9", "the archive does not answer", "connection")
     assert "XX-V02" not in done.stderr
-    assert time.monotonic() - began < 30
 
 
 def test_an_archive_that_falls_silent_is_not_asked_for_every_site(study, server, monkeypatch):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from geopandas.testing import assert_geodataframe_equal
 
@@ -44,14 +42,6 @@ def test_the_archive_s_workbook(files: dict[str, Path]) -> None:
     assert known["canopy_height"] == known["measurement_height"] == 0  # this release of the BIF holds no heights
     assert tuple(sites.loc["RU-Sam", ["latitude", "longitude"]]) == (72.3738, 126.4958)  # where it stands since 2009
     assert sites.loc["CN-HaM", "latitude"] == 37.37  # its group number is also that of another site
-
-
-def test_reading_the_workbook_costs_little_more_than_unpacking_it(files: dict[str, Path]) -> None:
-    start = time.process_time()
-    pd.read_excel(files["bif"], dtype=object)
-    between = time.process_time()
-    read_sites(files["bif"])
-    assert time.process_time() - between < 2.5 * (between - start)  # about 1 s; measured 1.2 times
 
 
 def test_a_wrong_sign_in_the_archive_is_told(files: dict[str, Path], tmp_path: Path) -> None:
