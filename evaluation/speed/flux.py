@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 import pvlib.solarposition  # noqa: F401  otherwise imported while memory is measured
 
-from ecoembed import open_flux
+from ecoembed import open_flux, read_sites
 from ecoembed.archives.flux import table as fluxtable
 from ecoembed.archives.flux.files import find_tables, read_columns
 from ecoembed.archives.flux.targets import find_target
@@ -36,6 +36,7 @@ REAL = Path(os.environ.get("ECOEMBED_REAL_DATA", ROOT.parent / "shared" / "real"
 RESULT = ROOT / "evaluation" / "results" / "speed" / "flux.json"
 BASE = REAL / "AMF_US-Tw3_BASE_HH_5-5.zip"
 HEADER = REAL / "FLX_CH-Cha_FLUXNET2015_FULLSET_HH_2005-2020_beta-3.csv"
+WORKBOOK = REAL.parent / "sites" / "FLX_AA-Flx_BIF_LATEST.xlsx"
 TARGETS = {"BASE": "GPP_PI_F", "FULLSET": "GPP_NT_VUT_REF"}
 ROUNDS = 5
 
@@ -86,9 +87,8 @@ def jobs(path: Path) -> tuple[dict[str, Callable[[Path], object]], list[str]]:
     }, columns
 
 
-def measure_times(path: Path) -> dict[str, tuple[float, float]]:
+def measure_times(work: dict[str, Callable[[Path], object]], path: Path) -> dict[str, tuple[float, float]]:
     """Least seconds (by the wall clock, of the processor) of each job, the jobs taking turns."""
-    work, _ = jobs(path)
     least = dict.fromkeys(work, (float("inf"), float("inf")))
     for _ in range(ROUNDS):
         for name, job in work.items():
@@ -118,9 +118,9 @@ def _memory() -> dict[str, int]:
 
 def measure(path: Path) -> dict[str, Any]:
     """Ratios of one file, and the conditions they were measured under."""
-    _, columns = jobs(path)
+    work, columns = jobs(path)
     rows = len(read_columns(find_tables(path)[0], columns[:1]))
-    times = measure_times(path)
+    times = measure_times(work, path)
     plain = times["pandas.read_csv"]
     wanted = rows * 8 * (len(columns) + 1)
     result: dict[str, Any] = {
@@ -142,6 +142,17 @@ def measure(path: Path) -> dict[str, Any]:
     return result
 
 
+def measure_workbook() -> dict[str, float]:
+    """The archive's table of sites: `read_sites` against the plain unpacking of its workbook."""
+    work = {"plain": lambda file: pd.read_excel(file, dtype=object), "read_sites": read_sites}
+    times = measure_times(work, WORKBOOK)
+    return {
+        "seconds of pandas.read_excel": round(times["plain"][0], 2),
+        "time": round(times["read_sites"][0] / times["plain"][0], 2),
+        "processor time": round(times["read_sites"][1] / times["plain"][1], 2),
+    }
+
+
 def main() -> None:
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as temporary:
@@ -157,15 +168,17 @@ def main() -> None:
             "FULLSET HH, 20 years, CSV": write_fullset(folder),
         }
         results = {name: measure(path) for name, path in files.items()}
+    workbook = measure_workbook()
     if "--write" in sys.argv:
         machine = {"cores": os.cpu_count(), "pandas": pd.__version__, "rounds": ROUNDS}
-        write_json(RESULT, {"machine": machine, "files": results})
+        write_json(RESULT, {"machine": machine, "files": results, "workbook of sites": workbook})
     print("Times against pandas.read_csv of the same file; peak memory against the columns read and their time.")
     for name, result in results.items():
         mib, read = int(result["bytes of the file"]) >> 20, len(result["columns read"])
         print(f"{name}: {result['rows']} rows, {read} of {result['columns in the file']} columns, {mib} MiB")
         for job in ("pandas.read_csv", "read_columns", "open_flux"):
             print(f"  {job:16s}", ", ".join(f"{what} {value:5.2f}" for what, value in result[job].items()))
+    print("read_sites of the workbook of sites, against pandas.read_excel of it:", workbook)
 
 
 if __name__ == "__main__":
