@@ -93,7 +93,7 @@ def pretrain(
     ------
     ConfigError
         If the arguments do not go together, no place would be left to train on, a test place overlaps one that is
-        learnt from, or another training is unfinished at `out`.
+        learnt from, or another training is unfinished at `out`, or under way.
     FileError
         If a store is absent, `out` is a folder, or what an unfinished training left is damaged.
     TableError
@@ -125,16 +125,17 @@ def pretrain(
         "licence": licence,
     }
     recipe = Dense(places, sensors, kept, facts) if encoder == "dense" else Reference(places, facts)
-    folder = unfinished.folder_of(out)
-    unfinished.claim(folder, recipe.card.model_dump(mode="json"))
-    try:
-        curves = _train(recipe, places, steps, seed, workers, precision, folder)
-        card = _judged(recipe, curves, {role: _paths(places, role) for role in ("train", "validation", "test")}, seed)
-    except KeyboardInterrupt as stop:
-        stop.add_note(f"The training so far is kept in {folder}: the same call continues it")
-        raise
-    _write(recipe, card, out)
-    shutil.rmtree(folder)
+    folder, roles = unfinished.folder_of(out), ("train", "validation", "test")
+    with unfinished.alone(folder):
+        unfinished.claim(folder, recipe.card.model_dump(mode="json"))
+        try:
+            curves = _train(recipe, places, steps, seed, workers, precision, folder)
+            card = _judged(recipe, curves, {role: _paths(places, role) for role in roles}, seed)
+        except KeyboardInterrupt as stop:
+            stop.add_note(f"The training so far is kept in {folder}: the same call continues it")
+            raise
+        _write(recipe, card, out)
+    shutil.rmtree(folder, ignore_errors=True)  # the lock must be gone first, and an equal call may have it by then
     return out
 
 

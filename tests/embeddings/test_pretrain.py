@@ -279,6 +279,24 @@ def test_another_training_at_the_same_place_is_refused_by_what_differs(places, t
     assert not (tmp_path / "w.safetensors.training").exists()
 
 
+def test_a_second_training_into_the_same_file_is_refused_while_the_first_one_runs(places, tmp_path, monkeypatch):
+    out, second = tmp_path / "w.safetensors", []
+    monkeypatch.setattr(unfinished, "PATIENCE", 0.0)
+
+    def during(*args, **options):
+        before = {path.name: path.read_bytes() for path in unfinished.folder_of(out).iterdir()}
+        with pytest.raises(ConfigError, match=r"another process is training here now.*Wait until it ends"):
+            pretrain(places, out, steps=2, validation=1)
+        second.append({path.name: path.read_bytes() for path in unfinished.folder_of(out).iterdir()} == before)
+        return ()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "calibrate", during)
+        pretrain(places, out, steps=2, validation=1)
+    assert second == [True]
+    assert files(tmp_path) == ["w.md", "w.safetensors", "w_curves.png"]
+
+
 SCRIPT = """
 import sys, time
 from tests.embeddings import test_pretrain as t
@@ -367,7 +385,7 @@ def test_the_state_is_plain_tensors_and_json(places, tmp_path, monkeypatch):
         with pytest.raises(ZeroDivisionError):
             pretrain(places, tmp_path / "w.safetensors", steps=2, validation=1)
     folder = tmp_path / "w.safetensors.training"
-    assert files(folder) == ["S1.safetensors", "S2_L2A.safetensors", "fusion.safetensors", "training.json"]
+    assert files(folder) == [".lock", "S1.safetensors", "S2_L2A.safetensors", "fusion.safetensors", "training.json"]
     assert json.loads((folder / "training.json").read_text())["objective"] == "context"
     losses = unfinished.read_state(folder / "fusion.safetensors")[0]["losses"]
     assert losses.dtype == torch.float64

@@ -7,23 +7,54 @@ killed run leaves its last whole state.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from ecoembed.errors import ConfigError, FileError
-from ecoembed.files import atomic, write_json
+from ecoembed.files import atomic, unwritable, write_json
 
 _CONFIGURATION = "training.json"
 _STATE = "ecoembed-training"
+#: Seconds to wait for another training to end: of one that was killed, the processes that drew crops live 5 s longer.
+PATIENCE = 8.0
 
 
 def folder_of(out: Path) -> Path:
     """The folder of the unfinished training of the weights file `out`."""
     return out.with_name(f"{out.name}.training")
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Be the only process that trains into `folder`; the lock is the system's, so that a killed one leaves none.
+
+    Raises
+    ------
+    ConfigError
+        If another process trains there now.
+    FileError
+        If the folder cannot be written.
+    """
+    lock = FileLock(folder / ".lock")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=PATIENCE)
+    except Timeout:
+        remedy = "Wait until it ends, or name another output"
+        raise ConfigError("another process is training here now", where=folder, remedy=remedy) from None
+    except OSError as exc:
+        raise unwritable(folder, exc.strerror) from exc
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def claim(folder: Path, configuration: dict[str, Any]) -> bool:
