@@ -1,9 +1,9 @@
 """Area of applicability: which held-out rows lie where the training rows of their fold say something.
 
-Everything that a row is measured by is of the training rows of its own fold: mean and spread of each column, the mean
-distance, the threshold. Distances are computed exactly, whatever the number of columns; what bounds the cost is how
-many training rows take part. Where a fold has more than 20 000, each site gives the same number, drawn by seed; of
-these again 2 000 are asked for the mean distance and the threshold. With fewer rows all are.
+Everything that a row is measured by is of the training rows of its own fold: mean, spread and weight of each column,
+the mean distance, the threshold. Distances are computed exactly, whatever the number of columns; what bounds the cost
+is how many training rows take part. Where a fold has more than 20 000, each site gives the same number, drawn by seed;
+of these again 2 000 are asked for the mean distance and the threshold. With fewer rows all are.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ecoembed.errors import ConfigError, TableError
+from ecoembed.gpp.regressors import make_regressor
 from ecoembed.gpp.windows import Windows
 from ecoembed.validation.samples import Samples
 from ecoembed.validation.splits.folds import Folds
@@ -39,8 +40,9 @@ def applicability(
         A feature set. Of windows their last day counts, the target's own: distances between whole windows would say
         little, as each has thousands of columns.
     weights : array, shape (columns,) or (folds, columns), optional
-        Importance of each column, 0 or more; equal by default. If they come from a model, then from one that did not
-        see the fold's held-out rows.
+        Importance of each column, 0 or more. By default what each adds to a LightGBM of the fold's training rows (its
+        share of the gain in squared error), so that what says nothing of the target does not make a row unlike; if they
+        come from a model of your own, then from one that did not see the fold's held-out rows.
     seed : int, default 0
 
     Returns
@@ -69,13 +71,14 @@ def applicability(
     Meyer and Pebesma 2021, doi 10.1111/2041-210X.13650.
     """
     X = _columns(samples, features)
-    weight = _weights(weights, (len(folds.folds), X.shape[1]), features)
     codes = np.unique(samples.site, return_inverse=True)[1]
     order = np.lexsort((np.random.default_rng(seed).random(len(X)), codes))
+    weight = None if weights is None else _weights(weights, (len(folds.folds), X.shape[1]), features)
     found, inside = np.full(len(X), np.nan), np.zeros(len(X), dtype=bool)
     for number, (train, test) in enumerate(folds.folds):
-        where = f"{features}, {folds.held_out[number]} held out"
-        found[test], inside[test] = _of_fold(X, codes, train, test, order[train[order]], weight[number], where)
+        where, rows = f"{features}, {folds.held_out[number]} held out", order[train[order]]
+        own = _gains(X, samples.observed, _drawn(rows, codes, _REFERENCE), seed) if weight is None else weight[number]
+        found[test], inside[test] = _of_fold(X, codes, train, test, rows, own, where)
     tested = np.isfinite(found)
     table = {"site": samples.site, "date": samples.date, "dissimilarity": found, "inside": inside}
     return pd.DataFrame(table)[tested].reset_index(drop=True)
@@ -97,13 +100,22 @@ def _columns(samples: Samples, features: str) -> np.ndarray:
 
 
 def _weights(weights: Any, shape: tuple[int, int], features: str) -> np.ndarray:
-    given = np.asarray(1.0 if weights is None else weights, dtype=float)
+    given = np.asarray(weights, dtype=float)
     if given.shape not in ((), shape[1:], shape) or not np.all(given >= 0) or not np.all(given.sum(axis=-1) > 0):
         raise ConfigError(
             "weights of the columns", where=features, found=f"{given.tolist()}"[:80],
             expected=f"{shape[1]} numbers, 0 or more and not all 0 (or {shape[0]} times so many, one row a fold)",
         )  # fmt: skip
     return np.broadcast_to(given, shape)
+
+
+def _gains(X: np.ndarray, y: np.ndarray, rows: np.ndarray, seed: int) -> np.ndarray:
+    """Share of each column in what a LightGBM of these rows gains; equal shares where it gains nothing."""
+    if X.shape[1] == 1:
+        return np.ones(1)
+    model = make_regressor("lightgbm", len(rows), seed).fit(X[rows], y[rows])
+    gains = np.asarray(model.booster_.feature_importance("gain"), dtype=float)
+    return gains / gains.sum() if gains.sum() > 0 else np.ones(len(gains))
 
 
 def _of_fold(

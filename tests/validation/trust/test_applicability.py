@@ -14,7 +14,7 @@ from ecoembed.validation.trust.applicability import applicability, by_site
 from tests.validation.tables import flat, samples_of
 
 
-def indices(table, features="all", weights=None, protocol="leave-site-out", seed=0):
+def indices(table, features="all", weights=1, protocol="leave-site-out", seed=0):
     samples = samples_of(table)
     return applicability(samples, make_folds(protocol, samples), features, weights, seed)
 
@@ -78,15 +78,15 @@ def test_drawn_rows_give_nearly_what_all_give(monkeypatch):
         for train, test in folds.folds
         for found in [written_out(samples.features["all"], samples.site, train, test, 1)]
     ).sort_index()
-    rows = applicability(samples, folds, "all")
+    rows = applicability(samples, folds, "all", 1)
     assert rows["dissimilarity"].to_numpy() == pytest.approx(exact["dissimilarity"].to_numpy(), rel=0.05)
     assert (rows["inside"] == exact["inside"]).mean() > 0.98
     monkeypatch.setattr("ecoembed.validation.trust.applicability._REFERENCE", 1400)
-    fewer = applicability(samples, folds, "all")
+    fewer = applicability(samples, folds, "all", 1)
     assert (fewer["dissimilarity"] > rows["dissimilarity"]).mean() > 0.4  # half of the neighbours are gone
     assert fewer["inside"].mean() == pytest.approx(exact["inside"].mean(), abs=0.03)
-    pd.testing.assert_frame_equal(fewer, applicability(samples, folds, "all"))
-    assert not fewer.equals(applicability(samples, folds, "all", seed=1))
+    pd.testing.assert_frame_equal(fewer, applicability(samples, folds, "all", 1))
+    assert not fewer.equals(applicability(samples, folds, "all", 1, seed=1))
 
 
 def test_far_away_is_outside_and_a_copy_of_a_training_row_is_at_zero():
@@ -110,7 +110,7 @@ def test_test_rows_change_neither_scale_nor_threshold():
     last = moved.index[moved["SITE_ID"] == "XX-T06"]
     moved.loc[last[:10], ["NIRv", "SW"]] += 1e6
     samples, other = samples_of(table), samples_of(moved)
-    first, second = (applicability(s, make_folds("leave-site-out", s), "all") for s in (samples, other))
+    first, second = (applicability(s, make_folds("leave-site-out", s), "all", 1) for s in (samples, other))
     same = (samples.site == "XX-T06") & (samples.features["all"] == other.features["all"]).all(axis=1)
     assert 0 < same.sum() < (samples.site == "XX-T06").sum()
     pd.testing.assert_frame_equal(first[same], second[same])
@@ -134,6 +134,42 @@ def test_a_column_of_no_weight_counts_for_nothing():
     pd.testing.assert_frame_equal(indices(table, weights=[2, 2, 0]), without)
 
 
+def test_by_default_a_column_counts_as_much_as_the_training_rows_gain_by_it():
+    """TA, which the target does not follow, is far off at the held-out site: weighed equally, the site is outside."""
+    table = flat(8, 60)
+    last = (table["SITE_ID"] == "XX-T07").to_numpy()
+    table["GPP"] = 0.1 * table["NIRv"] * table["SW"]  # and TA adds nothing
+    table["TA"] += np.where(last, 20, 0)
+    samples = samples_of(table)
+    folds = make_folds("leave-site-out", samples)
+    inside = {w: applicability(samples, folds, "all", w)["inside"][last].mean() for w in (None, 1)}
+    assert inside[None] > 0.9
+    assert inside[1] < 0.2
+    whole = applicability(samples, folds, "all")
+    pd.testing.assert_frame_equal(whole, applicability(samples, folds, "all"))
+
+
+def test_the_default_weights_have_not_seen_the_held_out_target():
+    table = unequal()
+    last = (table["SITE_ID"] == "XX-T06").to_numpy()
+    samples = samples_of(table)
+    other = samples_of(table.assign(GPP=np.where(last, 100 - table["TA"], table["GPP"])))
+    first, second = (applicability(s, make_folds("leave-site-out", s), "all") for s in (samples, other))
+    last = first["site"] == "XX-T06"
+    pd.testing.assert_frame_equal(first[last], second[last])
+    assert not first[~last].equals(second[~last])
+
+
+def test_where_nothing_is_gained_all_columns_count_the_same():
+    table = unequal().assign(GPP=lambda t: (t["SITE_ID"] == "XX-T00").astype(float))
+    samples = samples_of(table)
+    folds = make_folds("leave-site-out", samples)  # without XX-T00 the target is 0 everywhere
+    first = samples.site == "XX-T00"
+    rows, equal = (applicability(samples, folds, "all", w) for w in (None, 1))
+    pd.testing.assert_frame_equal(rows[first], equal[first])
+    assert not rows[~first].equals(equal[~first])
+
+
 def test_weights_of_each_fold():
     samples = samples_of(unequal())
     folds = make_folds("leave-site-out", samples)
@@ -150,8 +186,8 @@ def test_a_constant_column_has_no_distance_but_leaving_it_is_outside():
     plain = flat(6, 40)
     samples = samples_of(flagged)
     without = samples_of(plain, sets={"all": ["NIRv", "SW"]})
-    rows = applicability(samples, make_folds("leave-site-out", samples), "all")
-    expected = applicability(without, make_folds("leave-site-out", without), "all")
+    rows = applicability(samples, make_folds("leave-site-out", samples), "all", 1)
+    expected = applicability(without, make_folds("leave-site-out", without), "all", 1)
     last = samples.site == "XX-T05"
     pd.testing.assert_series_equal(rows["dissimilarity"][last], expected["dissimilarity"][last])
     assert not rows["inside"][last].any()
@@ -174,7 +210,7 @@ def test_of_a_window_the_last_day_counts():
     windows = replace(samples, features={"all": Windows(base, np.arange(2, 3 * n, 3), 3)})
     folds = make_folds("leave-site-out", samples)
     pd.testing.assert_frame_equal(
-        applicability(windows, folds, "all"), applicability(samples, folds, "all"), rtol=1e-3, atol=1e-5
+        applicability(windows, folds, "all", 1), applicability(samples, folds, "all", 1), rtol=1e-3, atol=1e-5
     )
 
 
