@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecoembed import stages
 from ecoembed.config import FEATURES, StudyConfig
-from ecoembed.errors import ConfigError, check_name
+from ecoembed.errors import ConfigError, EcoembedError, TableError, check_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ecoembed.contents import StudyFolder
     from ecoembed.validation.run import Benchmark
 
-__all__ = ["benchmark_study", "check_names", "save_run"]
+__all__ = ["benchmark_study", "check_names", "check_possible", "save_run"]
 
 
 def check_names(config: StudyConfig, sites: Collection[str], where: Path) -> None:
@@ -63,11 +63,86 @@ def check_names(config: StudyConfig, sites: Collection[str], where: Path) -> Non
         check_name(name, dict.fromkeys(sites), "site of [study] own", where, otherwise="Add it: ecoembed add-site")
 
 
+def check_possible(study: StudyFolder) -> None:
+    """Refuse what the configuration and the site table tell to be impossible, before the work of all sites.
+
+    Each rule is that of the benchmark, which asks again: of the sites that have rows, and the columns that are there.
+
+    Raises
+    ------
+    ConfigError
+        If a regressor can read no set, or external embeddings see the future in a causal study.
+    TableError
+        If the sites cannot carry the protocol, the intervals or the P-model.
+    FileError, VariableError, UnitError
+        If no site has external embeddings that can be read.
+    """
+    from ecoembed.gpp.features import without_elevation
+    from ecoembed.gpp.gaps import check_causal, seen_of_the_future
+    from ecoembed.gpp.regressors import models_of
+    from ecoembed.validation.arguments import named_regressors
+    from ecoembed.validation.samples.places import places_of
+    from ecoembed.validation.splits.protocols import beside, check_protocol
+    from ecoembed.validation.trust.intervals import check_sites
+
+    asked = study.config.benchmark
+    check_protocol(beside(asked.protocol, study.folder), places_of(study.sites))
+    if asked.intervals is not None:
+        check_sites(asked.intervals, len(study.sites) - 1)
+    models_of(_stand_ins(study.config), named_regressors(asked.regressors))
+    named = {part for name in asked.features for part in name.split("+")}
+    if asked.features != FEATURES and "p_model" in named and (unknown := without_elevation(study.sites)):
+        raise TableError(
+            "the P-model needs the elevation of every site", where="sites.csv", found=f"none of {', '.join(unknown)}",
+            expected="m", remedy="Add it, or leave p_model out of features in [benchmark]",
+        )  # fmt: skip
+    external = {name: _external_window(study, name) for name in study.config.external}
+    if not asked.retrospective:
+        check_causal(seen_of_the_future(asked.gaps, external))
+
+
+def _stand_ins(config: StudyConfig) -> dict[str, Any]:
+    """Of each set that is compared no row, but the columns that it will have at least."""
+    import numpy as np
+
+    from ecoembed.embeddings.fusion import DIMENSIONS
+    from ecoembed.gpp.indices import INDICES
+    from ecoembed.gpp.windows import Windows
+    from ecoembed.sensors import get_sensor
+    from ecoembed.validation.samples.make import INSTANTANEOUS
+
+    asked = config.benchmark
+    known = {name: DIMENSIONS for name in stages.SOURCES if name.startswith("embeddings")}
+    known |= {"bands": len(get_sensor("S2_L2A").bands), "indices": len(asked.indices or INDICES)}
+    found: dict[str, Any] = {}
+    for name in asked.features:
+        parts = name.split("+")
+        ages = 0 if asked.gaps == "none" else sum(part in stages.SOURCES for part in parts)
+        rows = np.zeros((0, ages + sum(known.get(part, 1) for part in parts)), dtype=np.float32)
+        windowed = asked.window_days > 1 and name not in INSTANTANEOUS
+        found[name] = Windows(rows, np.zeros(0, dtype=int), asked.window_days) if windowed else rows
+    return found
+
+
+def _external_window(study: StudyFolder, name: str) -> str:
+    """What an external set sees, by the first site whose file can be read; the other sites fail one by one, if so."""
+    from ecoembed.gpp.external import external_file, external_window
+
+    failures = []
+    for site in study.sites.index:
+        try:
+            return external_window(external_file(study.folder / study.config.external[name], site))
+        except EcoembedError as error:
+            failures.append(error)
+    raise failures[0]
+
+
 def benchmark_study(study: StudyFolder, sites: list[str], outside: dict[str, str]) -> tuple[Benchmark, dict[str, str]]:
     """The benchmark over these sites, whose record says what is `outside`; and why some of them have no day."""
     from ecoembed.embeddings.encode import load_encoder
     from ecoembed.gpp.gaps import check_causal
     from ecoembed.validation.run import benchmark
+    from ecoembed.validation.splits.protocols import beside
 
     config = study.config
     encoder = load_encoder(config.encoder(study.folder))
@@ -84,7 +159,7 @@ def benchmark_study(study: StudyFolder, sites: list[str], outside: dict[str, str
         table.attrs["target"],
         features=_feature_sets(config, table),
         regressors=list(asked.regressors),
-        protocol=_beside(asked.protocol, study.folder),
+        protocol=beside(asked.protocol, study.folder),
         seed=config.study.seed,
         window_days=asked.window_days,
         pretraining=trained_on if card.places_known else "unknown",
@@ -100,13 +175,6 @@ def benchmark_study(study: StudyFolder, sites: list[str], outside: dict[str, str
         ]
         result.record["own_sites"] = result.record.get("own_sites", []) + none
     return result, without_rows
-
-
-def _beside(protocol: Any, folder: Path) -> Any:
-    """A protocol whose file of frozen folds, if it has one, is found in the study's folder."""
-    if isinstance(protocol, dict) and isinstance(protocol.get("frozen"), str):
-        return protocol | {"frozen": str(folder / protocol["frozen"])}
-    return protocol
 
 
 def _feature_sets(config: StudyConfig, table: pd.DataFrame) -> dict[str, list[str]]:
@@ -158,7 +226,9 @@ def _missing(study: StudyFolder, site: str, disc: str | None) -> list[dict[str, 
 
 def _caption(igbp: object, weights: xr.DataArray) -> str:
     """What a footprint is made of, in words."""
-    inside = f"{weights.attrs['inside']:.0%} of the footprint lies inside the cube"
+    from ecoembed.validation.report.style import number
+
+    inside = f"{number(100 * weights.attrs['inside'], 0)} % of the footprint lies inside the cube"
     if "fallback" in weights.attrs:
         return f"{igbp}; {weights.attrs['method']}, because: {weights.attrs['fallback']} ({inside})"
-    return f"{igbp}; {weights.attrs['method']} of {weights.attrs['n']} half-hours; {inside}"
+    return f"{igbp}; {weights.attrs['method']} of {number(weights.attrs['n'], 0)} half-hours; {inside}"

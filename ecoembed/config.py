@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from ecoembed.errors import FileError
 from ecoembed.files import read_toml
@@ -94,12 +94,23 @@ class BenchmarkSection(_Section):
     regressors: tuple[str, ...] = ("ridge", "lightgbm")
     protocol: str | dict[str, Any] = "leave-site-out"
     gaps: Literal["none", "last", "linear"] = "none"
-    max_age: float = Field(default=30.0, gt=0, le=366, description="days since the last clear image, 0 to 366")
+    max_age: float = Field(
+        default=30.0, gt=0, le=366,
+        description='days since the last clear image, 0 to 366, beside gaps = "last" or "linear"',
+    )  # fmt: skip
     retrospective: bool = False
     window_days: int = Field(default=1, ge=1, le=365, description="1 to 365 days")
     nested: bool = False
     explain: bool = False
     intervals: float | None = Field(default=None, gt=0, lt=1, description="a share of the days, such as 0.9")
+
+    @field_validator("max_age")
+    @classmethod
+    def _of_filled_days(cls, days: float, info: ValidationInfo) -> float:
+        """Refuse one that is given (a default is not asked here) where no day is filled: it would change nothing."""
+        if info.data.get("gaps") == "none":
+            raise ValueError("no day is filled, so that it would change nothing")
+        return days
 
 
 class StudyConfig(_Section):

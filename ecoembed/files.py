@@ -126,8 +126,9 @@ def validated(values: dict[str, Any], model: type[M], path: Path) -> M:
         return model.model_validate(values)
     except ValidationError as exc:
         error = min(exc.errors(), key=lambda error: error["type"] != "extra_forbidden")  # the cause of others, perhaps
+        said = error["msg"].removeprefix("Value error, ")
         if not error["loc"]:  # keys that do not go together
-            raise ConfigError(error["msg"].removeprefix("Value error, "), where=path) from None
+            raise ConfigError(said, where=path) from None
         *sections, last = (str(part) for part in error["loc"])
         if error["type"] == "extra_forbidden":
             known = list(_section(model, sections).model_fields)
@@ -135,7 +136,7 @@ def validated(values: dict[str, Any], model: type[M], path: Path) -> M:
         key, field = ".".join([*sections, last]), _section(model, sections).model_fields.get(last)
         expected = field.description if field else None
         found = None if error["type"] == "missing" else repr(error["input"])
-        raise ConfigError(f"{key}: {error['msg']}", where=path, found=found, expected=expected) from None
+        raise ConfigError(f"{key}: {said}", where=path, found=found, expected=expected) from None
 
 
 def _section(model: type[BaseModel], sections: Sequence[str]) -> type[BaseModel]:

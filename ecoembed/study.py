@@ -74,24 +74,23 @@ class Study(StudyFolder):
         ------
         StudyError
             If there are, or were finished, fewer than two sites; it lists the errors.
-        TableError
-            If they are too few for the intervals that are asked for.
+        ConfigError, TableError
+            If what is asked for is impossible: a protocol that these sites cannot carry, a regressor that can read no
+            set, too few sites for the intervals; before the work of any site where study.toml and sites.csv tell.
         WeightsError, FileError
             If the weights cannot be used, or the run's folder holds files that are not its own.
         """
         from ecoembed.archives.flux.folder import foreign_files
-        from ecoembed.benchmarking import benchmark_study, save_run
+        from ecoembed.benchmarking import benchmark_study, check_possible, save_run
         from ecoembed.validation.save import refuse_foreign
         from ecoembed.validation.splits.protocols import name_of
-        from ecoembed.validation.trust.intervals import check_sites
 
         out = self.folder / "runs" / "+".join(self.config.flux.target) / name_of(self.config.benchmark.protocol)
         refuse_foreign(out)
         if len(self.sites) < 2:
             remedy = "Add sites; for the series of one tower use ecoembed cube, embed and extract"
             raise StudyError("a study of one site has none to leave out", where="sites.csv", found=1, remedy=remedy)
-        if (level := self.config.benchmark.intervals) is not None:
-            check_sites(level, len(self.sites) - 1)  # refused before the work of all sites
+        check_possible(self)
         self._check_encoder()  # refused once, not once for each site
         done, failures = self._run_sites(scheduler)
         listed = "; ".join(f"{site}: {text}" for site, text in failures.items())

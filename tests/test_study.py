@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 from ecoembed import open_study, stages
 from ecoembed.config import EmbeddingsSection
 from ecoembed.cubes.store import save_cubes
 from ecoembed.embeddings.weights import save_weights
-from ecoembed.errors import ConfigError, FileError, StudyError, TableError, WeightsError
+from ecoembed.errors import ConfigError, EcoembedError, FileError, StudyError, TableError, WeightsError
 from ecoembed.schema import check_cube, check_embedding_cube, check_feature_table, check_series
 from ecoembed.study import Study
 
@@ -259,6 +260,72 @@ def test_too_few_sites_for_the_intervals_are_refused_before_any_work(network, mo
         asked.run()
 
 
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"regressors": ("gru",)}, r"no regressor can read this set.*gru: it reads days one after another"),
+        ({"regressors": ("ridge", "transformer")}, r"transformer: it reads days one after another.*window_days = 90"),
+        ({"regressors": ("gaussian_process",)}, r"no regressor can read this set.*10 columns; it takes 8"),
+        ({"regressors": ("ridge", "ridge")}, r"two regressors of one name"),
+        ({"protocol": "site-k-fold"}, r"fewer sites than folds \(found 4 sites, 10 folds\)"),
+        ({"protocol": {"name": "knndm", "folds": 5}}, r"fewer sites than folds \(found 4 sites, 5 folds\)"),
+        ({"protocol": {"name": "knndm", "folds": 2, "domain": "map.csv"}}, r"study.map\.csv: no such table"),
+        ({"protocol": {"name": "leave-cluster-out", "distance_km": 1e5}}, "all sites are one cluster"),
+        ({"protocol": "leave-climate-out"}, r"climate unknown, which this protocol needs.*4 of 4 sites: XX-V01"),
+        ({"protocol": {"name": "leave-site-out", "frozen": "folds.csv"}}, r"of other sites.*only in the file: DE-Gri"),
+        ({"protocol": {"name": "leave-site-out", "frozen": "gone.csv"}}, r"study.gone\.csv: no such table"),
+        ({"features": ("bands", "p_model")}, r"elevation of every site \(found none of XX-V02"),
+    ],
+)
+def test_what_study_toml_and_the_sites_tell_to_be_impossible_is_refused_before_any_work(
+    network, tmp_path, monkeypatch, asked, says
+):
+    monkeypatch.setattr(stages, "run_site", lambda *_: pytest.fail("a site was run"))
+    folder = tmp_path / "study"
+    folder.mkdir()
+    (folder / "study.toml").write_text('[study]\nname = "x"\n')
+    sites = pd.read_csv(network / "sites.csv")
+    sites.loc[1, "elevation"] = np.nan
+    sites.to_csv(folder / "sites.csv", index=False)
+    (folder / "folds.csv").write_text("site,fold,held_out\nXX-V01,0,XX-V01\nDE-Gri,1,DE-Gri\n")
+    study = open_study(folder)
+    benchmark = study.config.benchmark.model_copy(update=asked)
+    with pytest.raises((ConfigError, TableError, FileError), match=says):
+        Study(folder, study.config.model_copy(update={"benchmark": benchmark}), study.sites).run()
+
+
+def test_one_vegetation_type_cannot_be_left_out_and_two_can(network, monkeypatch):
+    """What can be carried goes on to the sites."""
+    study = open_study(network)
+    benchmark = study.config.benchmark.model_copy(update={"protocol": "leave-vegetation-type-out"})
+    config = study.config.model_copy(update={"benchmark": benchmark})
+    started = []
+    monkeypatch.setattr(stages, "run_site", lambda folder, site, *_: started.append(site))
+    with pytest.raises(TableError, match="one vegetation only"):
+        Study(study.folder, config, study.sites.assign(igbp="GRA")).run()
+    assert started == []
+    with pytest.raises(EcoembedError):  # no site left anything behind
+        Study(study.folder, config, study.sites).run()
+    assert len(started) == 4
+
+
+def test_external_embeddings_of_a_whole_year_are_refused_before_any_work(network, tmp_path, monkeypatch):
+    monkeypatch.setattr(stages, "run_site", lambda *_: pytest.fail("a site was run"))
+    folder = tmp_path / "study"
+    (folder / "tessera").mkdir(parents=True)
+    shutil.copy(network / "sites.csv", folder)
+    (folder / "study.toml").write_text(
+        '[benchmark]\nfeatures = ["bands", "tessera"]\n[external]\ntessera = "tessera"\n'
+    )
+    with pytest.raises(FileError, match=r"no external embeddings of the site.*XX-V01"):
+        open_study(folder).run()
+    values = np.zeros((1, 2, 3, 3), dtype="float32")
+    year = xr.DataArray(values, {"year": [2019]}, ("year", "band", "y", "x"))
+    year.to_dataset(name="embedding").to_netcdf(folder / "tessera" / "XX-V02.nc")
+    with pytest.raises(ConfigError, match=r"features see the future \(found tessera made of the whole year"):
+        open_study(folder).run()
+
+
 def test_weights_that_cannot_be_used_are_refused_once_before_any_work(copy, monkeypatch):
     monkeypatch.setattr(stages, "run_site", lambda *a: pytest.fail("worked before it looked"))
     toml = copy / "study.toml"
@@ -287,6 +354,7 @@ def test_weights_that_cannot_be_used_are_refused_once_before_any_work(copy, monk
         ("[satellite]\nend = 2019\n", ("satellite.end", "found 2019", "2019-05-01")),
         ("[satellite]\ndilation = -20\n", ("satellite.dilation", "found -20", "metres, 0 to 500")),
         ("[benchmark]\nintervals = 90\n", ("benchmark.intervals", "found 90", "0.9")),
+        ("[benchmark]\nmax_age = 10\n", ("benchmark.max_age: no day is filled", "found 10", 'gaps = "last"')),
     ],
 )
 def test_a_wrong_study_toml_is_refused(network, tmp_path, text, says):

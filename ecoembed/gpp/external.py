@@ -22,7 +22,7 @@ from ecoembed.footprints.extract import extract
 from ecoembed.gpp.acquisitions import local_days
 from ecoembed.schema import check_series
 
-__all__ = ["check_external", "external_file", "external_series"]
+__all__ = ["check_external", "external_file", "external_series", "external_window"]
 
 #: A dated embedding serves the dates up to this many days after it: a month, as monthly ones do.
 LONGEST = np.timedelta64(31, "D")
@@ -97,7 +97,7 @@ def external_series(path: Path, name: str, at: xr.DataArray, weights: xr.DataArr
     Returns
     -------
     xarray.Dataset
-        A `SiteSeries` over the dates of `at`; ``attrs["window"]`` is ``annual``, ``causal``, or what the store says.
+        A `SiteSeries` over the dates of `at`; ``attrs["window"]`` is that of :func:`external_window`.
         A date has the embedding of its year, or the last one before it that is not older than 31 days; NaN, with a
         coverage of 0, where there is none.
 
@@ -134,14 +134,23 @@ def external_series(path: Path, name: str, at: xr.DataArray, weights: xr.DataArr
         cube = xr.DataArray(shared, coords, at.dims, attrs={"units": "1"}).rio.write_crs(at.rio.crs)
         seen = extract(cube, weights)
         value[dates], coverage[dates] = seen["value"].values, seen["coverage"].values
-    window = "annual" if store.annual else str(store.values.attrs.get("window", "causal"))
-    attrs = {"site": at.attrs.get("site", ""), "sensor": name, "units": "1", "window": window, "source": store.name}
+    attrs = {"site": at.attrs.get("site", ""), "sensor": name, "units": "1", "source": store.name}
+    attrs["window"] = _window(store)
     return check_series(
         xr.Dataset(
             {"value": (("time", "feature"), value, {"units": "1"}), "coverage": ("time", coverage, {"units": "1"})},
             {"time": at["time"].values, "feature": bands}, attrs,
         )
     )  # fmt: skip
+
+
+def external_window(path: Path) -> str:
+    """What the embeddings of a store see: ``annual``, ``causal``, or what it says; raises as `external_series` does."""
+    return _window(_opened(path))
+
+
+def _window(store: _Store) -> str:
+    return "annual" if store.annual else str(store.values.attrs.get("window", "causal"))
 
 
 def _opened(path: Path) -> _Store:

@@ -43,7 +43,7 @@ from ecoembed.schema import check_feature_table, check_flux, check_series, check
 if TYPE_CHECKING:
     import geopandas as gpd
 
-__all__ = ["feature_table", "local_days"]
+__all__ = ["feature_table", "local_days", "without_elevation"]
 
 #: What the feature table keeps of each flux table's attributes.
 _ACCOUNT = ("target", "product", "rows", "negative")
@@ -197,7 +197,7 @@ def _available(
     drivers = [driver for driver in METEO if driver not in left_out]
     if not drivers:
         left_out["meteo"] = "no meteo: the sites have no driver in common"
-    unknown = ", ".join(map(str, sites.index[sites["elevation"].isna()]))
+    unknown = ", ".join(without_elevation(sites))
     needs = {name: ((RADIATION,), index, "") for name, (index, _) in _LIGHT.items()}
     for name, (needed, index, elevation) in {**needs, "p_model": (DRIVERS, "NDVI", unknown)}.items():
         absent = [f"{driver} at every site" for driver in needed if driver not in drivers]
@@ -206,6 +206,11 @@ def _available(
         if absent:
             left_out[name] = f"no {name}: it needs {' and '.join(absent)}"
     return drivers, left_out
+
+
+def without_elevation(sites: pd.DataFrame) -> list[str]:
+    """The sites whose elevation is unknown, without which there is no P-model."""
+    return [str(site) for site in sites.index[sites["elevation"].isna()]]
 
 
 def _at_acquisitions(seen: pd.DataFrame, days: pd.DataFrame, rows: Counter[str]) -> tuple[pd.DataFrame, Counter[str]]:

@@ -102,7 +102,8 @@ def make_regressor(regressor: str | Any, n_samples: int, seed: int = 0) -> Any:
                 check_regressor(regressor)
             return _NAMED[regressor](n_samples, seed)
         regressor = _imported(regressor)
-    if isinstance(regressor, type) or not all(hasattr(regressor, name) for name in ("fit", "predict", "get_params")):
+    needs = ("fit", "predict", "get_params")  # by the class: some show predict only once they are fitted
+    if isinstance(regressor, type) or not all(hasattr(regressor, n) or hasattr(type(regressor), n) for n in needs):
         raise ConfigError(
             "not a regressor", found=repr(regressor), expected="a name or an unfitted scikit-learn estimator"
         )
@@ -136,7 +137,7 @@ def models_of(
     Raises
     ------
     ConfigError
-        If ``p_model`` has more than one column, or no regressor can read a set.
+        If ``p_model`` has more than one column, no regressor can read a set, or one that reads windows meets none.
 
     Examples
     --------
@@ -161,6 +162,13 @@ def models_of(
             raise ConfigError(
                 "no regressor can read this set", where=name,
                 found="; ".join(f"{label}: {reason}" for label, reason in why.items()), remedy="Add ridge or lightgbm",
+            )  # fmt: skip
+    for label, model in regressors.items():
+        of_all = {name: named for name, named in models.items() if name not in OF_A_SET}
+        if model in _SEQUENCES and of_all and not any(label in named for named in of_all.values()):
+            raise ConfigError(
+                "it reads days one after another, and no set has windows of them", where=label,
+                expected="window_days = 90, say", remedy="Ask for windows, or leave it out",
             )  # fmt: skip
     if "p_model" in features and features["p_model"].shape[1] != 1:
         raise ConfigError(

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ecoembed.errors import ConfigError
 from ecoembed.files import toml_values, validated
+from ecoembed.validation.splits.protocols import beside
 
 __all__ = ["BenchmarkConfig", "PlacesConfig", "read_benchmark_config"]
 
@@ -114,8 +115,8 @@ def read_benchmark_config(path: str | Path, site_table: Sequence[str | Path] | N
     asked = config.model_dump(exclude={"base", "table", "site_table"}, exclude_none=True, exclude_unset=True)
     if site_table:
         asked["site_table"] = list(site_table)
-    if isinstance(config.protocol, dict) and isinstance(config.protocol.get("frozen"), str):  # beside the TOML
-        asked["protocol"] = config.protocol | {"frozen": str(path.parent / config.protocol["frozen"])}
+    if "protocol" in asked:
+        asked["protocol"] = beside(config.protocol, path.parent)
     return asked
 
 

@@ -188,5 +188,8 @@ def test_the_sets_that_a_regressor_can_read():
 def test_a_set_that_nobody_can_read_is_refused():
     with pytest.raises(ConfigError, match=r"light: no regressor can read this set.*gru: it reads days one after"):
         models_of({"light": np.zeros((5, 1))}, {"gru": "gru"})
+    with pytest.raises(ConfigError, match=r"gru: it reads days one after another, and no set has windows"):
+        models_of({"light": np.zeros((5, 1))}, {"ridge": "ridge", "gru": "gru"})
+    assert models_of({"p_model": np.zeros((5, 1))}, {"gru": "gru"})[0] == {"p_model": {"scale": "scale"}}
     with pytest.raises(ConfigError, match=r"p_model: the P-model has one scale.*found 2"):
         models_of({"p_model": np.zeros((5, 2))}, {"ridge": "ridge"})

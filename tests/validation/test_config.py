@@ -63,6 +63,13 @@ def test_a_toml_may_stand_on_another(tmp_path):
     config = read_benchmark_config(tmp_path / "folds.toml")
     assert config["target"] == "GPP"
     assert config["protocol"] == {"name": "site-k-fold", "frozen": str(tmp_path / "f.csv")}  # beside the TOML
+    for domain, read in (
+        ('"map.csv"', str(tmp_path / "map.csv")),
+        ('"land"', "land"),
+        ("[0, 40, 9, 50]", [0, 40, 9, 50]),
+    ):
+        (tmp_path / "map.toml").write_text(f'base = "base.toml"\n[protocol]\nname = "knndm"\ndomain = {domain}\n')
+        assert read_benchmark_config(tmp_path / "map.toml")["protocol"] == {"name": "knndm", "domain": read}
     (tmp_path / "third.toml").write_text('base = "folds.toml"\n')
     with pytest.raises(ConfigError, match="a base that has a base"):
         read_benchmark_config(tmp_path / "third.toml")

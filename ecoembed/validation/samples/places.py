@@ -11,7 +11,9 @@ import pandas as pd
 from ecoembed.errors import ConfigError, TableError
 from ecoembed.validation.samples.columns import as_sites
 
-__all__ = ["PLACE_KEYS", "SITE_COLUMNS", "check_places", "coordinates", "site_places", "with_site_table"]
+__all__ = [
+    "PLACE_KEYS", "SITE_COLUMNS", "check_places", "coordinates", "places_of", "site_places", "with_site_table",
+]  # fmt: skip
 
 #: What may be known of a place: numbers, and classes.
 PLACE_KEYS = ("latitude", "longitude", "vegetation", "climate")
@@ -43,6 +45,11 @@ def coordinates(samples: Any) -> dict[str, tuple[float, float]]:
     """Where the sites of `Samples` stand, of those of which both are known."""
     there = samples.places[["latitude", "longitude"]].dropna()
     return {str(name): (float(row.latitude), float(row.longitude)) for name, row in there.iterrows()}
+
+
+def places_of(sites: pd.DataFrame) -> pd.DataFrame:
+    """What a site table knows of its places: one row for each site, with the columns `PLACE_KEYS`."""
+    return pd.DataFrame(sites).reindex(columns=list(SITE_COLUMNS.values())).set_axis(list(SITE_COLUMNS), axis=1)
 
 
 def with_site_table(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from ecoembed.validation.samples.columns import as_dates, read_table, require
 from ecoembed.validation.splits.folds import OUT, TRAIN, Folds, Partition
 from ecoembed.validation.splits.sites import listed
 
-__all__ = ["fold_table", "read_frozen"]
+__all__ = ["check_frozen", "fold_table", "read_frozen"]
 
 _NO_FOLD = {TRAIN: "training alone", OUT: "left out"}
 
@@ -39,6 +40,22 @@ def fold_table(folds: Folds, samples: Samples) -> pd.DataFrame:
     return lines[[*keys, "fold", "held_out", "rows"]]
 
 
+def check_frozen(path: str | Path, sites: Iterable[str]) -> pd.DataFrame:
+    """The table of frozen folds, if it knows no site but these.
+
+    Raises
+    ------
+    FileError
+        If it is absent.
+    TableError
+        If it lacks a column, or is of other sites.
+    """
+    table = read_table(Path(path), ["site", "fold"])
+    require(table, ["site", "fold", "held_out"])
+    _refuse_others(set(table["site"].astype(str)) - set(sites), set(), path)
+    return table
+
+
 def read_frozen(path: str | Path, samples: Samples) -> Partition:
     """The partition that a table says; see :func:`fold_table`.
 
@@ -49,9 +66,9 @@ def read_frozen(path: str | Path, samples: Samples) -> Partition:
     TableError
         If its sites (or years, or dates) are not those of the samples, or its folds are not 0, 1, 2 ...
     """
-    table = read_table(Path(path), ["site", "fold"])
-    require(table, ["site", "fold", "held_out"])
-    _same_sites(table, samples, path)
+    here = set(samples.places.index.astype(str))
+    table = check_frozen(path, here)
+    _refuse_others(set(), here - set(table["site"].astype(str)), path)
     rows: dict[str, Any] = {"site": samples.site.astype(str)}
     if "year" in table:
         rows["year"] = samples.date.year.to_numpy()
@@ -75,12 +92,11 @@ def read_frozen(path: str | Path, samples: Samples) -> Partition:
     return Partition(found.to_numpy(dtype=int), [str(word) for word in words])
 
 
-def _same_sites(table: pd.DataFrame, samples: Samples, path: str | Path) -> None:
-    here, there = set(samples.places.index.astype(str)), set(table["site"].astype(str))
-    if here != there:
-        gone, new = (listed(np.array(sorted(names))) for names in (there - here, here - there))
+def _refuse_others(gone: set[str], new: set[str], path: str | Path) -> None:
+    if gone or new:
+        where, names = ("file", gone) if gone else ("table", new)
         raise TableError(
             "the frozen folds are of other sites", where=path,
-            found=f"only in the file: {gone or 'none'}; only in the table: {new or 'none'}",
+            found=f"only in the {where}: {listed(np.array(sorted(names)))}",
             remedy="Freeze the folds again, or use the table that they were made from",
         )  # fmt: skip

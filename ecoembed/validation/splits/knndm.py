@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from pydantic import Field, field_serializer, model_validator
 
 from ecoembed.archives.sites.distance import great_circle_km
@@ -61,8 +62,15 @@ class KNNDM(Protocol):
     def _name_of_domain(self, domain: str | Box) -> str | Box:
         return Path(domain).name if isinstance(domain, str) else domain  # a record holds no path of a machine
 
+    def check(self, places: pd.DataFrame) -> None:
+        refuse_fewer_sites(places, self.folds, "knndm")
+        if self.space == "geographic":
+            site_coordinates(places, "knndm")
+            _places(self.domain)
+        else:
+            read_table(Path(str(self.domain)))  # its columns are those of a set, which only the samples have
+
     def partition(self, samples: Samples, seed: int) -> tuple[Partition, dict[str, Any]]:
-        refuse_fewer_sites(samples, self.folds, "knndm")
         between, wanted, axes, _ = self._distances(samples)
         group, clusters = match_distances(between, wanted, axes, self.folds, seed)
         partition = of_sites(group, samples)
@@ -91,7 +99,7 @@ class KNNDM(Protocol):
     def _distances(self, samples: Samples) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
         """Between sites; from each place of the prediction to the nearest; the sites' coordinates; the unit."""
         if self.space == "geographic":
-            points = site_coordinates(samples, "knndm")
+            points = site_coordinates(samples.places, "knndm")
             wanted = great_circle_km(_places(self.domain), points).min(axis=1)
             axes = _unit_vectors(points)  # no seam at the antimeridian
             return great_circle_km(points, points), wanted, axes, "km"

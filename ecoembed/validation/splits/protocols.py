@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from pydantic import ValidationError
 
 from ecoembed.errors import ConfigError, TableError, check_name
@@ -23,7 +24,7 @@ from ecoembed.validation.splits.folds import (
     refuse_unmeasured,
     site_sides,
 )
-from ecoembed.validation.splits.frozen import read_frozen
+from ecoembed.validation.splits.frozen import check_frozen, read_frozen
 from ecoembed.validation.splits.knndm import KNNDM
 from ecoembed.validation.splits.sites import (
     LeaveClimateOut,
@@ -34,7 +35,7 @@ from ecoembed.validation.splits.sites import (
     SiteKFold,
 )
 
-__all__ = ["PROTOCOLS", "SEEN", "UNSEEN", "Fold", "Folds", "check_protocol", "make_folds", "name_of"]
+__all__ = ["PROTOCOLS", "SEEN", "UNSEEN", "Fold", "Folds", "beside", "check_protocol", "make_folds", "name_of"]
 
 #: Protocol name -> its class, whose fields are its options.
 PROTOCOLS: dict[str, type[Protocol]] = {
@@ -50,16 +51,40 @@ PROTOCOLS: dict[str, type[Protocol]] = {
 }
 
 
-def check_protocol(protocol: Any) -> None:
-    """Refuse a misspelt protocol or option before any work is done for it.
+def check_protocol(protocol: Any, places: pd.DataFrame | None = None) -> None:
+    """Refuse a misspelt protocol or option before any work is done for it; and one that these sites cannot carry.
+
+    Parameters
+    ----------
+    protocol
+        As in :func:`make_folds`.
+    places : pandas.DataFrame, optional
+        What is known of the sites: as ``Samples.places``, which are then checked again, for some may have no rows.
 
     Raises
     ------
     ConfigError
         If the name is not one of `PROTOCOLS`, an option is unknown or impossible, or it is no protocol at all.
+    TableError
+        If there are fewer sites than folds, one type only, unknown coordinates, a file of folds of other sites ...
     """
-    if not _is_splitter(protocol):
-        _chosen(protocol)
+    if _is_splitter(protocol):
+        return
+    chosen, frozen = _chosen(protocol)
+    if places is None:
+        return
+    if frozen:
+        check_frozen(frozen, places.index)
+    else:
+        chosen.check(places)
+
+
+def beside(protocol: Any, folder: Path) -> Any:
+    """The protocol as a file in `folder` names it: the files that it names, if any, are found there."""
+    if not isinstance(protocol, Mapping):
+        return protocol
+    named = {k: protocol[k] for k in ("frozen", "domain") if isinstance(protocol.get(k), str)}
+    return {**protocol, **{k: str(folder / name) for k, name in named.items() if name != "land"}}
 
 
 def name_of(protocol: Any) -> str:
@@ -104,6 +129,7 @@ def make_folds(protocol: Any, samples: Samples, seed: int = 0) -> Folds:
         partition = read_frozen(frozen, samples)
         found = chosen.measured(samples, partition)
     else:
+        chosen.check(samples.places)
         partition, found = chosen.partition(samples, seed)
     wanted = getattr(chosen, "folds", len(partition.held_out))
     if wanted != len(partition.held_out):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
 from ecoembed.archives.sites.distance import great_circle_km
@@ -37,8 +38,11 @@ class Protocol(BaseModel):
     promised: ClassVar[bool] = True
     at_known_sites: ClassVar[bool] = False
 
+    def check(self, places: pd.DataFrame) -> None:
+        """Raise TableError where what is known of the sites (as ``Samples.places``) tells that it is impossible."""
+
     def partition(self, samples: Samples, seed: int) -> tuple[Partition, dict[str, Any]]:
-        """The fold of each row, and what was found in making it."""
+        """The fold of each row, and what was found in making it; of samples whose places passed `check`."""
         raise NotImplementedError
 
     def measured(self, samples: Samples, partition: Partition) -> dict[str, Any]:
@@ -59,30 +63,39 @@ class LeaveClusterOut(Protocol):
 
     distance_km: float = Field(5.0, gt=0)
 
-    def partition(self, samples: Samples, seed: int) -> tuple[Partition, dict[str, Any]]:
-        from scipy.sparse.csgraph import connected_components
-
-        places = site_coordinates(samples, "leave-cluster-out")
-        _, group = connected_components(great_circle_km(places, places) <= self.distance_km, directed=False)
+    def check(self, places: pd.DataFrame) -> None:
+        group = self._clusters(places)
         if group.max() == 0:
             raise TableError(
                 "all sites are one cluster: none can be left out", where="leave-cluster-out",
                 found=f"{len(group)} sites, each within {self.distance_km:g} km of another",
                 remedy="Choose a smaller distance_km",
             )  # fmt: skip
+
+    def partition(self, samples: Samples, seed: int) -> tuple[Partition, dict[str, Any]]:
+        group = self._clusters(samples.places)
         return of_sites(group, samples), {"clusters_of_several": int((np.bincount(group) > 1).sum())}
+
+    def _clusters(self, places: pd.DataFrame) -> np.ndarray:
+        from scipy.sparse.csgraph import connected_components
+
+        at = site_coordinates(places, "leave-cluster-out")
+        return np.asarray(connected_components(great_circle_km(at, at) <= self.distance_km, directed=False)[1])
 
 
 class _LeaveClassOut(Protocol):
     _of: ClassVar[Literal["vegetation", "climate"]]
 
-    def partition(self, samples: Samples, seed: int) -> tuple[Partition, dict[str, Any]]:
-        classes, group = np.unique(_classes(samples, self._of), return_inverse=True)
+    def check(self, places: pd.DataFrame) -> None:
+        classes = np.unique(_classes(places, self._of))
         if len(classes) < 2:
             raise TableError(
                 f"one {self._of} only: none can be left out", found=classes[0], expected="2 or more",
                 remedy="Choose another protocol, or add sites",
             )  # fmt: skip
+
+    def partition(self, samples: Samples, seed: int) -> tuple[Partition, dict[str, Any]]:
+        classes, group = np.unique(_classes(samples.places, self._of), return_inverse=True)
         return Partition(group[site_codes(samples)], [str(name) for name in classes]), {}
 
 
@@ -103,13 +116,16 @@ class SiteKFold(Protocol):
 
     folds: int = Field(10, ge=2)
 
+    def check(self, places: pd.DataFrame) -> None:
+        refuse_fewer_sites(places, self.folds, "site-k-fold")
+        _classes(places, "vegetation")
+
     def partition(self, samples: Samples, seed: int) -> tuple[Partition, dict[str, Any]]:
         import warnings
 
         from sklearn.model_selection import StratifiedGroupKFold
 
-        refuse_fewer_sites(samples, self.folds, "site-k-fold")
-        types, codes = _classes(samples, "vegetation"), site_codes(samples)
+        types, codes = _classes(samples.places, "vegetation"), site_codes(samples)
         _, kind = np.unique(types, return_inverse=True)
         group = np.zeros(len(types), dtype=int)
         splitter = StratifiedGroupKFold(self.folds, shuffle=True, random_state=seed)
@@ -133,16 +149,16 @@ def listed(names: np.ndarray) -> str:
     return ", ".join(map(str, names[:_LISTED])) + (f" and {rest} more" if rest > 0 else "")
 
 
-def refuse_fewer_sites(samples: Samples, folds: int, name: str) -> None:
+def refuse_fewer_sites(places: pd.DataFrame, folds: int, name: str) -> None:
     """Raise where a fold would hold no site."""
-    if len(samples.places) < folds:
+    if len(places) < folds:
         raise TableError(
-            "fewer sites than folds", where=name, found=f"{len(samples.places)} sites, {folds} folds",
-            remedy=f"Choose folds = {len(samples.places)} or fewer, or leave-site-out",
+            "fewer sites than folds", where=name, found=f"{len(places)} sites, {folds} folds",
+            remedy=f"Choose folds = {len(places)} or fewer, or leave-site-out",
         )  # fmt: skip
 
 
-def site_coordinates(samples: Samples, name: str) -> np.ndarray:
+def site_coordinates(places: pd.DataFrame, name: str) -> np.ndarray:
     """Latitude and longitude of all sites in degrees, (sites, 2).
 
     Raises
@@ -150,22 +166,22 @@ def site_coordinates(samples: Samples, name: str) -> np.ndarray:
     TableError
         If one is unknown.
     """
-    places = samples.places[["latitude", "longitude"]].to_numpy(dtype=float)
-    _refuse_unknown(samples, ~np.isfinite(places).all(axis=1), "coordinates", "latitude and longitude", name)
-    return places
+    at: np.ndarray = places[["latitude", "longitude"]].to_numpy(dtype=float)
+    _refuse_unknown(places, ~np.isfinite(at).all(axis=1), "coordinates", "latitude and longitude", name)
+    return at
 
 
-def _classes(samples: Samples, of: str) -> np.ndarray:
+def _classes(places: pd.DataFrame, of: str) -> np.ndarray:
     """The vegetation or climate of each site, text."""
-    _refuse_unknown(samples, samples.places[of].isna().to_numpy(), of, of, f"a protocol by {of}")
-    return samples.places[of].to_numpy(dtype=str)
+    _refuse_unknown(places, places[of].isna().to_numpy(), of, of, f"a protocol by {of}")
+    return places[of].to_numpy(dtype=str)
 
 
-def _refuse_unknown(samples: Samples, unknown: np.ndarray, what: str, keys: str, name: str) -> None:
+def _refuse_unknown(places: pd.DataFrame, unknown: np.ndarray, what: str, keys: str, name: str) -> None:
     if unknown.any():
         raise TableError(
             f"{what} unknown, which this protocol needs", where=name,
-            found=f"{int(unknown.sum())} of {len(unknown)} sites: {listed(samples.places.index.to_numpy()[unknown])}",
+            found=f"{int(unknown.sum())} of {len(unknown)} sites: {listed(places.index.to_numpy()[unknown])}",
             expected=f"{keys} of every site",
-            remedy=f"Name the column of {keys} under places, or choose a protocol that does without, as leave-site-out",
+            remedy=f"Add {keys} to the site table, or choose a protocol that does without, as leave-site-out",
         )  # fmt: skip
