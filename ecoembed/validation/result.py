@@ -52,6 +52,9 @@ class Result:
     effects : pandas.DataFrame
         Of each set that a mixed model met, what each of its columns does to the target at all sites, for reading: see
         :func:`ecoembed.gpp.mixed.effects`; empty without that regressor.
+    choices : pandas.DataFrame
+        Of each fold the pair that its inner folds chose: see :class:`ecoembed.validation.nested.Nested`; empty where
+        that was not asked for.
     folds : pandas.DataFrame
         Which site (and year) was held out in which fold.
     places : pandas.DataFrame
@@ -70,6 +73,7 @@ class Result:
     importance: pd.DataFrame
     partial: pd.DataFrame
     effects: pd.DataFrame
+    choices: pd.DataFrame
     folds: pd.DataFrame
     places: pd.DataFrame
     record: dict[str, Any] = field(repr=False)

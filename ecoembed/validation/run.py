@@ -247,6 +247,7 @@ def benchmark(
         predictions=predictions,
         importance=empty if predicted.importance is None else predicted.importance,
         partial=empty if predicted.partial is None else predicted.partial,
+        choices=chosen.choices if chosen else empty,
         record=record,
         **tables,
     )

@@ -15,7 +15,7 @@ __all__ = ["FILES", "refuse_foreign", "save_benchmark", "write_tables"]
 #: The tables of a result, each a CSV; an empty one is not written.
 TABLES = (
     "scores", "site_scores", "group_scores", "comparisons", "applicability", "importance", "partial", "effects",
-    "folds",
+    "choices", "folds",
 )  # fmt: skip
 FILES = ("predictions.parquet", *(f"{name}.csv" for name in TABLES), "benchmark.json", "report.html", "figures")
 

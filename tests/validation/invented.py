@@ -59,9 +59,14 @@ def invented(sites: int = 6, days: int = 60, seed: int = 0, **record: Any) -> Re
         predictions=predictions, scores=scores.assign(protocol="leave-site-out", label="unseen-site"),
         site_scores=site_scores, group_scores=_groups(predictions, places), comparisons=_comparisons(scores, sites),
         applicability=_applicability(names, days, rng), importance=_importance(rng), partial=_partial(),
-        effects=_effects(),
+        effects=_effects(), choices=_choices(names),
         folds=pd.DataFrame({"site": names, "fold": range(sites)}), places=places, record={**about, **record},
     )  # fmt: skip
+
+
+def _choices(names: list[str]) -> pd.DataFrame:
+    pair = {"features": "meteo", "regressor": "ridge", "inner_r2": 0.5, "inner_sites": len(names) - 1}
+    return pd.DataFrame([{"fold": k, "held_out": name, **pair} for k, name in enumerate(names)])
 
 
 def _effects() -> pd.DataFrame:
@@ -84,7 +89,7 @@ def bare(result: Result) -> Result:
     drop = {"columns": ["coverage", "width"]}
     return replace(
         result, group_scores=none, comparisons=none, applicability=none, importance=none, partial=none,
-        effects=none, folds=none, places=unknown, record=kept,
+        effects=none, choices=none, folds=none, places=unknown, record=kept,
         scores=result.scores.drop(**drop), site_scores=result.site_scores.drop(**drop),
         predictions=result.predictions.assign(lower=np.nan, upper=np.nan),
     )  # fmt: skip

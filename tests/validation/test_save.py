@@ -31,6 +31,17 @@ def test_what_is_written(tmp_path):
     assert list(tmp_path.iterdir()) == [folder]
 
 
+def test_the_nested_choice_of_each_fold_is_written_where_it_was_asked_for(tmp_path):
+    result = run(flat(4, 8), nested=True)
+    written = pd.read_csv(result.save(tmp_path / "out") / "choices.csv")
+    assert written["held_out"].tolist() == ["XX-T00", "XX-T01", "XX-T02", "XX-T03"]
+    counted = written.groupby(["features", "regressor"]).size()
+    told = result.record["nested"]["chosen"]
+    assert {(c["features"], c["regressor"]): c["folds"] for c in told} == counted.to_dict()
+    run(flat(4, 8)).save(tmp_path / "out")
+    assert not (tmp_path / "out" / "choices.csv").exists()
+
+
 def test_a_previous_benchmark_is_replaced(tmp_path):
     run(flat(3, 6)).save(tmp_path / "out")
     run(flat(4, 6)).save(tmp_path / "out")
