@@ -83,7 +83,8 @@ def predict_held_out(
     TableError
         If a model predicts something that is no number.
     EcoembedError
-        What a regressor raises, with the set, the regressor and what was held out.
+        What a regressor raises, with the set, the regressor and what was held out; what an own estimator raises is its
+        cause.
 
     Notes
     -----
@@ -101,9 +102,17 @@ def predict_held_out(
             asked = explain and job.features != "climatology"  # whose columns are codes
             return _held_out(samples, job, model, fold, seed, intervals, asked)
         except EcoembedError as error:
-            place = f"{job.features}, {job.name}, without {folds.held_out[job.fold]}"
+            place = _place(job, folds)
             error.where = place if error.where is None else f"{place}: {error.where}"
             raise
+        except Exception as error:
+            if _known_by_name(model):
+                raise
+            said = str(error).partition("\n")[0].rstrip(".")
+            raise TableError(
+                f"this regressor of your own fails: {type(error).__name__}: {said}", where=_place(job, folds),
+                remedy="Its fit and predict get arrays of finite numbers, and the training sites as groups if they ask",
+            ) from error  # fmt: skip
 
     named = [job for job in jobs if _known_by_name(models[job.features][job.name])]
     own = [job for job in jobs if not _known_by_name(models[job.features][job.name])]
@@ -130,9 +139,7 @@ def _held_out(
     X, X_test = (_input(samples.features[job.features][rows], takes_windows) for rows in (train, test))
 
     def fitted(rows: np.ndarray | slice = slice(None)) -> Any:
-        estimator = make_regressor(model, n_samples=len(y[rows]), seed=seed)
-        groups = {"groups": sites[rows]} if _takes_groups(estimator) else {}
-        return estimator.fit(X[rows], y[rows], **groups)
+        return _fit(make_regressor(model, n_samples=len(y[rows]), seed=seed), X[rows], y[rows], sites[rows])
 
     estimator = fitted()
     columns = [np.asarray(estimator.predict(X_test), dtype=float).ravel()]
@@ -192,8 +199,22 @@ def _long(samples: Samples, predicted: Mapping[tuple[str, str], np.ndarray], fol
     return pd.concat(parts, ignore_index=True)
 
 
-def _takes_groups(estimator: Any) -> bool:
-    """Whether ``fit`` can route the training sites to inner folds."""
-    from sklearn.model_selection._search import BaseSearchCV
+def _place(job: _Job, folds: Folds) -> str:
+    return f"{job.features}, {job.name}, without {folds.held_out[job.fold]}"
 
-    return isinstance(estimator, BaseSearchCV) or "groups" in inspect.signature(estimator.fit).parameters
+
+def _fit(estimator: Any, X: Any, y: np.ndarray, sites: np.ndarray) -> Any:
+    """The estimator, fitted; it, or what splits rows anywhere inside it, gets the training sites if it asks for them.
+
+    Source: scikit-learn's user guide, metadata routing: a grouped splitter asks for ``groups``, through any pipeline.
+    """
+    from sklearn import config_context
+    from sklearn.model_selection._search import BaseSearchCV
+    from sklearn.utils.metadata_routing import get_routing_for_object
+
+    if isinstance(estimator, BaseSearchCV) or "groups" in inspect.signature(estimator.fit).parameters:
+        return estimator.fit(X, y, groups=sites)
+    with config_context(enable_metadata_routing=True):
+        if get_routing_for_object(estimator).consumes("fit", ["groups"]):
+            return estimator.fit(X, y, groups=sites)
+    return estimator.fit(X, y)

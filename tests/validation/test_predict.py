@@ -7,7 +7,10 @@ import pandas as pd
 import pytest
 from lightgbm import LGBMRegressor
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.linear_model import Ridge
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.ensemble import StackingRegressor
+from sklearn.linear_model import LassoCV, Ridge, RidgeCV
+from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -141,6 +144,51 @@ def test_what_fails_says_where():
         predict(samples_of(), {"all": {"lost": Lost()}})
     with pytest.raises(TrainingError, match=r"all, failing, without .*XX-T00: diverged\. Lower it"):
         predict(samples_of(), {"all": {"failing": Failing()}})
+
+
+class Broken(Spy):
+    def fit(self, X, y):
+        raise ValueError("some value of y is out of range\nfor Poisson")
+
+
+def test_an_own_regressor_that_fails_is_named_with_its_fold_and_cause():
+    with pytest.raises(TableError, match=r"all, mine, without XX-T00: .*ValueError: some value of y is out of r") as it:
+        predict(samples_of(), {"all": {"mine": Broken()}})
+    assert isinstance(it.value.__cause__, ValueError)
+
+
+class Told(GroupKFold):
+    """Remembers the sites that it was given."""
+
+    sites: list = []  # noqa: RUF012
+
+    def split(self, X, y=None, groups=None):
+        Told.sites.append(frozenset(groups))
+        return super().split(X, y, groups)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        LassoCV(cv=Told(3)),
+        make_pipeline(StandardScaler(), GridSearchCV(Ridge(), {"alpha": [1, 10]}, cv=Told(3))),
+        TransformedTargetRegressor(
+            make_pipeline(StandardScaler(), RidgeCV(cv=Told(3))), func=np.cbrt, inverse_func=lambda y: y**3
+        ),
+    ],
+    ids=["LassoCV", "pipeline", "transformed target"],
+)
+def test_sites_reach_inner_folds_however_deep(model):
+    """Without them a grouped splitter raises; with rows for groups it would split sites."""
+    samples, Told.sites = samples_of(), []
+    predict(samples, {"all": {"mine": model}})
+    names = frozenset(samples.places.index)
+    assert set(Told.sites) == {names - {site} for site in names}
+
+
+def test_what_shows_predict_only_once_it_is_fitted_is_a_regressor():
+    stack = StackingRegressor([("ridge", Ridge()), ("other", Ridge(10))])
+    assert len(predict(samples_of(), {"all": {"mine": stack}}).table) == 100
 
 
 def test_every_model_says_what_it_leans_on():

@@ -91,12 +91,18 @@ def _chosen_by_rows(name: str, model: Any, rows: int) -> Iterator[Finding]:
             folds = check_cv(options["cv"]) if not hasattr(options["cv"], "split") else options["cv"]
             if not isinstance(folds, GroupsConsumerMixin):
                 what = "is tuned by folds that have a site on both sides"
-                remedy = "Pass cv = GroupKFold(5) in a grid search: it gets the training sites as groups"
+                remedy = "Pass cv = GroupKFold(5): it gets the training sites as groups"
                 yield Finding("inner", what, name, f"{kind}, cv = {options['cv']}", remedy)
-        stops = options.get("early_stopping")
-        if stops is True or (stops == "auto" and rows > 10_000):
+        if _stops_by_rows(options, rows):
             what = "stops early by rows drawn at random, of sites that it trains on"
-            yield Finding("inner", what, name, kind, "Set early_stopping = False, and the number of steps")
+            remedy = "Give it the number of steps, and early_stopping = False (or n_iter_no_change = None)"
+            yield Finding("inner", what, name, kind, remedy)
+
+
+def _stops_by_rows(options: Mapping[str, Any], rows: int) -> bool:
+    """Whether scikit-learn's estimators with these parameters hold rows back to stop by."""
+    stops = options.get("early_stopping", options.get("n_iter_no_change") if "validation_fraction" in options else None)
+    return rows > 10_000 if stops == "auto" else bool(stops)
 
 
 def _parts(model: Any) -> Iterator[Any]:

@@ -90,7 +90,8 @@ def make_samples(table: pd.DataFrame, asked: Asked) -> Samples:
     Raises
     ------
     TableError
-        Absent, non-numeric or infinite columns; undeclared fill values; dates in another notation; two spellings of
+        Absent, non-numeric or infinite columns; undeclared fill values; a negative uncertainty; the target, another
+        estimate of it, its uncertainty, site or date among the features; dates in another notation; two spellings of
         one site; two different rows of one site and day; a target that never changes; no row left.
     UnitError
         Values that the target cannot have in its unit; a quality that is no share where a least share is asked.
@@ -112,8 +113,7 @@ def make_samples(table: pd.DataFrame, asked: Asked) -> Samples:
         raise ConfigError(
             "the set of this name is made of the places", where="features, climatology", remedy="Rename your own"
         )
-    if asked.target in names:
-        raise TableError("the target is among the features", where=asked.target)
+    _refuse_no_feature(asked, names)
     if asked.target in (*asked.variants, asked.noise):
         raise ConfigError(
             "the target is said to be its own variant or noise", where=asked.target,
@@ -150,6 +150,17 @@ def make_samples(table: pd.DataFrame, asked: Asked) -> Samples:
     )  # fmt: skip
 
 
+def _refuse_no_feature(asked: Asked, names: Sequence[str]) -> None:
+    """Refuse among the features what identifies a row, and what is the target, estimates it or grows with it."""
+    known: dict[str | None, str] = {
+        **dict.fromkeys(asked.variants, "another estimate of the target"), asked.noise: "the target's uncertainty",
+        asked.target: "the target", asked.site: "the site", asked.date: "the date",
+    }  # fmt: skip
+    for name in names:
+        if name in known:
+            raise TableError(f"{known[name]} is among the features", where=name, remedy="Leave it out of every set")
+
+
 def _read(table: pd.DataFrame, asked: Asked, names: list[str]) -> pd.DataFrame:
     """The columns that are named, as text, dates and numbers."""
     require(table, [asked.site, asked.date, *names, *asked.columns_of_its_own])
@@ -160,6 +171,11 @@ def _read(table: pd.DataFrame, asked: Asked, names: list[str]) -> pd.DataFrame:
     for name in list(kept)[2:]:
         if name in numbers or name not in texts:
             frame[name] = as_numbers(frame[name])
+    if asked.noise is not None and (negative := frame[asked.noise] < 0).any():
+        raise TableError(
+            "an uncertainty below zero", where=asked.noise, found=f"{int(negative.sum())} of {len(frame)} rows",
+            expected="one standard deviation, in the target's unit", remedy="Leave missing values empty",
+        )  # fmt: skip
     return frame
 
 

@@ -16,6 +16,9 @@ __all__ = ["implausible", "refuse_no_share"]
 _FLUX = re.compile(r"(?:.*\.)?(GPP|NEE|RECO)(?![A-Z0-9])", re.IGNORECASE)
 #: The share of a site's days beyond the bounds from which they are no slips but another unit.
 _SLIPS = 0.01
+#: The share of the bounds that some value of a whole table reaches, unless its unit is a larger one (kg for g); and the
+#: rows that it takes to say so.
+_TINY, _TINY_ROWS = 0.005, 30
 
 
 def implausible(frame: pd.DataFrame, site: str, target: str, unit: str | None) -> list[Reason]:
@@ -32,7 +35,8 @@ def implausible(frame: pd.DataFrame, site: str, target: str, unit: str | None) -
     Raises
     ------
     UnitError
-        If they are more than 1 % of a site's rows: then its unit is another one.
+        If they are more than 1 % of a site's rows, or no value of the table comes near what towers reach: then the
+        unit is another one.
 
     Notes
     -----
@@ -43,6 +47,13 @@ def implausible(frame: pd.DataFrame, site: str, target: str, unit: str | None) -
         return []
     low, high = known
     values = frame[target]
+    reached = _TINY * max(-low, high)
+    if values.notna().sum() >= _TINY_ROWS and values.abs().max() < reached:
+        raise UnitError(
+            "values far below what towers reach: another unit?", where=target,
+            found=f"{values.iloc[values.abs().argmax()]:g} at most, in {values.notna().sum()} rows",
+            expected=f"some beyond {reached:g} {unit}", remedy="Convert them, or state the unit that they have",
+        )  # fmt: skip
     beyond = (values < low) | (values > high)
     share = beyond.groupby(frame[site]).mean() / values.notna().groupby(frame[site]).mean()
     if (share > _SLIPS).any():

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, RegressorMixin, clone
-from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.ensemble import GradientBoostingRegressor, HistGradientBoostingRegressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LassoCV, Ridge
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold
@@ -131,6 +131,8 @@ def test_a_model_passed_fitted_forgets_and_that_is_told():
         (GridSearchCV(Ridge(), {"alpha": [1, 10]}, cv=KFold(3)), "tuned by folds"),
         (make_pipeline(StandardScaler(), LassoCV()), "tuned by folds"),
         (HistGradientBoostingRegressor(early_stopping=True), "stops early by rows drawn at random"),
+        (GradientBoostingRegressor(n_iter_no_change=5), "stops early by rows drawn at random"),
+        (GradientBoostingRegressor(), None),
         (GridSearchCV(Ridge(), {"alpha": [1, 10]}, cv=GroupKFold(3)), None),
         (HistGradientBoostingRegressor(early_stopping=False), None),
         ("lightgbm", None),

@@ -31,6 +31,15 @@ def test_the_bounds_are_those_of_the_unit():
     assert run(heat, target="LE", units="W m-2").scores["n"].tolist() == [100, 100]
 
 
+@pytest.mark.parametrize(("unit", "factor"), [(DAILY, 1e-3), ("gC m-2 y-1", 1e-3), ("umol m-2 s-1", 1e-6)])
+def test_kilograms_for_grams_are_refused(unit, factor):
+    """MODIS has kgC: each value is possible, all of them together are not."""
+    with pytest.raises(UnitError, match=r"GPP: values far below what towers reach.*in 100 rows"):
+        run(flat().assign(GPP=lambda t: factor * t["GPP"]), units=unit)
+    barren = flat(3, 40).assign(GPP=lambda t: t["GPP"].where(t["SITE_ID"] == "XX-T00", 1e-3 * t["GPP"]))
+    assert run(barren, units=DAILY).scores["n"].tolist() == [120, 120]
+
+
 def test_a_slip_is_dropped_and_counted():
     table = flat(3, 150)
     table.loc[7, "GPP"] = 500.0
