@@ -84,6 +84,17 @@ def test_a_long_record_is_not_its_type():
     np.testing.assert_allclose(MeanCycle().fit(X, y).predict(new), 5.0, atol=0.1)
 
 
+@pytest.mark.parametrize("prior", [1e-9, 1e9])
+def test_a_short_record_counts_for_the_days_that_it_has(prior):
+    """Ten days of one site against a year of another, which counts for 30, in the cycle of a type and of all."""
+    X = pd.concat([sites(("A", "GRA", 50.0)), sites(("B", "GRA", 50.0), dates=YEAR[:10]).assign(site=1.0)])
+    y = np.where(X["site"] == 1, 40.0, 0.0)
+    for kind in (0.0, 7.0):
+        new = sites(("C", "GRA", 50.0)).assign(site=2.0, vegetation=kind)
+        predicted = MeanCycle(harmonics=0, prior=prior).fit(X, y).predict(new)
+        np.testing.assert_allclose(predicted, 40 * 10 / (30 + 10), rtol=1e-5)
+
+
 @pytest.mark.parametrize("months", [(6, 8), (1, 12)])
 def test_few_days_do_not_swing(months):
     """27 noisy days of a site, of the whole year or of one summer: its curve stays within reach of what was seen."""
@@ -122,6 +133,17 @@ def test_a_site_of_no_type_leans_on_all_sites():
     model = MeanCycle().fit(X[kept], y[kept])
     summer = of(X, 2) & (X["day"] == 190).to_numpy()
     assert model.predict(X[summer])[0] == pytest.approx(model.all_[190], abs=1.5)
+
+
+def test_a_site_of_few_days_leans_on_its_own_type():
+    X = sites(("A", "AAA", 50.0), ("B", "ZZZ", 50.0), ("C", "ZZZ", 50.0))
+    y = np.concatenate([season(0.0), season(12.0), season(12.0)])
+    kept = ~of(X, 2) | (X["day"] < 4).to_numpy()
+    model = MeanCycle().fit(X[kept], y[kept])
+    summer = of(X, 2) & (X["day"] == 190).to_numpy()
+    of_type, of_all = model.of_types_[1, 190], model.all_[190]
+    assert of_type - of_all > 3
+    assert model.predict(X[summer])[0] == pytest.approx(of_type, abs=1.5)
 
 
 def test_unknown_latitudes_and_foreign_columns_are_refused():

@@ -72,11 +72,13 @@ def test_other_estimates_of_the_target_and_its_noise_stand_beside_it():
             other = ("time", np.arange(days, dtype=float), {"units": "1", "variant_of": "GPP_NT_VUT_REF"})
             flux[site] = table.assign(random_uncertainty=("time", np.full(days, 0.3), {"units": "1"}))
             if site == "XX-T01":
-                flux[site] = flux[site].assign(GPP_DT_VUT_REF=other)
+                nee = ("time", np.zeros(days), {"units": "1", "variant_of": "NEE_VUT_REF"})
+                flux[site] = flux[site].assign(GPP_DT_VUT_REF=other, NEE_VUT_50=nee)
                 flux[site]["random_uncertainty"][:20] = np.nan
 
     table = build(change)
     assert len(table) == 60
+    assert table["variants"].columns.tolist() == ["GPP_DT_VUT_REF"]  # another estimate of NEE is none of GPP
     other, noise = table["variants", "GPP_DT_VUT_REF"], table["noise", "random"]
     dates = pd.DatetimeIndex(other.loc["XX-T01"].index)
     np.testing.assert_array_equal(other.loc["XX-T01"], (dates - worlds.DAYS[0]).days)
@@ -234,6 +236,10 @@ def test_other_features_at_a_site_are_refused():
         (lambda s, f, p: f.pop("XX-T02"), "XX-T02.*absent from the flux tables"),
         (lambda s, f, p: p.__setitem__("utc_offset", np.nan), "XX-T01: UTC offset unknown"),
         (lambda s, f, p: f["XX-T02"].attrs.__setitem__("utc_offset", 2.0), "XX-T02: .*different UTC offsets"),
+        (
+            lambda s, f, p: f["XX-T02"]["GPP_NT_VUT_REF"].attrs.__setitem__("units", "umol m-2 s-1"),
+            r"targets have different units.*gC m-2 d-1, umol m-2 s-1",
+        ),
         (lambda s, f, p: [d["bands"]["coverage"].__setitem__(slice(None), 0.1) for d in s.values()], "no row has"),
     ],
 )

@@ -177,6 +177,15 @@ def test_a_window_that_sees_the_future_is_found():
         check_causal(attrs["future"])
 
 
+def test_a_window_of_a_name_not_known_here_is_not_taken_for_causal():
+    def change(series, flux):
+        series[SITE]["embeddings"].attrs["window"] = "seasonal"
+
+    attrs = build(worlds.overpasses(20), change).attrs
+    assert attrs["retrospective"] is True
+    assert attrs["future"] == {"embeddings": "window seasonal"}
+
+
 @pytest.mark.parametrize(("gaps", "max_age"), [("lats", 30.0), ("last", 0.0), ("last", float("nan")), ("last", "x")])
 def test_no_such_gaps(gaps, max_age):
     with pytest.raises(ConfigError):

@@ -144,6 +144,27 @@ def test_two_values_of_one_day_are_refused_and_a_repeated_row_is_not():
         make_windows(site[twice], date[twice], other, every, 2)
 
 
+def test_a_repeated_row_that_lacks_a_value_is_still_the_same_row():
+    """NaN equals nothing, itself neither: the two rows agree all the same, and the day is in no window."""
+    site, date = np.array(["XX-A"] * 5, dtype=object), pd.DatetimeIndex(pd.date_range("2020-05-01", periods=5))
+    values = np.arange(10.0).reshape(5, 2)
+    values[2, 1] = np.nan
+    twice = np.array([0, 1, 2, 2, 3, 4])
+    _, complete = make_windows(site[twice], date[twice], values[twice], np.ones(6, dtype=bool), 2)
+    assert complete.tolist() == [False, True, False, False, False, True]
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, 1e39])
+def test_a_day_without_a_finite_value_is_missing(value):
+    """1e39 has no place in float32."""
+    values = np.zeros((6, 2))
+    values[2, 1] = value
+    days, every = pd.date_range("2020-05-01", periods=6), np.ones(6, dtype=bool)
+    with np.errstate(over="ignore"):
+        _, complete = make_windows(np.array(["XX-A"] * 6, dtype=object), days, values, every, 2)
+    assert complete.tolist() == [False, True, False, False, True, True]
+
+
 def test_hours_do_not_matter():
     site, date, values = long_table()
     every = np.ones(len(site), dtype=bool)

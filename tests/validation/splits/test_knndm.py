@@ -56,24 +56,54 @@ def test_points_at_random_get_random_folds():
     assert not np.array_equal(group, again)
 
 
-def test_the_least_w_is_taken():
-    """No other number of clusters, merged in the same way, comes nearer: all are tried where there are few sites."""
+def test_a_prediction_nearer_than_the_sites_are_to_each_other_gets_random_folds():
+    """Towers on a grid, the map close around them: no fold can be nearer than leave-site-out, whatever is clustered."""
+    points = np.array([(x, y) for x in range(8) for y in range(8)], dtype=float)
+    between, wanted = plane(points, points + 0.05)
+    group, q = match_distances(between, wanted, points, 4)
+    assert q is None
+    assert np.bincount(group).tolist() == [16] * 4
+
+
+def test_no_fold_holds_more_than_half_of_the_sites():
+    """Seven tenths of them in one small place: as a fold of its own it would match the distances best."""
+    rng = np.random.default_rng(0)
+    points = np.vstack([rng.normal(0, 0.001, (28, 2)), rng.uniform(-1, 1, (12, 2))])
+    between, wanted = plane(points, rng.uniform(-1, 1, (1000, 2)))
+    group, q = match_distances(between, wanted, points, 3)
+    assert q is not None
+    assert np.bincount(group).max() <= 20
+    whole = np.where(np.arange(40) < 28, 0, 1 + np.arange(40) % 2)
+    ours, theirs = (wasserstein_distance(reached(between, g), wanted) for g in (group, whole))
+    assert theirs < ours
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_least_w_is_taken(seed):
+    """The slow way: any number of clusters, dealt to the folds one by one in the order of their centres."""
     from scipy.cluster.hierarchy import fcluster, linkage
     from scipy.spatial.distance import squareform
 
-    points, domain = clustered(1, 4, 8), np.random.default_rng(5).uniform(size=(500, 2))
-    between, wanted = plane(points, domain)
+    rng = np.random.default_rng(seed)
+    points = np.repeat(rng.uniform(size=(9, 2)), [1, 2, 3, 9, 1, 2, 5, 4, 5], axis=0) + rng.normal(0, 0.02, (32, 2))
+    between, wanted = plane(points, rng.uniform(size=(500, 2)))
     group, q = match_distances(between, wanted, points, 4)
-    w = wasserstein_distance(reached(between, group), wanted)
     tree = linkage(squareform(between, checks=False), "ward")
-    for count in (4, 32):  # whole clusters, each a fold; or every site a cluster, dealt along the first component
-        fold = fcluster(tree, count, "maxclust") - 1
-        if count == 32:
-            axis = np.linalg.svd(points - points.mean(axis=0))[2][0]
-            fold = np.argsort(np.argsort(points @ axis)) % 4
+    axis = np.linalg.svd(points - points.mean(axis=0))[2][0]
+    along = points @ axis * np.sign(axis[np.argmax(np.abs(axis))])
+    found = {}
+    for count in range(4, 33):
+        cluster = fcluster(tree, count, "maxclust")
+        order = sorted(set(cluster), key=lambda c: along[cluster == c].mean())
+        large = [c for c in order if np.sum(cluster == c) >= 8]
+        small = [c for c in order if c not in large]
+        fold_of = {c: k for k, c in enumerate(large)}
+        fold_of |= {c: len(large) + k % (4 - len(large)) for k, c in enumerate(small)}
+        fold = np.array([fold_of[c] for c in cluster])
         if np.bincount(fold).max() <= 16:
-            assert w <= wasserstein_distance(reached(between, fold), wanted) + 1e-12
-    assert 4 <= q <= 32
+            found[count] = wasserstein_distance(reached(between, fold), wanted)
+    assert found[q] == min(found.values())
+    assert wasserstein_distance(reached(between, group), wanted) == pytest.approx(found[q], rel=1e-9)
 
 
 def towers(sites=24, seed=0):
@@ -128,7 +158,12 @@ def test_in_the_space_of_features(tmp_path):
     asked = {"name": "knndm", "folds": 3, "space": "features", "features": "all", "domain": str(domain)}
     held = make_folds(asked, here)
     assert held.found["unit"] == "standard deviations"
-    assert held.found["distances"]["prediction"][0] > 0.5
+    means = pd.DataFrame(here.features["all"]).groupby(here.site).mean().to_numpy()
+    scaled = (np.array([[0.2, 900.0, 10], [0.25, 950, 9]]) - means.mean(axis=0)) / means.std(axis=0)
+    nearest = np.linalg.norm(scaled[:, None] - (means - means.mean(axis=0)) / means.std(axis=0), axis=2).min(axis=1)
+    told = held.found["distances"]["prediction"]
+    assert [told[0], told[-1]] == pytest.approx(sorted(nearest), abs=1e-4)
+    assert told[0] > 0.5
     assert held.found["wasserstein"] <= held.found["wasserstein_leave_site_out"]
     with pytest.raises(ConfigError, match="no such feature set"):
         make_folds({**asked, "features": "bands"}, here)
