@@ -16,6 +16,8 @@ from ecoembed.gpp.drawn import drawn_evenly
 
 __all__ = ["MixedModel", "effects"]
 
+#: Rows of a fit, drawn evenly over the sites; how well effects are known depends on the number of sites.
+_MOST = 20_000
 #: Optimisers, the next where one finds no maximum; the last needs no gradient, which fails where sites hardly differ.
 #: Not statsmodels' own second: there L-BFGS-B steps to a variance of exactly zero, whose likelihood is infinite, and
 #: calls the intercept 0 converged.
@@ -42,7 +44,7 @@ class MixedModel(RegressorMixin, BaseEstimator):
     Parameters
     ----------
     most : int, default 20000
-        Rows, drawn evenly over the sites by the seed; how well effects are known depends on the number of sites.
+        Rows, drawn evenly over the sites by the seed.
     random_state : int, optional
 
     Attributes
@@ -57,7 +59,7 @@ class MixedModel(RegressorMixin, BaseEstimator):
     Lindstrom and Bates 1988, doi 10.1080/01621459.1988.10478693 (restricted maximum likelihood), by statsmodels.
     """
 
-    def __init__(self, most: int = 20_000, random_state: int | None = None) -> None:
+    def __init__(self, most: int = _MOST, random_state: int | None = None) -> None:
         self.most = most
         self.random_state = random_state
 
@@ -91,7 +93,7 @@ class MixedModel(RegressorMixin, BaseEstimator):
         return predicted
 
 
-def effects(X: pd.DataFrame, y: Any, sites: Any, level: float = 0.95) -> pd.DataFrame:
+def effects(X: pd.DataFrame, y: Any, sites: Any, level: float = 0.95, most: int = _MOST, seed: int = 0) -> pd.DataFrame:
     """What each predictor does to the target at all sites, and how far sites differ.
 
     Parameters
@@ -103,15 +105,17 @@ def effects(X: pd.DataFrame, y: Any, sites: Any, level: float = 0.95) -> pd.Data
     sites : array-like, shape (n,)
     level : float, default 0.95
         Of the confidence intervals.
+    most, seed : int
+        At most so many rows are fitted, of each site as many as of any other or all that it has.
 
     Returns
     -------
     pandas.DataFrame
-        ``term, estimate, standard error, lower, upper, p``: ``intercept`` and each column of `X`, in the unit of the
-        target (per standard deviation). Then ``variance among sites`` and ``variance within sites`` (unit squared), the
-        ``variance of the slope of`` a predictor where it was fitted, and ``ICC``, the share of the variance that lies
-        among sites at mean predictors: these have an estimate alone. ``attrs["left_out"]``: column -> why it has no
-        effect; ``attrs["note"]``: why there is no random slope, or None.
+        ``term, estimate, standard error, lower, upper, p``, and ``n``, the rows that were fitted. ``intercept`` and
+        each column of `X`, in the unit of the target (per standard deviation). Then ``variance among sites`` and
+        ``variance within sites`` (unit squared), the ``variance of the slope of`` a predictor where it was fitted, and
+        ``ICC``, the share of the variance that lies among sites at mean predictors: these have an estimate alone.
+        ``attrs["left_out"]``: column -> why it has no effect; ``attrs["note"]``: why there is no random slope, or None.
 
     Raises
     ------
@@ -133,7 +137,8 @@ def effects(X: pd.DataFrame, y: Any, sites: Any, level: float = 0.95) -> pd.Data
     """
     from scipy import stats
 
-    values, y, sites = X.to_numpy(dtype=float), np.asarray(y, dtype=float), np.asarray(sites)
+    rows = drawn_evenly(sites, most, seed)
+    values, y, sites = X.to_numpy(dtype=float)[rows], np.asarray(y, dtype=float)[rows], np.asarray(sites)[rows]
     mean, spread = _scale(values)
     found = _fitted((values - mean) / spread, y, sites)
     estimate = np.asarray(found.result.fe_params)
@@ -153,6 +158,7 @@ def effects(X: pd.DataFrame, y: Any, sites: Any, level: float = 0.95) -> pd.Data
         parts[f"variance of the slope of {X.columns[found.kept[found.strongest]]}"] = random[1, 1]
     parts["ICC"] = random[0, 0] / (random[0, 0] + within)
     table = pd.concat([table, pd.DataFrame({"term": list(parts), "estimate": list(parts.values())})], ignore_index=True)
+    table["n"] = len(rows)
     lost = np.setdiff1d(np.arange(values.shape[1]), found.kept)
     why = {k: "never changes" if np.ptp(values[:, k]) == 0 else "a sum of the columns before it" for k in lost}
     table.attrs = {"left_out": {str(X.columns[k]): reason for k, reason in why.items()}, "note": found.note}

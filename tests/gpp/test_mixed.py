@@ -53,6 +53,24 @@ def test_standard_errors_are_those_of_a_generalised_estimating_equation():
     np.testing.assert_allclose(got["standard error"], theirs.bse * np.sqrt(30 / 29), rtol=0.02)
 
 
+def test_of_many_rows_a_draw_even_over_the_sites_tells_the_same_effects():
+    """One record is thirty times as long as the others: it counts as one site, not as thirty."""
+    X, y, names = towers(sites=60, days=120, slope=0.003, seed=1)
+    rows = np.append(np.arange(len(y)), np.tile(np.flatnonzero(names == "XX-00"), 30))
+    X, y, names = X.iloc[rows].reset_index(drop=True), y[rows], names[rows]
+    table = effects(X, y, names, most=3000)
+    assert table["n"].tolist() == [3000] * len(table)
+    spread = X.std(ddof=0)
+    known = table.set_index("term")
+    for term, truth in (("light", 0.02), ("air", 0.1)):
+        assert known.loc[term, "lower"] < truth * spread[term] < known.loc[term, "upper"]
+        assert known.loc[term, "estimate"] == pytest.approx(truth * spread[term], rel=0.1)
+    pd.testing.assert_frame_equal(table, effects(X, y, names, most=3000))
+    other = effects(X, y, names, most=3000, seed=1)
+    assert not np.allclose(other["estimate"], table["estimate"], rtol=1e-6)
+    assert set(effects(*towers())["n"]) == {800}
+
+
 @pytest.mark.slow
 def test_intervals_hold_the_truth_though_days_resemble_each_other():
     """Memory of days and a predictor with memory: the likelihood's own errors are far too small, the sandwich's not."""

@@ -70,8 +70,8 @@ def _choices(names: list[str]) -> pd.DataFrame:
 
 
 def _effects() -> pd.DataFrame:
-    line = {"features": "meteo", "term": "meteo.x", "estimate": 1.5, "standard error": 0.2}
-    none = {"features": "meteo", "term": "ICC", "estimate": 0.3}
+    line = {"features": "meteo", "term": "meteo.x", "estimate": 1.5, "standard error": 0.2, "n": 360}
+    none = {"features": "meteo", "term": "ICC", "estimate": 0.3, "n": 360}
     return pd.DataFrame([line | {"lower": 1.1, "upper": 1.9, "p": 0.0001}, none])
 
 
