@@ -130,6 +130,14 @@ def test_the_expected_error_has_one_scale_and_its_unit(s2, z, drawn, tmp_path):
     assert [axis.get_ylabel() for axis in drawn().axes].count("expected error (reflectance)") == 2
 
 
+def test_of_few_dates_the_page_is_their_maps_and_no_room_is_left_for_a_line_through_time(s2, z, drawn, tmp_path):
+    for n in (1, 3, 4):
+        save_picture(with_error(z)[:n], s2, tmp_path / "a.png")
+        assert sum(bool(axis.images) for axis in drawn().axes) == 3 * n
+        assert all(axis.get_visible() for axis in drawn().axes)
+        assert any("the line from west to east" in title for title in titles(drawn())) == (n == 4)
+
+
 def test_the_strip_stands_on_a_true_time_axis(s2, z, drawn):
     some = z.isel(time=[0, 1, 2, 10, 11])  # 5 days apart, then 40
     season_strip(some, s2)

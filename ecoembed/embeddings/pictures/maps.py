@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 CLEAR = 0.5
 #: Dates in one picture, at most.
 MOST_DATES = 8
+#: Dates of an embedding from which on there is a line through time to draw.
+SEASON = 4
 _DPI = 150
 _PANEL, _MARGIN, _BAR = 2.2, 0.8, 0.8  # inches: side of a panel, labels left of it, colour bar right of it
 
@@ -59,14 +61,18 @@ def dates_picture(z: xr.DataArray, s2: xr.DataArray, dates: Sequence[Any] | None
     ConfigError
         If more than eight dates are asked for.
     """
+    _check(z, s2)
+    return figure_png(_maps(z, s2, _chosen(z, s2, dates, n)), _DPI)
+
+
+def _maps(z: xr.DataArray, s2: xr.DataArray, chosen: tuple[np.ndarray, np.ndarray]) -> Figure:
     from matplotlib.figure import Figure
 
-    _check(z, s2)
-    chosen, colours = _chosen(z, s2, dates, n), fit_colours(z)
+    colours = fit_colours(z)
     figure = Figure(figsize=(_width(z, len(chosen[0])), _maps_height(z) + 2 * FONT / 72), layout="constrained")
     draw_dates(figure, z, s2, chosen, colours)
     _say(figure, z, colours)
-    return figure_png(figure, _DPI)
+    return figure
 
 
 def season_strip(z: xr.DataArray, s2: xr.DataArray, row: int | None = None) -> bytes:
@@ -104,6 +110,8 @@ def season_strip(z: xr.DataArray, s2: xr.DataArray, row: int | None = None) -> b
 def save_picture(z: xr.DataArray, s2: xr.DataArray, path: str | Path, dates: Sequence[Any] | None = None) -> None:
     """Both on one page, as PNG, SVG or PDF: maps of several dates and, below them, the line that is marked on them.
 
+    Of an embedding of fewer than four dates there are the maps alone.
+
     Raises
     ------
     ConfigError
@@ -115,7 +123,11 @@ def save_picture(z: xr.DataArray, s2: xr.DataArray, path: str | Path, dates: Seq
 
     check_picture(path)
     _check(z, s2)
-    chosen, row, colours = _chosen(z, s2, dates, 4), _row(z, None), fit_colours(z)
+    chosen, row = _chosen(z, s2, dates, 4), _row(z, None)
+    if z.sizes["time"] < SEASON:
+        save_figure(_maps(z, s2, chosen), path, _DPI)
+        return
+    colours = fit_colours(z)
     heights = _maps_height(z), _strip_height(z)
     figure = Figure(figsize=(_width(z, max(len(chosen[0]), 4)), sum(heights)), layout="constrained")
     above, below = figure.subfigures(2, 1, height_ratios=heights, squeeze=False)[:, 0]
