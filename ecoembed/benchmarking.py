@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecoembed import stages
 from ecoembed.config import FEATURES, StudyConfig
 from ecoembed.errors import ConfigError, EcoembedError, TableError, check_name
+from ecoembed.files import track
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -188,23 +189,17 @@ def _feature_sets(config: StudyConfig, table: pd.DataFrame) -> dict[str, list[st
 
 def save_run(study: StudyFolder, result: Benchmark, out: Path) -> dict[str, str]:
     """Write the run's folder; returns the sites whose footprint is a disc for want of data, and why."""
-    from ecoembed.validation.report.pictures import picture_pair
     from ecoembed.validation.report.series import drawn_sites
     from ecoembed.validation.report.view import View
 
     pictures, fallbacks = [], {}
     drawn = set(drawn_sites(View(result).best["r2"]))
-    for site in result.site_scores["site"].unique():
-        row, weights = study.sites.loc[site], study.footprint(site)
+    for site in track(result.site_scores["site"].unique(), "pictures"):
+        weights = study.footprint(site)
         if "fallback" in weights.attrs:
             fallbacks[site] = weights.attrs["fallback"]
-        if site not in drawn:
-            continue
-        shown = weights.mean(str(weights.dims[0]), keep_attrs=True) if weights.ndim == 3 else weights
-        picture = picture_pair(
-            study.cube(site), _shown_embedding(study, site), shown, row["latitude"], row["longitude"]
-        )
-        pictures.append((site, _caption(row["igbp"], weights), picture))
+        if site in drawn:
+            pictures += [(site, caption, picture) for caption, picture in _pictures(study, site, weights)]
     for own in (own for own in result.record.get("own_sites", ()) if "not_possible" not in own):
         own["missing"] = _missing(study, own["site"], fallbacks.get(own["site"]))
     command = f"ecoembed run {study.folder.name}"
@@ -212,9 +207,23 @@ def save_run(study: StudyFolder, result: Benchmark, out: Path) -> dict[str, str]
     return fallbacks
 
 
-def _shown_embedding(study: StudyFolder, site: str) -> xr.DataArray | None:
-    """The embedding that a report shows; none where the study compares none."""
-    return study.embedding(site) if "embeddings" in stages.sets_of(study.config) else None
+def _pictures(study: StudyFolder, site: str, weights: xr.DataArray) -> Iterator[tuple[str, bytes]]:
+    """Captions and pictures of a site: its footprint; if embeddings are compared, these on some dates and over time."""
+    from ecoembed.embeddings.pictures.maps import dates_picture, season_strip
+    from ecoembed.validation.report.pictures import picture_pair
+
+    row, cube = study.sites.loc[site], study.cube(site)
+    z = study.embedding(site) if "embeddings" in stages.sets_of(study.config) else None
+    shown = weights.mean(str(weights.dims[0]), keep_attrs=True) if weights.ndim == 3 else weights
+    yield _caption(row["igbp"], weights), picture_pair(cube, z, shown, row["latitude"], row["longitude"])
+    if z is None:
+        return
+    strip = "one line of pixels through the seasons"
+    try:
+        yield "the place on several dates", dates_picture(z, cube)
+    except TableError as why:  # under clouds the footprint may be clear where the place is not
+        strip += f"; no maps of several dates: {why}"
+    yield strip, season_strip(z, cube)
 
 
 def _missing(study: StudyFolder, site: str, disc: str | None) -> list[dict[str, str]]:

@@ -13,6 +13,7 @@ import pytest
 import xarray as xr
 
 from ecoembed import open_study, stages
+from ecoembed.benchmarking import benchmark_study, save_run
 from ecoembed.config import EmbeddingsSection
 from ecoembed.cubes.store import save_cubes
 from ecoembed.embeddings.weights import save_weights
@@ -60,8 +61,28 @@ def test_the_run_folder_holds_predictions_scores_and_a_report(finished):
     predictions = pd.read_parquet(out / "predictions.parquet")
     assert len(predictions) == len(scores) * scores["n"].iloc[0]
     html = (out / "report.html").read_text(encoding="utf-8")
-    assert html.count("data:image/webp;base64,") >= 4
+    assert html.count("data:image/webp;base64,") >= 4 * 4  # of each site its series and three pictures
+    assert html.count("XX-V02: one line of pixels through the seasons<") == 1
+    assert html.count("XX-V02: the place on several dates<") == 1
     assert "XX-V01" in html
+
+
+def test_writing_a_report_shows_how_far_it_is(copy, monkeypatch, capsys):
+    """Those of many sites take minutes; and of a place under clouds there are no maps, which the report says."""
+    monkeypatch.delenv("CI", raising=False)
+    study = open_study(copy)
+    result, _ = benchmark_study(study, list(study.sites.index), {})
+
+    def cloudy(*_):
+        raise TableError("no date clear enough for a picture", found="40 % at most")
+
+    monkeypatch.setattr("ecoembed.embeddings.pictures.maps.dates_picture", cloudy)
+    capsys.readouterr()
+    save_run(study, result, copy / "runs" / "again")
+    told = capsys.readouterr().err
+    assert [name for name in ("pictures", "report", "figures") if name in told] == ["pictures", "report", "figures"]
+    html = (copy / "runs" / "again" / "report.html").read_text(encoding="utf-8")
+    assert html.count("no maps of several dates: no date clear enough for a picture (found 40 % at most)") == 8
 
 
 def test_the_embedding_sees_the_satellite_and_not_the_random_seed_of_the_study(finished):

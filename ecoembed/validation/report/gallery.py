@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ecoembed.cubes.pictures import figure_png
-from ecoembed.files import atomic
+from ecoembed.files import atomic, track
 from ecoembed.validation.report.cycles import seasonal_cycles
 from ecoembed.validation.report.explained import importance, partial_dependence
 from ecoembed.validation.report.forest import forest
@@ -63,7 +63,7 @@ def write_figures(result: Result, folder: str | Path) -> list[Path]:
     """
     folder, written = Path(folder), []
     folder.mkdir(parents=True, exist_ok=True)
-    for name, figure in _named(View(result)):
+    for name, figure in track(_named(View(result)), "figures"):
         for ending, content in ((".svg", svg_bytes(figure)), (".png", figure_png(figure, _DPI))):
             with atomic(folder / (name + ending)) as temporary:
                 temporary.write_bytes(content)

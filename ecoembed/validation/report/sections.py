@@ -90,4 +90,5 @@ def nested(view: View) -> dict[str, Any] | None:
         f"sites, r2 is {number(told['r2'], 3)}. The best pair afterwards, {best['features']} ({best['regressor']}), "
         f"has {number(best['r2'], 3)}: choosing with the test at hand flatters by {number(told['optimism'], 3, '+')}."
     )
-    return {"text": text, "chosen": {f"{c['features']} ({c['regressor']})": c["folds"] for c in told["chosen"]}}
+    chosen = {f"{c['features']} ({c['regressor']})": f"{c['folds']} of {view.record['folds']}" for c in told["chosen"]}
+    return {"text": text, "chosen": chosen}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ecoembed.files import atomic
+from ecoembed.files import atomic, track
 from ecoembed.validation.report import tables
 from ecoembed.validation.report.answer import asked, sentences
 from ecoembed.validation.report.causes import Causes
@@ -120,7 +120,8 @@ def _figures(view: View) -> dict[str, dict[str, str]]:
 
 def _panels(view: View, shown: Sequence[str], pictures: Pictures) -> list[dict[str, Any]]:
     """Of each drawn site: its title, its series, and its pictures."""
-    series = {site: figure_uri(figure) for site, figure in site_panels(view, shown)}
+    figures = track(site_panels(view, shown), "report", total=len(shown))
+    series = {site: figure_uri(figure) for site, figure in figures}
     return [
         {
             "site": site,
