@@ -19,6 +19,7 @@ __all__ = [
     "LeakageError",
     "ProductError",
     "ResolutionError",
+    "SensorError",
     "StudyError",
     "TableError",
     "TrainingError",
@@ -83,6 +84,10 @@ class ArchiveError(EcoembedError):
 
 class ResolutionError(ProductError):
     """A product holds no table of the resolution that was asked for."""
+
+
+class SensorError(ProductError):
+    """None of the files is of the sensor that was asked for."""
 
 
 class VariableError(EcoembedError):

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ecoembed.errors import ConfigError, FileError, ResolutionError, TableError, VariableError
+from ecoembed.errors import ConfigError, FileError, ResolutionError, SensorError, TableError, VariableError
 from ecoembed.files import stage
 
 if TYPE_CHECKING:
@@ -61,17 +61,26 @@ def without_sensors(sets: Iterable[str], encoder: Encoder | ReferenceEncoder) ->
     return {name: why[name] for name in sets if name in why}
 
 
-def write_cubes(place: Path, output: Path, site: str, **choices: Any) -> tuple[xr.DataArray, xr.DataArray]:
+def write_cubes(place: Path, output: Path, site: str, **choices: Any) -> tuple[xr.DataArray, xr.DataArray | None]:
     """The 10 m cubes of the files in one folder, S1 smoothed over three acquisitions, as groups of one Zarr store.
 
-    `choices` are keywords of :func:`ecoembed.open_cube` for Sentinel-2.
+    Where no file is of Sentinel-1 there is no group S1. `choices` are keywords of :func:`ecoembed.open_cube` for
+    Sentinel-2.
     """
     from ecoembed.cubes.build import open_cube
     from ecoembed.cubes.pairing import smooth
     from ecoembed.cubes.store import save_cubes
 
     s2 = open_cube(place, "S2_L2A", **choices).assign_attrs(site=site)
-    s1 = smooth(open_cube(place, "S1")).assign_attrs(site=site)
+    try:
+        s1 = smooth(open_cube(place, "S1")).assign_attrs(site=site)
+    except SensorError:
+        if (output / "S1").exists():
+            remedy = "Bring the files of Sentinel-1 back, or delete the store and run again"
+            what = "the store holds S1 of an earlier run, these files do not"
+            raise FileError(what, where=output, remedy=remedy) from None
+        save_cubes({"S2_L2A": s2}, output)
+        return s2, None
     save_cubes({"S2_L2A": s2, "S1": s1}, output)
     return s2, s1
 
@@ -111,12 +120,26 @@ def embed(folder: Path, site: str, cubes: Path, config: StudyConfig) -> list[Pat
 
         def make(name: str = name, group: str = group, used: Encoder | ReferenceEncoder = used) -> None:
             # every sensor of the model: a benchmark in which one is silently missing at a site would not be fair
-            held = {sensor: load_cube(cubes, sensor, lazy=True) for sensor in encoder.card.sensors}
+            sensors = ["S2_L2A"] if name == "embeddings:s2" else list(encoder.card.sensors)
+            _refuse_absent(cubes, sensors, name)
+            held = {sensor: load_cube(cubes, sensor, lazy=True) for sensor in sensors}
             save_cube(_encoded(name, used, held, window), store, group)
 
         stage(store / group, [cubes], {"weights": used.weights, "window": window}, make)
         made.append(store / group)
     return made
+
+
+def _refuse_absent(cubes: Path, sensors: Sequence[str], name: str) -> None:
+    """Refuse a site of which there is no cube of a sensor that a feature set is made of."""
+    if absent := [sensor for sensor in sensors if cubes.is_dir() and not (cubes / sensor).is_dir()]:
+        raise VariableError(
+            f"no {', '.join(absent)} at this site, which the set {name} is made of",
+            where=cubes.stem,
+            found=", ".join(sensor for sensor in sensors if sensor not in absent),
+            expected=", ".join(sensors),
+            remedy="Bring its files, or compare the set embeddings:s2, or weights that do without (embeddings.weights)",
+        )
 
 
 def _encoded(

@@ -196,3 +196,17 @@ def test_a_cloud_mask_of_ones_own_takes_the_place_of_the_classification(network,
     done = run_cli("cube", place, "--out", tmp_path / "c.zarr", "--mask", "learned", "--json")
     assert answer(done)["S2_L2A"]["time"] > 10
     assert load_cube(tmp_path / "c.zarr", "S2_L2A").attrs["mask"] == "learned"
+
+
+def test_a_place_without_sentinel_1_is_built_and_embedded_and_says_so(network, tmp_path):
+    place, store = tmp_path / "place", tmp_path / "c.zarr"
+    shutil.copytree(network / "satellite" / "XX-V01", place, ignore=shutil.ignore_patterns("S1_*"))
+    done = run_cli("cube", place, "--out", store)
+    assert (done.returncode, "Without S1: no file of it" in " ".join(done.stdout.split())) == (0, True), done.stderr
+    said = answer(run_cli("embed", store, "--out", tmp_path / "z.zarr", "--json"))
+    assert (said["without"], said["band"]) == (["S1"], 7)
+    refused(run_cli("cube", place, "--out", place / "c.zarr"), "FileError", "lies in one of the inputs")
+    answer(run_cli("cube", network / "satellite" / "XX-V01", "--out", store, "--json"))
+    before = snapshot(tmp_path)
+    refused(run_cli("cube", place, "--out", store), "FileError", "holds S1 of an earlier run", "delete the store")
+    assert snapshot(tmp_path) == before

@@ -12,7 +12,7 @@ import xarray as xr
 from ecoembed import open_study, stages
 from ecoembed.config import StudyConfig
 from ecoembed.embeddings.encode import load_encoder
-from ecoembed.errors import ConfigError, FileError
+from ecoembed.errors import ConfigError, FileError, VariableError
 from ecoembed.footprints.extract import extract
 from ecoembed.gpp.external import external_series
 from ecoembed.gpp.features import feature_table
@@ -56,6 +56,20 @@ def test_one_set_more_costs_that_set_alone(copy):
         xr.testing.assert_identical(one, more[name])
     fewer = series_of(with_sets(copy, "embeddings", "embeddings:random"))
     assert list(fewer) == list(without)
+
+
+def test_a_site_without_sentinel_1_has_sets_of_sentinel_2_and_no_other(copy):
+    for path in [*(copy / "satellite" / SITE).glob("S1_*"), *(copy / "cubes").glob(f"{SITE}.zarr*")]:
+        (shutil.rmtree if path.is_dir() else Path.unlink)(path)
+    kept = series_of(with_sets(copy, "embeddings:s2+meteo"))
+    assert list(kept) == ["bands", "indices", "embeddings:s2"]
+    assert np.isfinite(kept["embeddings:s2"]["value"]).any()
+    with pytest.raises(
+        VariableError, match=rf"{SITE}: no S1 at this site, which the set embeddings is made of.*found S2"
+    ):
+        series_of(with_sets(copy, "embeddings"))
+    with pytest.raises(VariableError, match="no group S1"):
+        series_of(with_sets(copy, "s1"))
 
 
 def test_embeddings_of_one_sensor_do_not_see_the_other(copy):

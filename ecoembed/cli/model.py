@@ -134,7 +134,8 @@ def embed(
     every
         The same for every so many days, from the first acquisition to the last.
     picture
-        A page (.png, .svg or .pdf): true colour above the embedding on several dates, and along a line through time.
+        A page (.png, .svg or .pdf): true colour above the embedding on several dates, and along a line through time
+        (from four dates on).
     """
     from ecoembed.cubes.store import load_cube, save_cubes
     from ecoembed.embeddings.encode import load_encoder

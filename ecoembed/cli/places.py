@@ -24,6 +24,8 @@ def cube(
 ) -> None:
     """Build the 10 m cubes of one place from its Sentinel-2 and Sentinel-1 files, as one Zarr store.
 
+    Where there is no Sentinel-1 it says so, and the store holds Sentinel-2 alone.
+
     Example: ecoembed cube satellite/DE-Gri --out cubes/DE-Gri.zarr
 
     Parameters
@@ -32,7 +34,7 @@ def cube(
         Folder with the files of one place, Sentinel-2 and Sentinel-1: fetched, or your own (NetCDF, GeoTIFF, Zarr,
         HDF5).
     out
-        The Zarr store to write: groups S2_L2A and S1.
+        The Zarr store to write: groups S2_L2A and, where there are files of it, S1.
     site
         Name of the place; by default that of the store.
     mask
@@ -41,12 +43,16 @@ def cube(
     """
     from ecoembed.stages import write_cubes
 
+    refuse_overwriting(out, place)
     s2, s1 = write_cubes(place, out, site or out.stem, mask=mask)
+    made = [s2] if s1 is None else [s2, s1]
     value = {
         "store": out,
-        **{c.attrs["sensor"]: {**{str(k): v for k, v in c.sizes.items()}, "units": c.attrs["units"]} for c in (s2, s1)},
+        **{c.attrs["sensor"]: {**{str(k): v for k, v in c.sizes.items()}, "units": c.attrs["units"]} for c in made},
+        "without": ["S1"] if s1 is None else [],
     }
-    answer(value, as_json, *map(_cube_line, (s2, s1)), f"Cubes: {out}")
+    absent = [f"Without S1: no file of it in {place}"] if s1 is None else []
+    answer(value, as_json, *map(_cube_line, made), *absent, f"Cubes: {out}")
 
 
 def _cube_line(cube: xr.DataArray) -> str:

@@ -23,7 +23,7 @@ from ecoembed.cubes.layers import Layers, gather
 from ecoembed.cubes.mosaic import merge_slices, mosaic
 from ecoembed.cubes.resample import bilinear, is_blocky
 from ecoembed.cubes.store import is_store, load_cube
-from ecoembed.errors import ConfigError, FileError, GridError, ProductError, check_name
+from ecoembed.errors import ConfigError, FileError, GridError, SensorError, check_name
 from ecoembed.sensors import HLS, S1, S2_L2A, Sensor, get_sensor
 from ecoembed.units import REFLECTANCE
 
@@ -106,7 +106,7 @@ def open_cube(
     ------
     FileError
         Absent, truncated or damaged file.
-    ProductError
+    SensorError
         None of the files is of that sensor.
     VariableError
         Bands, scene classes, a learned mask or angles absent; bands with different acquisition times; no clear date.
@@ -180,7 +180,7 @@ def _read(given: Sequence[Path], sensor: Sensor) -> dict[Source, xr.Dataset]:
     sensors = {path: sensors_of(path) for path in ordered}
     if not any(sensor.name in names for names in sensors.values()):
         found = "; ".join(f"{path.name}: {', '.join(names) or 'no known sensor'}" for path, names in sensors.items())
-        raise ProductError(
+        raise SensorError(
             f"no {sensor.title} in {'this file' if len(ordered) == 1 else 'these files'}",
             where=ordered[0].parent.name,
             found=found,
