@@ -127,12 +127,20 @@ class SiteKFold(Protocol):
 
         types, codes = _classes(samples.places, "vegetation"), site_codes(samples)
         _, kind = np.unique(types, return_inverse=True)
+        if (most := int(np.bincount(kind[codes]).max())) < self.folds:
+            raise TableError(
+                "fewer rows of any vegetation type than folds", where="site-k-fold",
+                found=f"{most} rows at most, {self.folds} folds", remedy="Choose fewer folds, or leave-site-out",
+            )  # fmt: skip
         group = np.zeros(len(types), dtype=int)
         splitter = StratifiedGroupKFold(self.folds, shuffle=True, random_state=seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # a type with fewer sites than folds cannot be in each
             for k, (_, test) in enumerate(splitter.split(codes, kind[codes], codes)):
                 group[np.unique(codes[test])] = k
+        for k in np.flatnonzero(np.bincount(group, minlength=self.folds) == 0):  # it may be, of hardly more sites
+            fullest = np.bincount(group).argmax()
+            group[np.flatnonzero(group == fullest)[-1]] = k
         return of_sites(group, samples), {}
 
 

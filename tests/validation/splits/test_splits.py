@@ -85,7 +85,12 @@ def test_clusters_are_joined_by_steps():
     held = make_folds({"name": "leave-cluster-out", "distance_km": 3}, here)
     assert names_of(held, here)[0] == ["XX-T00", "XX-T01", "XX-T02"]
     assert len(held.folds) == 4
-    assert len(make_folds({"name": "leave-cluster-out", "distance_km": 1}, here).folds) == 12
+    assert held.found["clusters_of_several"] == 4
+    apart = make_folds({"name": "leave-cluster-out", "distance_km": 1}, here)
+    assert (len(apart.folds), apart.found["clusters_of_several"]) == (12, 0)
+    at = here.places[["latitude", "longitude"]].to_numpy(dtype=float)
+    step = np.sort(great_circle_km(at, at)[0])[1]  # "at most": the step itself joins
+    assert make_folds({"name": "leave-cluster-out", "distance_km": step}, here).number[here.site == "XX-T01"].max() == 0
     assert nearest_training_km(held, here).min() > 300
     assert held.options == {"distance_km": 3.0}
     with pytest.raises(TableError, match="all sites are one cluster"):
@@ -111,6 +116,19 @@ def test_site_folds_share_types_and_rows():
         assert sorted(here.places.loc[names, "vegetation"]) == ["T0", "T1", "T2", "T3"]
     assert [len(fold.test) for fold in held.folds] == [120] * 3
     assert held.options == {"folds": 3}
+
+
+def test_site_folds_follow_the_seed():
+    one, two, other = (make_folds({"name": "site-k-fold", "folds": 3}, samples(), seed) for seed in (0, 0, 1))
+    assert np.array_equal(one.number, two.number)
+    assert not np.array_equal(one.number, other.number)
+
+
+def test_as_many_site_folds_as_sites_and_no_more_than_a_type_has_rows():
+    held = make_folds({"name": "site-k-fold", "folds": 12}, samples())
+    assert sorted(names_of(held, samples())) == [[f"XX-T{i:02d}"] for i in range(12)]
+    with pytest.raises(TableError, match=r"fewer rows of any vegetation type than folds.*6 rows at most, 12 folds"):
+        make_folds({"name": "site-k-fold", "folds": 12}, samples(placed(days=2)))
 
 
 def test_site_folds_balance_rows_of_unequal_sites():
