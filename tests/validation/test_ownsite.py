@@ -18,10 +18,12 @@ from . import tables
 OWN = "XX-T02"
 
 
-def daily(sites: int = 6, years: tuple[int, ...] = (2019, 2020), level: float = 0.0, seed: int = 0) -> pd.DataFrame:
+def daily(
+    sites: int = 6, years: tuple[int, ...] = (2019, 2020), level: float = 0.0, seed: int = 0, freq: str = "5D"
+) -> pd.DataFrame:
     """A day in five; GPP = NIRv x SW and, at the own site, `level` more."""
     rng = np.random.default_rng(seed)
-    days = pd.date_range(f"{years[0]}-01-01", f"{years[-1]}-12-31", freq="5D")
+    days = pd.date_range(f"{years[0]}-01-01", f"{years[-1]}-12-31", freq=freq)
     n = sites * len(days)
     table = pd.DataFrame(
         {
@@ -120,6 +122,67 @@ def test_neighbouring_days_of_a_block_are_not_trained_on(years):
     assert EMBARGO < min(Spy.nearest) <= EMBARGO + 5
 
 
+def test_the_interval_of_the_gain_is_that_of_a_bootstrap_over_months():
+    """By hand, with a model that predicts the mean of what it is fitted on: 24 months, not the 12 of the calendar.
+
+    What a month has too much in one year it has too little in the other, so that calendar months would hardly differ.
+    """
+    table = daily()
+    here, dates = (table["SITE_ID"] == OWN).to_numpy(), table["date"]
+    swing = np.random.default_rng(2).normal(0, 3, 13)[dates.dt.month] * np.where(dates.dt.year == 2019, 1, -1)
+    table.loc[here, "GPP"] += 3.0 + swing[here]
+    found, _ = asked(table, regressors={"mean": DummyRegressor()})
+    of_others, own = table.loc[~here, "GPP"], table[here]
+    errors = []
+    for year, part in own.groupby(own["date"].dt.year):
+        embargo = pd.Timedelta(days=EMBARGO)
+        far = (own["date"] < part["date"].min() - embargo) | (own["date"] > part["date"].max() + embargo)
+        assert not (far & (own["date"].dt.year == year)).any()
+        with_ = np.concatenate([of_others, own.loc[far, "GPP"]]).mean()
+        month = part["date"].dt.to_period("M")
+        errors.append(pd.DataFrame({"month": month, "without": (part["GPP"] - of_others.mean()) ** 2,
+                                    "with": (part["GPP"] - with_) ** 2}))  # fmt: skip
+    months = pd.concat(errors).groupby("month").agg(["sum", "size"])
+    sums = months[[("without", "sum"), ("with", "sum"), ("with", "size")]].to_numpy()
+    drawn = sums[np.random.default_rng(0).integers(0, 24, (20_000, 24))].sum(axis=1)
+    falls = [np.sqrt(s[..., 0] / s[..., 2]) - np.sqrt(s[..., 1] / s[..., 2]) for s in (sums.sum(axis=0), drawn)]
+    lowered = found["with_own"]["rmse_lowered"]
+    assert lowered["value"] == pytest.approx(falls[0])
+    lower, upper = np.quantile(falls[1], [0.025, 0.975])
+    off = 0.06 * (upper - lower)
+    assert (lowered["lower"], lowered["upper"]) == (pytest.approx(lower, abs=off), pytest.approx(upper, abs=off))
+    again, _ = asked(table, regressors={"mean": DummyRegressor()}, seed=1)
+    assert again["with_own"]["rmse_lowered"]["value"] == lowered["value"]
+    assert again["with_own"]["rmse_lowered"] != lowered
+
+
+@pytest.mark.parametrize(("count", "scheme"), [(30, "years"), (29, "4 stretches of time")])
+def test_a_year_needs_thirty_days(count, scheme):
+    table = daily()
+    rank = table.groupby(["SITE_ID", table["date"].dt.year]).cumcount()
+    found, _ = asked(table[(table["SITE_ID"] != OWN) | (rank < count)], regressors=["ridge"])
+    assert found["with_own"]["scheme"] == scheme
+
+
+def test_a_year_of_few_days_is_in_neither_score():
+    """Three days of 2021: they are trained on, and the same days of the other years are scored with and without."""
+    table = daily(years=(2019, 2020, 2021))
+    found, _ = asked(table[(table["SITE_ID"] != OWN) | (table["date"] < "2021-01-20")], regressors=["ridge"])
+    own = found["with_own"]
+    assert own["blocks"] == ["2019", "2020"]
+    assert own["n"] == own["with"]["n"] == own["without"]["n"] == found["n"] - 3
+
+
+@pytest.mark.parametrize(("until", "known"), [("2019-05-31", False), ("2019-06-30", True)])
+def test_of_few_months_no_interval_is_told(until, known):
+    table = daily(years=(2019,), freq="2D")
+    found, _ = asked(table[(table["SITE_ID"] != OWN) | (table["date"] <= until)], regressors=["ridge"])
+    lowered = found["with_own"]["rmse_lowered"]
+    assert np.isfinite(lowered["value"])
+    assert (lowered["lower"] is not None) == (lowered["upper"] is not None) == known
+    assert ("fewer than 6 months" in found["with_own"]["says"]) != known
+
+
 def test_windows_widen_the_embargo():
     table = daily()
     days = pd.date_range("2019-01-01", "2020-12-31")
@@ -180,7 +243,9 @@ def test_only_measured_days_are_scored_where_they_are_known():
     found, _ = asked(table, quality={"column": "QC", "min": 0.75, "days": "all"}, regressors=["ridge"])
     assert found["days"] == "measured"
     assert found["others"]["n"] == found["n"] // 2
-    assert found["with_own"]["n"] == found["n"] // 2
+    own = found["with_own"]
+    assert own["n"] == found["n"] // 2
+    assert own["rmse_lowered"]["value"] == pytest.approx(own["without"]["rmse"] - own["with"]["rmse"])
 
 
 def test_in_words():

@@ -89,6 +89,30 @@ def test_drawn_rows_give_nearly_what_all_give(monkeypatch):
     assert not fewer.equals(applicability(samples, folds, "all", 1, seed=1))
 
 
+def test_each_site_gives_the_same_number_of_drawn_rows(monkeypatch):
+    """Sites at 0, 10 ... 60, the last with 500 days, the others with 20: it does not make the mean distance small."""
+    table = flat(7, 500)
+    site = table["SITE_ID"].str[-1].astype(int)
+    table["TA"] = 10.0 * site
+    table = table[(site == 6) | (table.groupby("SITE_ID").cumcount() < 20)]
+    samples = samples_of(table, sets={"one": ["TA"]})
+    monkeypatch.setattr("ecoembed.validation.trust.applicability._ASKED", 60)
+    rows = applicability(samples, make_folds("leave-site-out", samples), "one")
+    drawn = np.repeat(10.0 * np.arange(1, 7), 10)[:, None]  # ten rows of each of the six others
+    mean = cdist(drawn, drawn)[~np.eye(60, dtype=bool)].mean()
+    np.testing.assert_allclose(rows.loc[rows["site"] == "XX-T00", "dissimilarity"], 10 / mean)
+
+
+def test_what_every_site_shows_is_inside():
+    """All sites have the same rows: the threshold is 0, and a distance of 0 is not beyond it."""
+    table = flat(5, 20)
+    for column in ("NIRv", "SW", "TA"):
+        table[column] = np.tile(table.loc[:19, column], 5)
+    rows = indices(table)
+    assert (rows["dissimilarity"] == 0).all()
+    assert rows["inside"].all()
+
+
 def test_far_away_is_outside_and_a_copy_of_a_training_row_is_at_zero():
     table = flat(6, 40)
     last = table.index[table["SITE_ID"] == "XX-T05"]

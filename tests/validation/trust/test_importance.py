@@ -170,6 +170,30 @@ def test_at_most_2000_rows_are_asked():
     assert asked[:4] == [30, *[2010] * 3]  # few rows are permuted the more often
 
 
+def test_of_many_rows_those_that_are_asked_are_a_draw():
+    """Rows stand site by site, day by day: the first of them are one site's."""
+    X, y = np.column_stack([np.linspace(0, 1, 6000), np.random.default_rng(0).normal(size=6000)]), np.zeros(6000)
+    _, table = tables([(LinearRegression().fit(X, X[:, 0]), X, y, X)], ["place", "noise"])
+    of_place, of_noise = (table[table["column"] == name] for name in ("place", "noise"))
+    assert of_noise["value"].to_numpy() == pytest.approx(np.full(19, 0.5), abs=0.08)  # the mean of all places
+    assert of_place["at"].to_numpy() == pytest.approx(of_place["quantile"].to_numpy(), abs=0.05)
+
+
+def test_bounds_hold_95_percent_of_resampled_folds():
+    rng = np.random.default_rng(0)
+    rows, total = rng.integers(20, 400, 12), rng.uniform(1, 5, 12)
+    lines = [
+        {"features": "x", "regressor": "model", "fold": k, "kind": "contribution", "group": "TA", "n": n, "total": n * t}
+        for k, (n, t) in enumerate(zip(rows.tolist(), total.tolist(), strict=True))
+    ]  # fmt: skip
+    (line,) = collect(lines)[0].to_dict("records")
+    drawn = rng.integers(0, 12, (50_000, 12))
+    lower, upper = np.quantile((rows * total)[drawn].sum(axis=1) / rows[drawn].sum(axis=1), [0.025, 0.975])
+    assert line["value"] == pytest.approx((rows * total).sum() / rows.sum())
+    off = 0.05 * (upper - lower)
+    assert (line["lower"], line["upper"]) == (pytest.approx(lower, abs=off), pytest.approx(upper, abs=off))
+
+
 class Last:
     """Takes windows, and looks at their last day."""
 
@@ -198,6 +222,7 @@ def test_of_windows_a_group_is_permuted_with_all_its_days():
 
 def test_groups_are_what_stands_before_the_dot():
     assert groups_of(["embeddings:s2.z1", "NIRv * SW", "TA"]) == ["embeddings:s2", "NIRv * SW", "TA"]
+    assert groups_of(["meteo.T.2m", "meteo.TA"]) == ["meteo", "meteo"]  # the first dot
 
 
 def test_the_benchmark_of_held_out_sites_is_explained():
