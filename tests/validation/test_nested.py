@@ -30,6 +30,19 @@ class Spy(RegressorMixin, BaseEstimator):
         return np.zeros(len(X))
 
 
+class Random(RegressorMixin, BaseEstimator):
+    """Predicts random numbers, by its seed."""
+
+    def __init__(self, random_state=None):
+        self.random_state = random_state
+
+    def fit(self, X, y):
+        return self
+
+    def predict(self, X):
+        return np.random.default_rng(self.random_state).normal(size=len(X))
+
+
 def chosen(table, sets, models, protocol="leave-site-out", **changes):
     samples = samples_of(table, sets=sets, places={}, **changes)
     models = dict.fromkeys(sets, models)
@@ -116,6 +129,40 @@ def test_the_inner_score_is_that_of_a_plain_loop():
     assert nested.choices.loc[2, "inner_r2"] == pytest.approx(r2(y, predicted), abs=1e-9)
 
 
+def test_bounds_are_those_of_the_pair_that_was_chosen():
+    """Two sets of noise: some folds choose the one, some the other; each brings its own interval."""
+    table, rng = flat(12, 12), np.random.default_rng(0)
+    table["GPP"] = rng.normal(5, 1, len(table))
+    table = table.assign(one=rng.normal(size=len(table)), two=rng.normal(size=len(table)))
+    sets = {"one": ["one"], "two": ["two"]}
+    samples, models = samples_of(table, sets=sets, places={}), dict.fromkeys(sets, RIDGE)
+    folds = make_folds("leave-site-out", samples)
+    predictions = predict_held_out(samples, models, folds, 0, False, intervals=0.8).table
+    nested = nested_best(samples, models, folds, predictions)
+    assert set(nested.choices["features"]) == {"one", "two"}
+    picked = nested.choices[["fold", "features"]].merge(predictions, on=["fold", "features"])
+    columns = ["site", "date", "predicted", "lower", "upper"]
+    pd.testing.assert_frame_equal(nested.predictions[columns].reset_index(drop=True), picked[columns])
+
+
+def test_of_equals_the_first_is_chosen():
+    nested = chosen(flat(4, 10), {"z": ["NIRv"], "a": ["NIRv"]}, RIDGE)[3]
+    assert set(nested.choices["features"]) == {"z"}
+
+
+def test_inner_fits_follow_the_seed():
+    """Random numbers for predictions: what an inner fold chooses by is another number with another seed."""
+    table, models = flat(5, 10), {"light": {"random": Random()}}
+    samples = samples_of(table, sets={"light": ["NIRv * SW"]}, places={})
+    folds = make_folds("leave-site-out", samples)
+    found = {}
+    for run, seed in enumerate((0, 0, 1)):
+        predictions = predict_held_out(samples, models, folds, seed, False).table
+        found[run] = nested_best(samples, models, folds, predictions, seed).choices["inner_r2"].tolist()
+    assert found[0] == found[1]
+    assert not set(found[0]) & set(found[2])
+
+
 def test_choosing_the_best_of_noise_afterwards_is_optimistic():
     """Twenty sets of noise: the best of them seems to explain something; the nested best does not."""
     table = flat(8, 12)
@@ -137,9 +184,9 @@ def test_a_search_tunes_with_groups_inside_the_inner_folds():
 
 def test_what_the_protocol_keeps_together_stays_together():
     """Folds of several sites: an inner fold does not hold out half of such a group."""
-    samples = samples_of(flat(18, 6))
-    folds = make_folds({"name": "site-k-fold", "folds": 6}, samples)
-    for k in range(6):
+    samples = samples_of(flat(24, 6))
+    folds = make_folds({"name": "site-k-fold", "folds": 8}, samples)
+    for k in range(8):
         for fold in inner_folds(samples, folds, k).folds:
             assert not set(folds.number[fold.train]) & set(folds.number[fold.test])
     few = make_folds({"name": "site-k-fold", "folds": 3}, samples)  # two groups are too few to choose by: sites are
@@ -151,7 +198,7 @@ def test_what_the_protocol_keeps_together_stays_together():
 def test_inner_folds_partition_the_training_rows(sites, days, name):
     table = flat(sites, days + 2)
     samples = samples_of(table)
-    options = {} if name == "leave-site-out" else {"folds": 3}
+    options = {"leave-site-out": {}, "random-k-fold": {"folds": 6}, "site-k-fold": {"folds": 3}}[name]
     folds = make_folds({"name": name, **options}, samples)
     for k, outer in enumerate(folds.folds):
         inner = inner_folds(samples, folds, k)

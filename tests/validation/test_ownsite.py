@@ -183,6 +183,13 @@ def test_of_few_months_no_interval_is_told(until, known):
     assert ("fewer than 6 months" in found["with_own"]["says"]) != known
 
 
+def test_a_block_without_days_far_from_it_is_not_tried():
+    """Eighty days: beyond 30 days of the second and third quarter there are five, of the others fifteen."""
+    table = daily(years=(2019,), freq="2D")
+    found, _ = asked(table[(table["SITE_ID"] != OWN) | (table["date"] < "2019-03-22")], regressors=["ridge"])
+    assert found["with_own"]["blocks"] == ["2019-01-01 to 2019-01-19", "2019-03-02 to 2019-03-20"]
+
+
 def test_windows_widen_the_embargo():
     table = daily()
     days = pd.date_range("2019-01-01", "2020-12-31")

@@ -138,7 +138,8 @@ class SiteKFold(Protocol):
             warnings.simplefilter("ignore", UserWarning)  # a type with fewer sites than folds cannot be in each
             for k, (_, test) in enumerate(splitter.split(codes, kind[codes], codes)):
                 group[np.unique(codes[test])] = k
-        for k in np.flatnonzero(np.bincount(group, minlength=self.folds) == 0):  # it may be, of hardly more sites
+        empty = np.flatnonzero(np.bincount(group, minlength=self.folds) == 0)  # it leaves some where sites are few
+        for k in empty.tolist():
             fullest = np.bincount(group).argmax()
             group[np.flatnonzero(group == fullest)[-1]] = k
         return of_sites(group, samples), {}

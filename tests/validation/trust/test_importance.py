@@ -182,10 +182,8 @@ def test_of_many_rows_those_that_are_asked_are_a_draw():
 def test_bounds_hold_95_percent_of_resampled_folds():
     rng = np.random.default_rng(0)
     rows, total = rng.integers(20, 400, 12), rng.uniform(1, 5, 12)
-    lines = [
-        {"features": "x", "regressor": "model", "fold": k, "kind": "contribution", "group": "TA", "n": n, "total": n * t}
-        for k, (n, t) in enumerate(zip(rows.tolist(), total.tolist(), strict=True))
-    ]  # fmt: skip
+    model = {"features": "set", "regressor": "model", "kind": "contribution", "group": "TA"}
+    lines = [{**model, "fold": k, "n": rows[k], "total": rows[k] * total[k]} for k in range(12)]
     (line,) = collect(lines)[0].to_dict("records")
     drawn = rng.integers(0, 12, (50_000, 12))
     lower, upper = np.quantile((rows * total)[drawn].sum(axis=1) / rows[drawn].sum(axis=1), [0.025, 0.975])
