@@ -76,9 +76,8 @@ def pretrain(
         Seed of every draw.
     """
     from ecoembed.embeddings.pretrain import pretrain as train
-    from ecoembed.embeddings.weights import default_weights, read_tensors
+    from ecoembed.embeddings.weights import read_tensors
 
-    keep = default_weights() if keep == Path("default") else keep
     refuse_overwriting(out, *cubes, *(test or ()), keep)
     asked: dict[str, Any] = {"sensors": tuple(sensors)} if sensors else {}
     path = train(

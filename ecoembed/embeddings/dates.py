@@ -59,14 +59,14 @@ def _parsed(dates: Any) -> np.ndarray:
         listed = list(np.atleast_1d(given)) if isinstance(given, (np.ndarray, str)) else list(given)
         if any(isinstance(d, (int, float, np.number)) for d in listed):  # pandas would take them for nanoseconds
             raise TypeError
-        index = pd.DatetimeIndex(pd.to_datetime(listed, utc=True, format="ISO8601"))
+        index = pd.DatetimeIndex(pd.to_datetime(listed, utc=True, format="ISO8601")).as_unit("ns")  # or out of bounds
     except (TypeError, ValueError) as exc:
         found = str(exc).split(". ")[0].split("\n")[0] or repr(dates)[:80]
         raise ConfigError("not dates", where="dates", found=found, expected=expected) from None
     if not len(index) or index.hasnans:
         found = "none" if not len(index) else "one without a value"
         raise ConfigError("a date is absent", where="dates", found=found, expected=expected)
-    return index.tz_localize(None).to_numpy().astype(_NS)
+    return index.tz_localize(None).to_numpy()
 
 
 def _laid_on(asked: np.ndarray, acquisitions: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -25,14 +25,14 @@ from ecoembed.embeddings.training.places import Place, load_places
 from ecoembed.embeddings.training.recipes import Dense, Kept, Recipe, Reference
 from ecoembed.embeddings.training.roles import check_together, split, with_role
 from ecoembed.embeddings.training.stage import Schedule
-from ecoembed.embeddings.weights import read_weights, save_weights, weights_hash
+from ecoembed.embeddings.weights import default_weights, read_weights, save_weights, weights_hash
 from ecoembed.errors import ConfigError, FileError, LeakageError, TableError, check_name
 from ecoembed.files import atomic
 from ecoembed.sensors import get_sensor
 
 
 def pretrain(
-    cubes: Sequence[str | Path],
+    cubes: str | Path | Iterable[str | Path],
     out: str | Path,
     *,
     objective: Literal["paper", "context"] | None = None,
@@ -42,7 +42,7 @@ def pretrain(
     finetune: bool = False,
     steps: int = 1500,
     validation: int | None = None,
-    test: Sequence[str | Path] = (),
+    test: str | Path | Iterable[str | Path] = (),
     seed: int = 0,
     workers: int = 0,
     precision: Literal["fp32", "bf16"] = "fp32",
@@ -52,7 +52,7 @@ def pretrain(
 
     Parameters
     ----------
-    cubes : sequence of path
+    cubes : path or iterable of paths
         Zarr stores with a group for each sensor (as ``ecoembed cube`` writes them), one for each place.
     out : path
         The safetensors file to write. Beside it: the model card (``.md``), pictures of the curves and of the probes.
@@ -64,8 +64,8 @@ def pretrain(
     sensors : sequence of str
         S2_L2A first, then any that :mod:`ecoembed.sensors` knows.
     keep : path, optional
-        A weights file whose encoders are taken over bit for bit, normalisation included: only sensors that it lacks are
-        trained, and the fusion. So a sensor is added.
+        A weights file (``"default"``: that of the package) whose encoders are taken over bit for bit, normalisation
+        included: only sensors that it lacks are trained, and the fusion. So a sensor is added.
     finetune : bool
         Train the encoders further in the second stage.
     steps : int
@@ -73,7 +73,7 @@ def pretrain(
     validation : int, optional
         How many places to hold out, drawn by `seed`; by default one in five. Places are split, never dates: cubes of
         one name, or within 1 km of each other, are one place.
-    test : sequence of path
+    test : path or iterable of paths
         Stores of further places, for the probes only; without them, the probes look at the places held out.
     seed : int
         From 0 to 2**32 - 1.
@@ -105,6 +105,7 @@ def pretrain(
     TrainingError
         If the training diverges; what was at `out` stays.
     """
+    cubes, test = ([paths] if isinstance(paths, str | Path) else list(paths) for paths in (cubes, test))
     out, sensors, objective = Path(out), tuple(sensors), objective or ("context" if encoder == "dense" else "paper")
     check_name(objective, OBJECTIVES, "objective")
     check_name(precision, ("fp32", "bf16"), "precision")
@@ -167,7 +168,7 @@ def _kept(keep: str | Path | None, objective: str, sensors: tuple[str, ...], fin
     """The model and card whose encoders are taken over."""
     if keep is None:
         return None
-    kept = read_weights(keep)
+    kept = read_weights(default_weights() if str(keep) == "default" else keep)
     if finetune:
         remedy = "Leave out one of keep and finetune"
         raise ConfigError("encoders that are kept bit for bit cannot be fine-tuned", where=keep, remedy=remedy)

@@ -156,6 +156,8 @@ def test_what_does_not_go_with_kept_encoders_is_refused(two, places, tmp_path):
         pretrain(places, out, keep=two, validation=2)
     with pytest.raises(FileError, match="no such weights file"):
         pretrain(places, out, keep=tmp_path / "none.safetensors")
+    with pytest.raises(VariableError, match=r"S1 is of another smoothing than the encoder that is kept knows"):
+        pretrain(places, out, keep="default", validation=0)
     assert files(tmp_path) == []
 
 
@@ -370,6 +372,14 @@ def test_nothing_and_a_folder_are_refused(places, tmp_path):
         pretrain([], tmp_path / "w.safetensors")
     with pytest.raises(FileError, match="is a folder"):
         pretrain(places, tmp_path)
+
+
+def test_cubes_are_one_path_or_any_number_of_them(places, tmp_path):
+    folder = places[0].parent
+    of_all = pretrain(folder.glob("p[01].zarr"), tmp_path / "all.safetensors", steps=1, test=str(places[2]))
+    assert sorted((p.id, p.role) for p in read_weights(of_all)[1].places)[2][1] == "test"
+    of_one = pretrain(str(places[0]), tmp_path / "one.safetensors", steps=1)
+    assert len(read_weights(of_one)[1].places) == 1
 
 
 def test_a_store_without_a_sensor_is_refused(tmp_path):
