@@ -20,6 +20,7 @@ from ecoembed.gpp.windows import Windows
 from ecoembed.schema import check_predictions
 from ecoembed.validation.predict import predict_held_out
 from ecoembed.validation.splits.protocols import make_folds
+from ecoembed.validation.trust.intervals import cv_plus
 from tests.validation.tables import flat, samples_of
 
 SEEN: list[dict] = []
@@ -43,10 +44,20 @@ class WindowSpy(Spy):
 
 
 class Lost(Spy):
-    """Predicts nothing for two rows."""
+    """Predicts nothing for one row, and too much for another."""
 
     def predict(self, X):
-        return np.where(np.arange(len(X)) < 2, np.nan, 1.0)
+        return np.where(np.arange(len(X)) < 2, [np.nan, np.inf] * (len(X) // 2), 1.0)
+
+
+class Random(Spy):
+    """Predicts random numbers, by its seed."""
+
+    def __init__(self, random_state=None):
+        self.random_state = random_state
+
+    def predict(self, X):
+        return np.random.default_rng(self.random_state).normal(size=len(X))
 
 
 class Failing(Spy):
@@ -199,6 +210,44 @@ def test_every_model_says_what_it_leans_on():
     assert set(found.partial["column"]) == {"NIRv", "SW", "TA"}
     nothing = predict(samples_of(), {"all": {"ridge": "ridge"}})
     assert (nothing.importance, nothing.partial) == (None, None)
+
+
+def test_the_seed_reaches_the_model_and_what_is_asked_of_it():
+    samples, models = samples_of(flat(5, 30)), {"all": {"ridge": "ridge", "random": Random()}}
+    folds = make_folds("leave-site-out", samples)
+    one, two, other = (predict_held_out(samples, models, folds, seed, False, None, True) for seed in (0, 0, 1))
+    pd.testing.assert_frame_equal(one.table, two.table)
+    pd.testing.assert_frame_equal(one.importance, two.importance)
+    same = (one.table["predicted"] == other.table["predicted"]).groupby(one.table["regressor"]).mean()
+    assert same.to_dict() == {"random": 0.0, "ridge": 1.0}
+    of_ridge = (found.importance.query("regressor == 'ridge' and kind == 'mse'") for found in (one, other))
+    assert not np.isin(*(table["value"].to_numpy() for table in of_ridge)).any()  # other rows were permuted
+
+
+def test_partial_dependence_is_asked_at_quantiles_of_the_training_rows():
+    table = flat(4, 30).assign(TA=lambda t: t["TA"] + 100 * (t["SITE_ID"] == "XX-T03"))
+    samples = samples_of(table)
+    found = predict(samples, {"all": {"ridge": "ridge"}}, explain=True).partial.query("column == 'TA'")
+    X, sites = samples.features["all"][:, samples.names["all"].index("TA")], np.unique(samples.site)
+    expected = np.mean([np.quantile(X[samples.site != site], found["quantile"]) for site in sites], axis=0)
+    np.testing.assert_allclose(found["at"], expected)
+
+
+@pytest.mark.parametrize("name", ["ridge", "lightgbm"])
+def test_bounds_come_of_models_of_other_sites_made_for_as_many_rows(name):
+    """Ten of eleven sites to train on, so that each inner fit leaves one of them out, by hand."""
+    samples = samples_of(flat(11, 40))
+    got = predict(samples, {"all": {name: name}}, intervals=0.8).table.query("site == 'XX-T04'")
+    held = samples.site == "XX-T04"
+    X, y, sites = samples.features["all"][~held], samples.observed[~held], samples.site[~held]
+    predicted, residuals = [], []
+    for site in np.unique(sites):
+        rows = sites != site
+        model = make_regressor(name, n_samples=int(rows.sum())).fit(X[rows], y[rows])
+        residuals.append(np.abs(y[~rows] - model.predict(X[~rows])))
+        predicted.append(model.predict(samples.features["all"][held]))
+    lower, upper = cv_plus(np.stack(predicted, axis=1), residuals, [np.full(40, 1 / (11 * 40))] * 10, 0.8)
+    np.testing.assert_allclose(got[["lower", "upper"]].to_numpy(), np.stack([lower, upper], axis=1), rtol=1e-6)
 
 
 def test_sequence_models_stand_beside_tabular_ones_with_importance():
