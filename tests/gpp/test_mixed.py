@@ -5,6 +5,7 @@ import statsmodels.api as sm
 import statsmodels.formula.api as smf
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from ecoembed.errors import TableError, TrainingError
 from ecoembed.gpp import mixed
@@ -51,6 +52,41 @@ def test_standard_errors_are_those_of_a_generalised_estimating_equation():
     got = table.loc[["intercept", "light", "air"]]
     np.testing.assert_allclose(got["estimate"], theirs.params, rtol=0.01, atol=0.01)
     np.testing.assert_allclose(got["standard error"], theirs.bse * np.sqrt(30 / 29), rtol=0.02)
+
+
+def test_standard_errors_with_a_slope_are_those_of_the_formula():
+    """Each site's covariance written out and inverted; Student's t of the sites less one, on both sides."""
+    X, y, names = towers(slope=0.01, smooth=0.5)
+    table = effects(X, y, names, level=0.9).set_index("term").loc[["intercept", "light", "air"]]
+    frame = standardised(X).assign(y=y, site=names)
+    fit = smf.mixedlm("y ~ light + air", frame, groups="site", re_formula="~light").fit(reml=True)
+    design = sm.add_constant(standardised(X)).to_numpy()
+    bread, meat = np.zeros((3, 3)), np.zeros((3, 3))
+    for site in np.unique(names):
+        D = design[names == site]
+        inverse = np.linalg.inv(D[:, :2] @ fit.cov_re.to_numpy() @ D[:, :2].T + fit.scale * np.eye(len(D)))
+        score = D.T @ inverse @ (y[names == site] - D @ fit.fe_params.to_numpy())
+        bread, meat = bread + D.T @ inverse @ D, meat + np.outer(score, score)
+    covariance = np.linalg.inv(bread) @ meat @ np.linalg.inv(bread) * 20 / 19
+    error = np.sqrt(np.diag(covariance))
+    np.testing.assert_allclose(table["standard error"], error, rtol=1e-3)
+    reach = stats.t.ppf(0.95, 19) * table["standard error"]
+    np.testing.assert_allclose(table["upper"] - table["estimate"], reach)
+    np.testing.assert_allclose(table["estimate"] - table["lower"], reach)
+    np.testing.assert_allclose(table["p"], 2 * stats.t.cdf(-(table["estimate"] / table["standard error"]).abs(), 19))
+
+
+def test_the_slope_that_differs_is_that_of_the_largest_effect_whatever_its_sign():
+    X, y, names = towers(slope=0.01)
+    falls = y - 4 * standardised(X)["air"].to_numpy() * (1 + np.repeat(np.random.default_rng(1).normal(0, 0.3, 20), 40))
+    assert MixedModel().fit(X.to_numpy(), falls, groups=names).slope_ == 1
+
+
+def test_the_rows_drawn_follow_the_seed():
+    X, y, names = towers()
+    one, two, other = (MixedModel(300, seed).fit(X.to_numpy(), y, groups=names).coef_ for seed in (0, 0, 1))
+    np.testing.assert_array_equal(one, two)
+    assert not np.isclose(one, other, rtol=1e-6).any()
 
 
 def test_of_many_rows_a_draw_even_over_the_sites_tells_the_same_effects():
