@@ -28,6 +28,8 @@ _LEAST_ROWS_OF_A_COLUMN = 20
 _ROWS, _DAYS = (-3, -2, -1, 1, 2, 3), (-30, -14, -7, -3, -2, -1, 1, 2, 3, 7, 14, 30)
 #: Rows before and after the own one over which the target may have been averaged.
 _MEANS = ((1, 1), (2, 2), (3, 3), (7, 7), (15, 15), (2, 0), (6, 0), (13, 0), (29, 0), (0, 6), (0, 29))
+#: What else than its mean sums the target of a site up, by pandas' name.
+_OF_A_SITE = {"median": "median", "min": "least", "max": "largest", "std": "standard deviation of the"}
 #: Rows that are looked at first, and the correlation with which a column is held against a truth in all rows.
 _SCREENED, _WORTH_A_LOOK = 20_000, 0.9
 
@@ -43,10 +45,10 @@ def find_copies(samples: Samples) -> list[Finding]:
     -------
     list of Finding
         Severe where a column is the target, its rank, the target on a scale of each site, the mean target of each
-        site, type, climate or season, the target of another day, or a mean of it over the days around; listed where it
-        follows the target more closely than a measurement can, or bears the name of a flux of the tower. Of a set
-        whose columns are above suspicion, their sum by least squares is judged likewise: a respiration under another
-        name, less the net flux, is the target.
+        site (or its median, extremes, spread), year, type, climate or season, the target of another day, or a mean of
+        it over the days around; listed where it follows the target more closely than a measurement can, or bears the
+        name of a flux of the tower. Of a set whose columns are above suspicion, their sum by least squares is judged
+        likewise: a respiration under another name, less the net flux, is the target.
     """
     rows = _Rows(samples)
     truths = rows.disguises()
@@ -105,17 +107,20 @@ class _Rows:
         few = len(self.observed) < _LEAST_ROWS
         truths = [
             _Truth("the target", self.observed, *((_EXACT, 1.0) if few else ())),
-            *(_Truth(f"the mean target of each {name}", values, _EXACT, 1.0) for name, values in self._grouped()),
+            *(_Truth(what, values, _EXACT, 1.0) for what, values in self._grouped()),
             *([] if few else [*self._shifted(), *self._averaged()]),
         ]
         return [t for t in truths if _varies(t.values)]
 
     def _grouped(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Means over all rows of a group, those of the test too."""
-        month, day = self.samples.date.month.to_numpy(), self.samples.date.dayofyear.to_numpy()
+        """Means over all rows of a group, those of the test too; of a site also what else sums it up."""
+        date, years = self.samples.date, self.codes * 10_000 + self.samples.date.year.to_numpy()
+        month, day = date.month.to_numpy(), date.dayofyear.to_numpy()
         groups = {
             "site": self.codes,
+            "year of a site": pd.factorize(years)[0],
             "month of a site": self.codes * 13 + month,
+            "month of each year of a site": pd.factorize(years * 13 + month)[0],
             "day of the year of a site": self.codes * 367 + day,
             "month": month,
             "day of the year": day,
@@ -127,7 +132,11 @@ class _Rows:
         for name, group in groups.items():
             count = np.bincount(group)
             if (count[group] > 1).mean() > 0.5:  # else it is the target
-                yield name, (np.bincount(group, self.observed) / np.maximum(count, 1))[group]
+                means = np.bincount(group, self.observed) / np.maximum(count, 1)
+                yield f"the mean target of each {name}", means[group]
+        of_site = pd.Series(self.observed).groupby(self.codes)
+        for how, what in _OF_A_SITE.items():
+            yield f"the {what} target of each site", of_site.transform(how).to_numpy()
 
     def _shifted(self) -> Iterator[_Truth]:
         """The target of the same site some rows or days later or earlier."""

@@ -15,11 +15,12 @@ __all__ = ["find_prefitted", "find_scaling"]
 
 #: How near to 0 and 1 a mean and a standard deviation are only by design; and the rows that it takes to see that.
 _BY_DESIGN, _LEAST_ROWS = 1e-3, 30
+_ROUNDING = 1e-12
 _LEAST_SITE_ROWS = 5
 
 
 def find_scaling(samples: Samples) -> list[Finding]:
-    """Columns that were scaled by all rows, those of the test too: standardised, to 0 ... 1, or at each site."""
+    """Columns that were scaled by all rows, those of the test too: by their spread or range, or at each site."""
     codes = site_codes(samples)
     found = []
     for name, values in samples.columns.items():
@@ -32,8 +33,14 @@ def find_scaling(samples: Samples) -> list[Finding]:
 def _scaled(values: np.ndarray, codes: np.ndarray) -> str | None:
     if abs(values.mean()) < _BY_DESIGN and abs(values.std() - 1) < _BY_DESIGN:
         return f"mean {values.mean():.4f}, standard deviation {values.std():.4f} over all rows"
-    if values.min() == 0 and values.max() == 1 and (values == 0).sum() == 1 and (values == 1).sum() == 1:
-        return "least 0 and largest 1, once each"
+    low, high = values.min(), values.max()
+    once = (values == low).sum() == 1 and (values == high).sum() == 1
+    if once and min(abs(low), abs(low + 1)) < _ROUNDING and abs(high - 1) < _ROUNDING:
+        return f"least {low:.0f} and largest 1, once each"
+    lower, middle, upper = np.quantile(values, [0.25, 0.5, 0.75])
+    quartered = abs(middle) < _BY_DESIGN and abs(upper - lower - 1) < _BY_DESIGN
+    if quartered and len(np.unique(values)) >= _LEAST_ROWS:  # zeros and ones are classes
+        return f"median {middle:.4f}, quartiles {upper - lower:.4f} apart over all rows"
     count = np.bincount(codes)
     mean = np.bincount(codes, values) / count
     spread = np.sqrt(np.bincount(codes, (values - mean[codes]) ** 2) / np.maximum(count - 1, 1))

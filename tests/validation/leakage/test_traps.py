@@ -14,7 +14,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LassoCV, Ridge
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, RobustScaler, StandardScaler
 
 from ecoembed.errors import LeakageError, TableError
 from ecoembed.validation.splits.distance import nearest_training_km
@@ -83,6 +83,8 @@ def test_a_held_out_site_never_moves_its_own_predictions(regressor):
     [
         (lambda x, s: (x - x.mean()) / x.std(), "over all rows"),
         (lambda x, s: (x - x.min()) / np.ptp(x), "least 0 and largest 1"),
+        (lambda x, s: pd.Series(MinMaxScaler((-1, 1)).fit_transform(x.to_numpy()[:, None])[:, 0]), "least -1 and"),
+        (lambda x, s: pd.Series(RobustScaler().fit_transform(x.to_numpy()[:, None])[:, 0]), "quartiles 1.0000 apart"),
         (lambda x, s: (x - x.groupby(s).transform("mean")) / x.groupby(s).transform("std"), "at each site"),
         (lambda x, s: pd.Series(StandardScaler().fit_transform(x.to_numpy()[:, None])[:, 0]), "over all rows"),
     ],
@@ -251,8 +253,8 @@ def rolled(days, **kind):
     return lambda t: t.groupby("SITE_ID")["GPP"].transform(lambda g: g.rolling(days, **kind).mean())
 
 
-def mean_of(*keys):
-    return lambda t: t.groupby(list(keys))["GPP"].transform("mean")
+def mean_of(*keys, how="mean"):
+    return lambda t: t.groupby(list(keys))["GPP"].transform(how)
 
 
 @pytest.mark.parametrize(
@@ -264,6 +266,11 @@ def mean_of(*keys):
         (lambda t: t.groupby("SITE_ID")["GPP"].shift(-7), "target of 7 days later"),
         (lambda t: t.groupby("SITE_ID")["GPP"].shift(1), "target of 1 row before"),
         (mean_of("SITE_ID"), "mean target of each site"),
+        (mean_of("SITE_ID", how="median"), "median target of each site"),
+        (mean_of("SITE_ID", how="max"), "largest target of each site"),
+        (mean_of("SITE_ID", how="std"), "standard deviation of the target of each site"),
+        (mean_of("SITE_ID", "year"), "mean target of each year of a site"),
+        (mean_of("SITE_ID", "year", "month"), "mean target of each month of each year of a site"),
         (mean_of("PFT"), "mean target of each vegetation"),
         (mean_of("SITE_ID", "month"), "mean target of each month of a site"),
         (mean_of("doy"), "mean target of each day of the year"),
@@ -271,11 +278,10 @@ def mean_of(*keys):
 )
 def test_the_target_of_other_days_and_its_means_are_refused(leak, what):
     """A mean cycle of all years, a target encoding, a smoothed target: each was made with the test at hand."""
-    table = daily()
+    table = daily(days=430)
     number = table["SITE_ID"].str[-2:].astype(int)
-    table = table.assign(
-        month=table["date"].dt.month, doy=table["date"].dt.dayofyear, PFT="T" + (number % 3).astype(str)
-    )
+    date = table["date"].dt
+    table = table.assign(year=date.year, month=date.month, doy=date.dayofyear, PFT="T" + (number % 3).astype(str))
     table["leak"] = leak(table)
     with pytest.raises(LeakageError, match=f"leak: this feature is the {what}"):
         audited(table.dropna(), places={"vegetation": "PFT"}, sets={"leaky": ["NIRv", "leak"]})
