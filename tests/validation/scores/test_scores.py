@@ -13,7 +13,7 @@ from sklearn.metrics import r2_score
 
 from ecoembed.errors import TableError
 from ecoembed.validation.samples import Samples
-from ecoembed.validation.scores import noise_ceiling, summarise, summarise_sites, undefined
+from ecoembed.validation.scores import noise_ceiling, summarise, summarise_groups, summarise_sites, undefined
 from ecoembed.validation.scores.families import evaluate
 from ecoembed.validation.scores.tables import sums_of
 from tests.validation import formulas
@@ -276,3 +276,27 @@ def test_the_noise_ceiling_is_what_the_truth_would_score():
     assert "no other estimate" in noise_ceiling(base)["not_known"]
     empty = dataclasses.replace(samples, noise=None, variants={"GPP_NT_VUT_16": np.full(n, np.nan)})
     assert "no day has GPP_NT_VUT_16" in noise_ceiling(empty)["not_known"]
+
+
+def test_a_high_pooled_r2_does_not_hide_that_only_levels_are_known():
+    """A model that knows how green each place is, and nothing of its days: all that the pooled r2 does not say."""
+    samples = world(lengths=(2200, 2000, 1900, 1900, 1900), seed=3)
+    far = dataclasses.replace(samples, observed=samples.observed + 8.0 * pd.factorize(samples.site)[0])
+    levels = pd.Series(far.observed).groupby(far.site).transform("mean").to_numpy()
+    pooled = only(summarise(predicted(far, levels=levels), far))
+    assert pooled["r2"] > 0.9
+    assert pooled["across_site_r2"] == pytest.approx(1)
+    hidden = ["median_site_r2", "seasonal_cycle_r2", "anomaly_r2", "interannual_r2"]
+    assert pooled[hidden].to_numpy(float) == pytest.approx(0, abs=0.02)
+
+
+def test_one_summariser_for_all_models():
+    """Whatever it is called, the same predictions get the same scores: no mean for one and median for another."""
+    names = ["climatology", "embeddings", "nested best", "p_model"]
+    said = PREDICTIONS["predicted"].to_numpy()
+    for table in (summarise, summarise_sites, summarise_groups):
+        told = table(predicted(SAMPLES, **dict.fromkeys(names, said)), SAMPLES)
+        lines = [told[told["features"] == name].drop(columns="features").reset_index(drop=True) for name in names]
+        assert len(lines[0]) > 1
+        for other in lines[1:]:
+            pd.testing.assert_frame_equal(other, lines[0])
