@@ -83,13 +83,13 @@ def _check(asked: SatelliteSection, where: Path) -> None:
 
 
 def _plans(folder: Path, site: str, sites: gpd.GeoDataFrame, config: StudyConfig) -> list[Plan]:
-    from ecoembed.archives.stac import Place, plan_fetch
+    from ecoembed.archives.stac import SiteGrid, plan_fetch
     from ecoembed.cubes.grid import site_grid
 
     asked = config.satellite
     start, end = _period(folder, site, sites, config)
     latitude, longitude = (float(sites.loc[site, axis]) for axis in ("latitude", "longitude"))
-    place = Place(site, latitude, longitude, *site_grid(latitude, longitude, asked.size))
+    place = SiteGrid(site, latitude, longitude, *site_grid(latitude, longitude, asked.size))
     target = folder / "satellite" / site
     return [
         plan_fetch(place, target, start, end, provider=provider, sensors=sensors)

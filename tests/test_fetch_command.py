@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("pystac_client", reason="the extra `cloud` is not installed")
 
 from ecoembed import open_study
-from ecoembed.archives.stac import Place, UnreachableError, transport
+from ecoembed.archives.stac import SiteGrid, UnreachableError, transport
 from ecoembed.cubes.grid import site_grid
 from ecoembed.errors import ConfigError
 from tests.archives import stac_archives as archives
@@ -47,7 +47,7 @@ def study(network: Path, tmp_path: Path, server: StacServer) -> Path:
     sites = open_study(folder).sites
     for site in SITES:
         latitude, longitude = (float(sites.loc[site, axis]) for axis in ("latitude", "longitude"))
-        where = Place(site, latitude, longitude, *site_grid(latitude, longitude, 24))
+        where = SiteGrid(site, latitude, longitude, *site_grid(latitude, longitude, 24))
         tile = tile_of(where, {"XX-V01": "31UDS", "XX-V02": "32UPU"}[site])
         for day in (4, 9):
             server.add(*archives.planetary_computer(scene(day, tile, baseline="05.10"), server.url))

@@ -22,7 +22,7 @@ from ecoembed.embeddings.fusion import DIMENSIONS
 from ecoembed.embeddings.parts import assembled, spans
 from ecoembed.embeddings.reference.checkpoint import is_official
 from ecoembed.embeddings.reference.encode import ReferenceEncoder, load_official_checkpoint, reference_encoder
-from ecoembed.embeddings.tracks import Part, Place, given_cubes, place_of
+from ecoembed.embeddings.tracks import Part, Timeline, given_cubes, timeline_of
 from ecoembed.embeddings.weights import (
     TwoStage,
     default_weights,
@@ -126,49 +126,52 @@ class Encoder:
         if window not in batches.RANKS:
             raise ConfigError("unknown window", found=window, expected=" or ".join(batches.RANKS))
         cubes = given_cubes(self.card.sensors, s2, s1, more)
-        place = place_of(self.card.sensors, cubes, dates, window)
+        timeline = timeline_of(self.card.sensors, cubes, dates, window)
         like, threads = next(iter(cubes.values())), torch.get_num_threads()
-        shape = len(place.times), DIMENSIONS + place.any_date, like.sizes["y"], like.sizes["x"]
-        read = sum(track.values_a_date() for track in place.tracks.values())
-        z = assembled(shape, read, threads, partial(self._part, place, threads))
+        shape = len(timeline.times), DIMENSIONS + timeline.any_date, like.sizes["y"], like.sizes["x"]
+        read = sum(track.values_a_date() for track in timeline.tracks.values())
+        z = assembled(shape, read, threads, partial(self._part, timeline, threads))
         attrs = {"weights": self.weights, "window": window, "code_version": __version__}
-        attrs |= {"error_unit": "reflectance"} if place.any_date else {}
-        cube = batches.embedding_cube(z, like, attrs, place.times).assign_coords(place.pairs)
+        attrs |= {"error_unit": "reflectance"} if timeline.any_date else {}
+        cube = batches.embedding_cube(z, like, attrs, timeline.times).assign_coords(timeline.pairs)
         lazy = any(given.chunks for given in cubes.values())
         return cube if lazy else cube.compute(scheduler="threads", num_workers=threads)
 
-    def _part(self, place: Place, threads: int, times: slice, rows: slice, columns: slice) -> np.ndarray:
+    def _part(self, timeline: Timeline, threads: int, times: slice, rows: slice, columns: slice) -> np.ndarray:
         """Embeddings (time, band, y, x) of a part, tile by tile; parts run side by side, so each takes one thread."""
         torch.set_num_threads(1)
         try:
-            parts = {name: track.read(times, rows, columns) for name, track in place.tracks.items()}
+            parts = {name: track.read(times, rows, columns) for name, track in timeline.tracks.items()}
             dates, height, width = (s.stop - s.start for s in (times, rows, columns))
-            z = np.empty((dates, DIMENSIONS + place.any_date, height, width), dtype=np.float32)
+            z = np.empty((dates, DIMENSIONS + timeline.any_date, height, width), dtype=np.float32)
             for tile in product(spans(height, TILE), spans(width, TILE)):
-                z[..., *tile] = self._tile(parts, dates, *tile, place)
+                z[..., *tile] = self._tile(parts, dates, *tile, timeline)
             return z
         finally:
             torch.set_num_threads(threads)
 
     @torch.inference_mode()
-    def _tile(self, parts: dict[str, Part | None], dates: int, rows: slice, columns: slice, place: Place) -> np.ndarray:
+    def _tile(
+        self, parts: dict[str, Part | None], dates: int, rows: slice, columns: slice, timeline: Timeline
+    ) -> np.ndarray:
         """Embeddings (time, band, y, x) of a tile of what was read."""
         height, width = (s.stop - s.start for s in (rows, columns))
         wide = [slice(s.start, s.stop + 2 * MARGIN) for s in (rows, columns)]
         cut = {name: replace(part, frames=part.frames.crop(*wide)) for name, part in parts.items() if part}
         seen = {
-            name: self._codes(name, cut.get(name), (dates, height * width), place.window) for name in self.model.sensors
+            name: self._codes(name, cut.get(name), (dates, height * width), timeline.window)
+            for name in self.model.sensors
         }
-        z = torch.empty(dates, height * width, DIMENSIONS + place.any_date)
+        z = torch.empty(dates, height * width, DIMENSIONS + timeline.any_date)
         for t, a in product(range(dates), range(0, height * width, BLOCK_PIXELS)):
             block = slice(a, a + BLOCK_PIXELS)
             codes = {name: code[row[t], block] for name, (code, row, _) in seen.items()}
             gaps = {name: gap[t, block] for name, (_, _, gap) in seen.items()}
-            if place.any_date:
+            if timeline.any_date:
                 z[t, block, :DIMENSIONS], z[t, block, DIMENSIONS] = self.model.fusion.with_error(codes, gaps)
             else:
                 z[t, block] = self.model.fusion(codes, gaps)
-        if place.any_date:
+        if timeline.any_date:
             self._calibrate(z[..., DIMENSIONS])
             observed = torch.stack([torch.isfinite(gap) for _, _, gap in seen.values()]).any(dim=0)
         else:

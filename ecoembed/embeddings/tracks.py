@@ -78,7 +78,7 @@ class Track:
 
 
 @dataclass(frozen=True)
-class Place:
+class Timeline:
     """The dates to embed, and what they see.
 
     Attributes
@@ -117,6 +117,9 @@ def given_cubes(
     named = [(ANCHOR, s2), (S1.name, s1), *((str(check_cube(cube).attrs["sensor"]), cube) for cube in more)]
     cubes: dict[str, xr.DataArray] = {}
     for name, cube in named:
+        if not isinstance(cube, xr.DataArray | None):
+            found, remedy = type(cube).__name__, "Open it with ecoembed.open_cube"
+            raise VariableError("not a cube", where=name, found=found, expected="xr.DataArray", remedy=remedy)
         if cube is None or not cube.sizes.get("time", 1):
             continue
         if name in cubes or name not in sensors:
@@ -129,7 +132,9 @@ def given_cubes(
     return cubes
 
 
-def place_of(sensors: Mapping[str, SensorCard], cubes: dict[str, xr.DataArray], dates: Any, window: Window) -> Place:
+def timeline_of(
+    sensors: Mapping[str, SensorCard], cubes: dict[str, xr.DataArray], dates: Any, window: Window
+) -> Timeline:
     """What each date sees of cubes from :func:`given_cubes`: of all dates of the anchor, or of those asked for.
 
     Raises
@@ -161,7 +166,7 @@ def place_of(sensors: Mapping[str, SensorCard], cubes: dict[str, xr.DataArray], 
             pairs |= pair_coordinates(cubes[name], tracks[name].paired, tracks[name].gap)
         else:
             pairs[f"{name.lower()}_gap"] = ("time", np.full(len(times), np.nan, dtype="f4"))
-    return Place(times, tracks, pairs, window, dates is not None)
+    return Timeline(times, tracks, pairs, window, dates is not None)
 
 
 def _track(cube: xr.DataArray, frames: np.ndarray, times: np.ndarray, window: Window, card: SensorCard) -> Track:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ecoembed.virtual.landscape import Landscape
-from ecoembed.virtual.places import Place
+from ecoembed.virtual.places import VirtualPlace
 
 #: Fields of CRO whose character is above this grow a summer C4 crop (maize), the others a winter cereal.
 SUMMER_CROP = 0.55
@@ -31,7 +31,7 @@ def is_maize(land: Landscape) -> np.ndarray:
     return np.array([name == "CRO" for name in land.cover]) & (land.character > SUMMER_CROP)
 
 
-def crops(place: Place, daily: pd.DataFrame, land: Landscape, rng: np.random.Generator) -> Crops:
+def crops(place: VirtualPlace, daily: pd.DataFrame, land: Landscape, rng: np.random.Generator) -> Crops:
     """Crops that follow the sum of heat since they were sown; southern seasons run across the new year."""
     air, index = daily["TA_F"].to_numpy(), pd.DatetimeIndex(daily.index)
     green, straw = np.zeros((2, len(index), len(land.cover)))
@@ -63,7 +63,7 @@ def crops(place: Place, daily: pd.DataFrame, land: Landscape, rng: np.random.Gen
     return Crops(green, leaves, straw)
 
 
-def standing_grass(place: Place, daily: pd.DataFrame, land: Landscape, rng: np.random.Generator) -> np.ndarray:
+def standing_grass(place: VirtualPlace, daily: pd.DataFrame, land: Landscape, rng: np.random.Generator) -> np.ndarray:
     """Share of the grass that stands, (days, F): none to four cuts a year, each regrown with a time of three weeks."""
     index = pd.DatetimeIndex(daily.index)
     standing = np.ones((len(index), len(land.cover)))

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ecoembed.gpp.p_model import carbon_dioxide
-from ecoembed.virtual.places import Place
+from ecoembed.virtual.places import VirtualPlace
 from ecoembed.virtual.processing import VERSIONS, Version, blind_days, daily_random_error, reference
 from ecoembed.virtual.production import DAILY
 from ecoembed.virtual.tower import Record, is_night, random_error
@@ -26,7 +26,7 @@ _HIDDEN = ["CLOUD", "DIFFUSE", "DROUGHT"]
 
 
 def half_hourly_table(
-    place: Place, record: Record, rows: dict[str, list[Version]], weather: pd.DataFrame
+    place: VirtualPlace, record: Record, rows: dict[str, list[Version]], weather: pd.DataFrame
 ) -> pd.DataFrame:
     """Columns of the half-hourly file: weather and the reference version; what an outage takes is missing.
 
@@ -48,7 +48,7 @@ def half_hourly_table(
 
 
 def daily_table(
-    place: Place, record: Record, rows: dict[str, list[Version]], weather: pd.DataFrame, daily: pd.DataFrame
+    place: VirtualPlace, record: Record, rows: dict[str, list[Version]], weather: pd.DataFrame, daily: pd.DataFrame
 ) -> pd.DataFrame:
     """Columns of the daily file.
 
@@ -65,7 +65,7 @@ def daily_table(
     return pd.DataFrame(columns).fillna(MISSING)
 
 
-def _carbon(place: Place, kind: str, rows: list[Version], night: np.ndarray) -> dict[str, np.ndarray]:
+def _carbon(place: VirtualPlace, kind: str, rows: list[Version], night: np.ndarray) -> dict[str, np.ndarray]:
     """Carbon fluxes of one kind of threshold in gC m-2 d-1, with their quality and uncertainty."""
     columns: dict[str, np.ndarray] = {}
     chosen = {"REF": reference(rows), "USTAR50": rows[VERSIONS // 2]}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ecoembed.virtual.places import Place, grid
+from ecoembed.virtual.places import VirtualPlace, grid
 
 #: Cover of the tower's field -> the covers that its neighbours may have. BUILT (roads, yards) has no IGBP vegetation.
 _NEIGHBOURS: dict[str, tuple[str, ...]] = {
@@ -93,7 +93,7 @@ def _polygons(x: np.ndarray, y: np.ndarray, tower: tuple[float, float], rng: np.
     return np.asarray(np.argsort(from_tower)[nearest])
 
 
-def draw_landscape(place: Place, size: int, rng: np.random.Generator) -> Landscape:
+def draw_landscape(place: VirtualPlace, size: int, rng: np.random.Generator) -> Landscape:
     """Fields around the tower of `place`: its own cover, one or two others, the first of them next to the tower.
 
     About one field in twelve is built up, but none of those close to the tower.

@@ -14,7 +14,7 @@ import pandas as pd
 from ecoembed.errors import ConfigError, StudyError
 from ecoembed.files import atomic, track
 from ecoembed.virtual import fluxtables, processing, products, tower
-from ecoembed.virtual.places import Place, streams
+from ecoembed.virtual.places import VirtualPlace, streams
 from ecoembed.virtual.satellites import write_satellites
 from ecoembed.virtual.truth import truth, write_truth
 from ecoembed.virtual.world import World, make_world
@@ -147,7 +147,7 @@ def _clear(folder: Path) -> None:
             path.unlink()
 
 
-def _site_row(place: Place, seed: int) -> dict[str, object]:
+def _site_row(place: VirtualPlace, seed: int) -> dict[str, object]:
     """One row of sites.csv."""
     names = ("site_id", "latitude", "longitude", "elevation", "igbp")
     row = {name: getattr(place, name) for name in (*names, "canopy_height", "measurement_height", "utc_offset")}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ecoembed.virtual.places import Place
+from ecoembed.virtual.places import VirtualPlace
 
 #: Sentinel-2: local solar hour, days of a cycle, orbits of a cycle, and how much later its western neighbour passes.
 _HOUR, _CYCLE, _ORBITS, _NEIGHBOUR_DAYS, _NEIGHBOUR_ORBITS = 10.6, 10, 143, 3, 43
@@ -65,7 +65,7 @@ class Passes:
         return Passes(**{name: values[keep] for name, values in vars(self).items()})
 
 
-def sun(place: Place, times: pd.DatetimeIndex) -> tuple[np.ndarray, np.ndarray]:
+def sun(place: VirtualPlace, times: pd.DatetimeIndex) -> tuple[np.ndarray, np.ndarray]:
     """Zenith and azimuth of the sun over a place in degrees, at `times` in UTC."""
     from pvlib import solarposition
 
@@ -73,7 +73,7 @@ def sun(place: Place, times: pd.DatetimeIndex) -> tuple[np.ndarray, np.ndarray]:
     return position["zenith"].to_numpy(), position["azimuth"].to_numpy()
 
 
-def optical_passes(place: Place, days: pd.DatetimeIndex, rng: np.random.Generator) -> Passes:
+def optical_passes(place: VirtualPlace, days: pd.DatetimeIndex, rng: np.random.Generator) -> Passes:
     """Sentinel-2 over a place where two swaths overlap: seen from the east, and three days later from the west.
 
     Scenes are not taken where the sun is too low.
@@ -97,7 +97,7 @@ def optical_passes(place: Place, days: pd.DatetimeIndex, rng: np.random.Generato
     return passes[passes.sun_zenith < _LOWEST_SUN]
 
 
-def radar_passes(place: Place, days: pd.DatetimeIndex, rng: np.random.Generator) -> Passes:
+def radar_passes(place: VirtualPlace, days: pd.DatetimeIndex, rng: np.random.Generator) -> Passes:
     """Sentinel-1 over a place: one ascending orbit in the evening and one descending in the morning."""
     both = []
     for direction, hour in _RADAR_HOURS.items():
@@ -116,7 +116,7 @@ def _view_zenith(distance: float) -> float:
 
 
 def _passes(
-    place: Place,
+    place: VirtualPlace,
     days: pd.DatetimeIndex,
     day: np.ndarray,
     hour: float,

@@ -1,4 +1,4 @@
-"""Where the virtual towers stand: one :class:`Place` for each number, the same whatever the size of the network."""
+"""Where the virtual towers stand: one `VirtualPlace` for each number, the same whatever the size of the network."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SETTING: dict[str, tuple[tuple[float, float], tuple[float, float], tuple[float,
 
 
 @dataclass(frozen=True)
-class Place:
+class VirtualPlace:
     """One virtual tower.
 
     Attributes
@@ -101,7 +101,7 @@ def streams(seed: int, number: int) -> dict[str, np.random.Generator]:
     return {name: np.random.default_rng(child) for name, child in zip(STREAMS, children, strict=True)}
 
 
-def draw_place(number: int, rng: np.random.Generator, prefix: str = "V") -> Place:
+def draw_place(number: int, rng: np.random.Generator, prefix: str = "V") -> VirtualPlace:
     """The place of this `number` (from 1): every fifth lies in the south."""
     igbp = _SEQUENCE[(number - 1) % len(_SEQUENCE)]
     latitudes, canopy, above = _SETTING[igbp]
@@ -110,7 +110,7 @@ def draw_place(number: int, rng: np.random.Generator, prefix: str = "V") -> Plac
     longitude = rng.uniform(116.0, 150.0) if south else rng.uniform(-8.0, 38.0)
     elevation = rng.uniform(20.0, 700.0)
     height = rng.uniform(*canopy)
-    return Place(
+    return VirtualPlace(
         site_id=f"XX-{prefix}{number:02d}",
         igbp=igbp,
         latitude=float(latitude),
@@ -123,7 +123,7 @@ def draw_place(number: int, rng: np.random.Generator, prefix: str = "V") -> Plac
     )
 
 
-def grid(place: Place, size: int, resolution: float = 10.0) -> tuple[np.ndarray, np.ndarray]:
+def grid(place: VirtualPlace, size: int, resolution: float = 10.0) -> tuple[np.ndarray, np.ndarray]:
     """Pixel centres ``x`` (ascending) and ``y`` (descending) in m, of a square of `size` 10 m pixels on the tower.
 
     Grids of 10 m and of 20 m share their edges, which lie on multiples of 20 m.

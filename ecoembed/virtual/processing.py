@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ecoembed.virtual.places import Place
+from ecoembed.virtual.places import VirtualPlace
 from ecoembed.virtual.tower import Record, is_night, random_error
 from ecoembed.virtual.weather import HALF_HOURS, daily_means
 
@@ -78,7 +78,9 @@ def thresholds(record: Record, years: np.ndarray, rng: np.random.Generator) -> d
     }
 
 
-def versions(place: Place, record: Record, weather: pd.DataFrame, rng: np.random.Generator) -> dict[str, list[Version]]:
+def versions(
+    place: VirtualPlace, record: Record, weather: pd.DataFrame, rng: np.random.Generator
+) -> dict[str, list[Version]]:
     """Every version of a record, from the lowest threshold to the highest, for ``VUT`` and ``CUT``."""
     friction, night = weather["USTAR"].to_numpy(), is_night(weather)
     of = thresholds(record, np.asarray(pd.DatetimeIndex(weather.index).year), rng)
@@ -203,7 +205,7 @@ def _around(daily: np.ndarray, itself: bool = True) -> np.ndarray:
     return sums
 
 
-def daily_random_error(place: Place, version: Version, night: np.ndarray) -> np.ndarray:
+def daily_random_error(place: VirtualPlace, version: Version, night: np.ndarray) -> np.ndarray:
     """Standard deviation in umol m-2 s-1 of the random error of daily net exchange, (days,); NaN without measurement.
 
     Measured half-hours err independently, by what their modelled flux makes of it. Those filled in a day's light, and
@@ -212,7 +214,7 @@ def daily_random_error(place: Place, version: Version, night: np.ndarray) -> np.
 
     Parameters
     ----------
-    place : Place
+    place : VirtualPlace
     version : Version
     night : ndarray of bool, shape (n,)
     """

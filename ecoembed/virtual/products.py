@@ -14,7 +14,7 @@ from ecoembed.files import atomic
 from ecoembed.sensors import S1, S2_L2A
 from ecoembed.virtual.canopy import BANDS
 from ecoembed.virtual.orbits import Passes
-from ecoembed.virtual.places import Place, grid
+from ecoembed.virtual.places import VirtualPlace, grid
 from ecoembed.virtual.radiance import Scenes, coarsen
 
 _FLUXNET_NAME = "FLX_{site}_FLUXNET2015_FULLSET_{resolution}{first}-{last}_1-4"
@@ -124,7 +124,7 @@ def _blocks(values: np.ndarray) -> np.ndarray:
 def _write_raster(
     folder: Path,
     title: str,
-    place: Place,
+    place: VirtualPlace,
     times: pd.DatetimeIndex,
     layers: dict[str, np.ndarray],
     metadata: dict[str, np.ndarray],
@@ -178,7 +178,7 @@ def _write_raster(
 
 
 def write_sentinel2(
-    folder: Path, place: Place, passes: Passes, scenes: Scenes, *, unscaled: bool, reprocessed: bool
+    folder: Path, place: VirtualPlace, passes: Passes, scenes: Scenes, *, unscaled: bool, reprocessed: bool
 ) -> None:
     """Write the 10 m and the 20 m file of Sentinel-2.
 
@@ -201,7 +201,7 @@ def write_sentinel2(
     _write_raster(folder, "S2_L2A_20m", place, passes.times, {**coarse, "SCL": scenes.classes}, told | angles, unscaled)
 
 
-def write_sentinel1(folder: Path, place: Place, passes: Passes, bands: dict[str, np.ndarray]) -> None:
+def write_sentinel1(folder: Path, place: VirtualPlace, passes: Passes, bands: dict[str, np.ndarray]) -> None:
     """Write a file for each direction of Sentinel-1, dB as int32 in 1e-4; missing pixels (NaN) become 0."""
     for direction, title in (("A", "ASCENDING"), ("D", "DESCENDING")):
         keep = np.flatnonzero(np.char.startswith(passes.orbit, direction))

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from ecoembed.virtual.places import Place
+from ecoembed.virtual.places import VirtualPlace
 
 #: A clean continental sky all year, at sea level: aerosol optical depth at 700 nm, and precipitable water in cm; both
 #: fall by a factor e over so many m.
@@ -23,7 +23,7 @@ class Sun(NamedTuple):
     potential: np.ndarray
 
 
-def sun(place: Place, start: pd.DatetimeIndex) -> Sun:
+def sun(place: VirtualPlace, start: pd.DatetimeIndex) -> Sun:
     """The sun of the half-hours that begin at `start` (local standard time).
 
     Source: geometry of Spencer 1971, clear sky by the simplified Solis model of Ineichen 2008, doi

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ecoembed.virtual.places import Place
+from ecoembed.virtual.places import VirtualPlace
 from ecoembed.virtual.weather import HALF_HOURS, autoregressive
 
 #: Standard deviation of the random error in umol m-2 s-1: (at no flux, for each unit) where carbon is taken up, and
@@ -57,18 +57,18 @@ def is_night(weather: pd.DataFrame) -> np.ndarray:
     return weather["SW_IN_F"].to_numpy() < NIGHT
 
 
-def random_error(place: Place, flux: np.ndarray) -> np.ndarray:
+def random_error(place: VirtualPlace, flux: np.ndarray) -> np.ndarray:
     """Standard deviation in umol m-2 s-1 of the random error of half-hourly net exchange (positive: release)."""
     taken, released = _FOREST if place.igbp in _FORESTS else _SHORT
     return np.where(flux < 0.0, taken[0] + taken[1] * np.abs(flux), released[0] + released[1] * np.abs(flux))
 
 
-def record(place: Place, weather: pd.DataFrame, nee: np.ndarray, rng: np.random.Generator) -> Record:
+def record(place: VirtualPlace, weather: pd.DataFrame, nee: np.ndarray, rng: np.random.Generator) -> Record:
     """Half-hourly net exchange as the tower of `place` records it.
 
     Parameters
     ----------
-    place : Place
+    place : VirtualPlace
     weather : DataFrame
         Of :func:`ecoembed.virtual.weather.halfhours`.
     nee : ndarray, shape (n,)

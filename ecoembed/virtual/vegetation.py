@@ -14,7 +14,7 @@ import pandas as pd
 
 from ecoembed.virtual import farming, soil
 from ecoembed.virtual.landscape import Landscape
-from ecoembed.virtual.places import Place
+from ecoembed.virtual.places import VirtualPlace
 
 
 @dataclass(frozen=True)
@@ -77,14 +77,14 @@ def running(values: np.ndarray, days: float) -> np.ndarray:
     return np.asarray(lfilter([a], [1.0, a - 1.0], values, axis=0, zi=start)[0])
 
 
-def day_length(place: Place, days: pd.DatetimeIndex) -> np.ndarray:
+def day_length(place: VirtualPlace, days: pd.DatetimeIndex) -> np.ndarray:
     """Hours from sunrise to sunset, (days,)."""
     declination = 0.409 * np.sin(2.0 * np.pi * (np.asarray(days.day_of_year, dtype=float) - 81.0) / 365.25)
     cosine = np.clip(-np.tan(np.radians(place.latitude)) * np.tan(declination), -1.0, 1.0)
     return np.asarray(24.0 / np.pi * np.arccos(cosine))
 
 
-def _season(place: Place, daily: pd.DataFrame, land: Landscape, covers: list[Cover]) -> np.ndarray:
+def _season(place: VirtualPlace, daily: pd.DataFrame, land: Landscape, covers: list[Cover]) -> np.ndarray:
     """Growing-season index 0-1 of each day before it is smoothed, (days, F): Jolly et al. 2005, Table 1."""
     warmth = np.clip((daily["TA_MIN"].to_numpy() + 2.0) / 7.0, 0.0, 1.0)
     length = np.clip(day_length(place, pd.DatetimeIndex(daily.index)) - 10.0, 0.0, 1.0)
@@ -129,7 +129,7 @@ class Growth:
         return Growth(**{name: values[day:] for name, values in vars(self).items()})
 
 
-def grow(place: Place, daily: pd.DataFrame, land: Landscape, rng: np.random.Generator) -> Growth:
+def grow(place: VirtualPlace, daily: pd.DataFrame, land: Landscape, rng: np.random.Generator) -> Growth:
     """Grow the fields of `land` through the weather `daily` (its first year should be spin-up)."""
     covers = [COVERS[name] for name in land.cover]
     is_crop, is_grass, is_wet = (np.array([name == kind for name in land.cover]) for kind in ("CRO", "GRA", "WET"))

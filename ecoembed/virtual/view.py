@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ecoembed.virtual.landscape import Landscape
-from ecoembed.virtual.places import Place
+from ecoembed.virtual.places import VirtualPlace
 
 #: Parts of a footprint, streamwise and crosswise.
 STREAMWISE, CROSSWISE = 16, 5
@@ -88,7 +88,7 @@ def _shares(parts: int, stride: int) -> np.ndarray:
     return (np.arange(parts) + turn) / parts
 
 
-def tower_view(place: Place, land: Landscape, weather: pd.DataFrame) -> View:
+def tower_view(place: VirtualPlace, land: Landscape, weather: pd.DataFrame) -> View:
     """The footprint's points of every half-hour of `weather`."""
     from ecoembed.footprints.kljun import scales
 
@@ -105,7 +105,7 @@ def tower_view(place: Place, land: Landscape, weather: pd.DataFrame) -> View:
 
 
 def _points(
-    place: Place,
+    place: VirtualPlace,
     land: Landscape,
     turn: np.ndarray,
     streamwise: np.ndarray,
@@ -131,7 +131,7 @@ def _points(
     return pixel.astype(np.int32), inside
 
 
-def _turbulence(place: Place, weather: pd.DataFrame) -> dict[str, np.ndarray]:
+def _turbulence(place: VirtualPlace, weather: pd.DataFrame) -> dict[str, np.ndarray]:
     """Arguments of the footprint model, on the grid's north, kept within its range."""
     from ecoembed.cubes.grid import true_north
     from ecoembed.footprints.kljun import LOWEST_STABILITY

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ecoembed.virtual.places import Place
+from ecoembed.virtual.places import VirtualPlace
 from ecoembed.virtual.sun import diffuse_share, sun
 
 HALF_HOURS = 48
@@ -40,13 +40,13 @@ def saturation_pressure(temperature: np.ndarray) -> np.ndarray:
     return np.asarray(6.1094 * np.exp(17.625 * temperature / (temperature + 243.04)))
 
 
-def summerness(place: Place, days: pd.DatetimeIndex) -> np.ndarray:
+def summerness(place: VirtualPlace, days: pd.DatetimeIndex) -> np.ndarray:
     """+1 at the warmest day of the year (20 July in the north, 19 January in the south), -1 half a year away."""
     sign = 1.0 if place.latitude > 0 else -1.0
     return np.asarray(sign * np.cos(2.0 * np.pi * (np.asarray(days.day_of_year, dtype=float) - 201.0) / 365.25))
 
 
-def droughts(place: Place, days: pd.DatetimeIndex, rng: np.random.Generator) -> np.ndarray:
+def droughts(place: VirtualPlace, days: pd.DatetimeIndex, rng: np.random.Generator) -> np.ndarray:
     """Severity 0-1 of the drought of each day's year, 0 in most: a year belongs to it whatever years are asked for.
 
     Years run from January in the north and from July in the south: the growing season is not cut.
@@ -59,7 +59,7 @@ def droughts(place: Place, days: pd.DatetimeIndex, rng: np.random.Generator) -> 
 
 
 def _cloud(
-    place: Place, summer: np.ndarray, drought: np.ndarray, rng: np.random.Generator
+    place: VirtualPlace, summer: np.ndarray, drought: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cloud cover 0-1 of each day and of each half-hour: cloudier away from the tropics.
 
@@ -93,7 +93,7 @@ def _rain(cloud: np.ndarray, drought: np.ndarray, rng: np.random.Generator) -> n
     return np.asarray((spell * (amount / length)[:, None]).ravel())
 
 
-def _wind(place: Place, days: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _wind(place: VirtualPlace, days: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Wind speed in m s-1 and direction in degrees: three days of four blow from the prevailing sector."""
     n, clock = days * HALF_HOURS, (np.arange(HALF_HOURS) + 0.5) / 2.0
     diurnal = np.tile(0.8 + 0.4 * np.maximum(0.0, np.sin(np.pi * (clock - 7.0) / 13.0)), days)
@@ -106,7 +106,7 @@ def _wind(place: Place, days: int, rng: np.random.Generator) -> tuple[np.ndarray
 
 
 def _temperature(
-    place: Place, summer: np.ndarray, cloud: np.ndarray, drought: np.ndarray, rng: np.random.Generator
+    place: VirtualPlace, summer: np.ndarray, cloud: np.ndarray, drought: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Half-hourly temperature and (one value a day) the day's minimum, in degC."""
     latitude = abs(place.latitude)
@@ -120,12 +120,12 @@ def _temperature(
     return _to_halfhours(daily) + (swing[:, None] * cycle).ravel(), daily - swing
 
 
-def halfhours(place: Place, days: pd.DatetimeIndex, rng: np.random.Generator) -> pd.DataFrame:
+def halfhours(place: VirtualPlace, days: pd.DatetimeIndex, rng: np.random.Generator) -> pd.DataFrame:
     """Half-hourly weather and turbulence of a place.
 
     Parameters
     ----------
-    place : Place
+    place : VirtualPlace
     days : DatetimeIndex
         Consecutive days, local standard time.
     rng : numpy.random.Generator

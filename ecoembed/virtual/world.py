@@ -9,7 +9,7 @@ import pandas as pd
 
 from ecoembed.virtual import production, vegetation, weather
 from ecoembed.virtual.landscape import Landscape, draw_landscape
-from ecoembed.virtual.places import Place, draw_place, streams
+from ecoembed.virtual.places import VirtualPlace, draw_place, streams
 from ecoembed.virtual.view import View, tower_view
 
 #: W m-2 of shortwave radiation above which a half-hour counts to a month's footprint: daytime, as the stage has it.
@@ -32,7 +32,7 @@ class World:
         That footprint.
     """
 
-    place: Place
+    place: VirtualPlace
     land: Landscape
     halfhours: pd.DataFrame
     daily: pd.DataFrame

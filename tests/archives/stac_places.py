@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from pyproj import Transformer
 
-from ecoembed.archives.stac import PROVIDERS, Fetched, Place, Plan, Provider, fetch, plan_fetch
+from ecoembed.archives.stac import PROVIDERS, Fetched, Plan, Provider, SiteGrid, fetch, plan_fetch
 from tests.archives import stac_archives as archives
 from tests.archives import stac_products as products
 from tests.archives.stac_server import StacServer
@@ -23,19 +23,19 @@ LAYOUTS: dict[str, Callable[..., tuple[archives.Json, dict[str, bytes]]]] = {
 YEAR = (date(2019, 1, 1), date(2019, 12, 31))
 
 
-def place(latitude: float, longitude: float, epsg: int, *, size: int = 24, site: str = "XX-Tst") -> Place:
+def place(latitude: float, longitude: float, epsg: int, *, size: int = 24, site: str = "XX-Tst") -> SiteGrid:
     """`size` x `size` pixels of 10 m about a tower, edges on multiples of 20 m."""
     x, y = Transformer.from_crs(4326, epsg, always_xy=True).transform(longitude, latitude)
     left, top = (round((value + sign * size * 5) / 20) * 20 for value, sign in ((x, -1), (y, 1)))
     within = (np.arange(size) + 0.5) * 10
-    return Place(site, latitude, longitude, epsg, left + within, top - within)
+    return SiteGrid(site, latitude, longitude, epsg, left + within, top - within)
 
 
 #: A French field in the strip that the tiles 31UDS and 31UES of one pass share.
 FIELD = place(49.8721, 3.0207, 32631)
 
 
-def tile_of(where: Place, name: str = "31UDS", *, east: float = 0.0, north: float = 0.0, size: float = 1280) -> (
+def tile_of(where: SiteGrid, name: str = "31UDS", *, east: float = 0.0, north: float = 0.0, size: float = 1280) -> (
     products.Tile
 ):  # fmt: skip
     """A tile whose middle lies `east` and `north` metres of the place, its corner on multiples of 20 m."""
@@ -56,7 +56,7 @@ def scene(day: int, tile: products.Tile, *, month: int = 7, **details: object) -
 
 
 def run(
-    where: Place,
+    where: SiteGrid,
     folder: Path,
     archive: Provider,
     sensors: Sequence[str] = ("S2_L2A",),
@@ -67,7 +67,7 @@ def run(
     return plan, fetch(plan, **how)
 
 
-def delivered(scene: products.Scene | products.Radar, band: str, where: Place) -> np.ndarray:
+def delivered(scene: products.Scene | products.Radar, band: str, where: SiteGrid) -> np.ndarray:
     """The numbers of the file in the pixels of the place; in those beyond it, its fill value."""
     radar = isinstance(scene, products.Radar)
     values = scene.power(band) if radar else scene.numbers(band)
@@ -79,7 +79,7 @@ def delivered(scene: products.Scene | products.Radar, band: str, where: Place) -
     return np.where(inside, taken, -32768 if radar else 0).astype(values.dtype)
 
 
-def reflectance(scene: products.Scene, band: str, where: Place) -> np.ndarray:
+def reflectance(scene: products.Scene, band: str, where: SiteGrid) -> np.ndarray:
     """What the ground reflects there, missing where the file has nothing."""
     numbers = delivered(scene, band, where).astype("float64")
     return np.where(numbers > 0, (numbers - scene.offset) / 10_000, np.nan)

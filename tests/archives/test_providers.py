@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shapely.geometry import box
 
-from ecoembed.archives.stac import PROVIDERS, Place, fetch, get_provider, plan_fetch, transport
+from ecoembed.archives.stac import PROVIDERS, SiteGrid, fetch, get_provider, plan_fetch, transport
 from ecoembed.archives.stac.access import address
 from ecoembed.archives.stac.angles import angles
 from ecoembed.archives.stac.estimate import bytes_of
@@ -330,9 +330,9 @@ def test_a_window_over_more_inner_tiles_costs_more() -> None:
 
 def test_a_grid_that_is_none_is_refused() -> None:
     with pytest.raises(GridError):
-        Place("XX-Tst", 50.0, 3.0, 32631, np.arange(5.0, 100, 20), FIELD.y)
+        SiteGrid("XX-Tst", 50.0, 3.0, 32631, np.arange(5.0, 100, 20), FIELD.y)
     with pytest.raises(GridError):
-        Place("XX-Tst", 50.0, 3.0, 32631, FIELD.x, FIELD.y[::-1])
+        SiteGrid("XX-Tst", 50.0, 3.0, 32631, FIELD.x, FIELD.y[::-1])
 
 
 def test_a_period_that_ends_before_it_begins_is_refused(tmp_path: Path) -> None:

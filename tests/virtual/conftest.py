@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from ecoembed.virtual.network import write_network
-from ecoembed.virtual.places import Place, draw_place, streams
+from ecoembed.virtual.places import VirtualPlace, draw_place, streams
 from ecoembed.virtual.world import World, make_world
 
 SITES, YEARS, SIZE, SEED = 8, (2020, 2020), 32, 7
@@ -26,7 +26,7 @@ def crop_world() -> World:
 
 
 @pytest.fixture(scope="session")
-def place() -> Place:
+def place() -> VirtualPlace:
     return draw_place(2, streams(SEED, 2)["place"])
 
 

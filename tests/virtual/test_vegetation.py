@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ecoembed.virtual import soil, vegetation, weather
 from ecoembed.virtual.landscape import draw_landscape, smooth_noise
-from ecoembed.virtual.places import Place, draw_place, streams
+from ecoembed.virtual.places import VirtualPlace, draw_place, streams
 from ecoembed.virtual.world import World
 
 
@@ -34,7 +34,7 @@ def test_smooth_noise_has_unit_variance_and_neighbours_agree() -> None:
     assert np.corrcoef(noise[:, :, 1:].ravel(), noise[:, :, :-1].ravel())[0, 1] > 0.9
 
 
-def test_soil_water_stays_in_its_bucket_and_snow_needs_frost(place: Place, days: pd.DatetimeIndex) -> None:
+def test_soil_water_stays_in_its_bucket_and_snow_needs_frost(place: VirtualPlace, days: pd.DatetimeIndex) -> None:
     daily = weather.daily(weather.halfhours(place, days, np.random.default_rng(0)))
     water, snow = soil.soil_water(daily, np.array([50.0, 300.0]))
     assert ((water >= 0) & (water <= 1)).all()
@@ -64,7 +64,7 @@ def test_crops_are_harvested_and_trees_are_not(crop_world: World) -> None:
     assert np.abs(np.diff(trees, axis=0)).max() < 0.4
 
 
-def test_seasons_are_half_a_year_apart_on_the_two_hemispheres(place: Place, days: pd.DatetimeIndex) -> None:
+def test_seasons_are_half_a_year_apart_on_the_two_hemispheres(place: VirtualPlace, days: pd.DatetimeIndex) -> None:
     peaks = []
     for latitude in (45.0, -35.0):
         here = replace(place, latitude=latitude)
@@ -78,7 +78,7 @@ def test_seasons_are_half_a_year_apart_on_the_two_hemispheres(place: Place, days
 
 
 def _grown(
-    place: Place, days: pd.DatetimeIndex, cover: tuple[str, ...], drought: float = 0.0
+    place: VirtualPlace, days: pd.DatetimeIndex, cover: tuple[str, ...], drought: float = 0.0
 ) -> tuple[vegetation.Growth, pd.DataFrame]:
     land = replace(draw_landscape(place, 16, np.random.default_rng(0)), cover=cover)
     daily = weather.daily(weather.halfhours(place, days, np.random.default_rng(1)))
@@ -87,7 +87,7 @@ def _grown(
 
 
 @pytest.mark.parametrize("latitude", [52.0, -34.0])
-def test_every_type_has_its_season(place: Place, days: pd.DatetimeIndex, latitude: float) -> None:
+def test_every_type_has_its_season(place: VirtualPlace, days: pd.DatetimeIndex, latitude: float) -> None:
     here = replace(place, latitude=latitude)
     names = ("DBF", "MF", "ENF", "WET")
     growth, daily = _grown(here, days, names)
@@ -102,7 +102,7 @@ def test_every_type_has_its_season(place: Place, days: pd.DatetimeIndex, latitud
         assert (gain > 1.0).all()
 
 
-def test_leaves_green_before_they_fall_and_after_they_open(place: Place, days: pd.DatetimeIndex) -> None:
+def test_leaves_green_before_they_fall_and_after_they_open(place: VirtualPlace, days: pd.DatetimeIndex) -> None:
     growth, _ = _grown(replace(place, latitude=50.0), days, ("DBF", "GRA", "CRO", "ENF"))
     leaves, green = growth.leaf_area[:, 0], growth.chlorophyll[:, 0]
     autumn = slice(200, 366)
@@ -115,7 +115,7 @@ def test_leaves_green_before_they_fall_and_after_they_open(place: Place, days: p
 
 
 def test_drought_takes_leaves_where_they_follow_water_and_standing_water_from_wetlands(
-    place: Place, days: pd.DatetimeIndex
+    place: VirtualPlace, days: pd.DatetimeIndex
 ) -> None:
     names = ("GRA", "SAV", "WET", "ENF")
     usual, daily = _grown(place, days, names)
@@ -130,7 +130,7 @@ def test_drought_takes_leaves_where_they_follow_water_and_standing_water_from_we
     assert dry.flood[summer, 2].mean() < usual.flood[summer, 2].mean()
 
 
-def test_meadows_are_mown_and_grow_again(place: Place, days: pd.DatetimeIndex) -> None:
+def test_meadows_are_mown_and_grow_again(place: VirtualPlace, days: pd.DatetimeIndex) -> None:
     land = draw_landscape(place, 48, np.random.default_rng(0))
     land = replace(land, cover=("GRA",) * len(land.cover), character=np.linspace(0.0, 0.99, len(land.cover)))
     daily = weather.daily(weather.halfhours(place, days, np.random.default_rng(1)))

@@ -7,15 +7,15 @@ import pandas as pd
 import pytest
 
 from ecoembed.virtual import weather
-from ecoembed.virtual.places import Place
+from ecoembed.virtual.places import VirtualPlace
 from ecoembed.virtual.sun import diffuse_share, sun
 
 
-def _weather(place: Place, days: pd.DatetimeIndex, seed: int = 0) -> pd.DataFrame:
+def _weather(place: VirtualPlace, days: pd.DatetimeIndex, seed: int = 0) -> pd.DataFrame:
     return weather.halfhours(place, days, np.random.default_rng(seed))
 
 
-def test_daily_values_are_means_and_sums_of_the_half_hours(place: Place, days: pd.DatetimeIndex) -> None:
+def test_daily_values_are_means_and_sums_of_the_half_hours(place: VirtualPlace, days: pd.DatetimeIndex) -> None:
     halfhours = _weather(place, days)
     daily = weather.daily(halfhours)
     by_day = halfhours.groupby(halfhours.index.normalize())
@@ -24,7 +24,7 @@ def test_daily_values_are_means_and_sums_of_the_half_hours(place: Place, days: p
     np.testing.assert_allclose(daily["P_F"], by_day["P_F"].sum())
 
 
-def test_the_sun_stands_highest_at_solar_noon(place: Place, days: pd.DatetimeIndex) -> None:
+def test_the_sun_stands_highest_at_solar_noon(place: VirtualPlace, days: pd.DatetimeIndex) -> None:
     shortwave = sun(place, _weather(place, days).index).clear.reshape(-1, weather.HALF_HOURS)
     clock = (np.arange(weather.HALF_HOURS) + 0.5) / 2.0
     noon = (shortwave * clock).sum(1) / shortwave.sum(1)
@@ -35,7 +35,7 @@ def test_the_sun_stands_highest_at_solar_noon(place: Place, days: pd.DatetimeInd
 
 @pytest.mark.parametrize(("latitude", "low", "high"), [(60.0, 280, 380), (45.0, 320, 390), (-30.0, 340, 400)])
 def test_clear_days_of_summer_have_the_radiation_of_their_latitude(
-    place: Place, days: pd.DatetimeIndex, latitude: float, low: float, high: float
+    place: VirtualPlace, days: pd.DatetimeIndex, latitude: float, low: float, high: float
 ) -> None:
     # pyrgeometer climatologies: clear midsummer days bring 300-380 W m-2 from 60 N to 30 S
     daily = weather.daily(_weather(replace(place, latitude=latitude, elevation=100.0), days))
@@ -47,7 +47,7 @@ def test_clear_days_of_summer_have_the_radiation_of_their_latitude(
     )
 
 
-def test_weather_is_autocorrelated_and_bounded(place: Place, days: pd.DatetimeIndex) -> None:
+def test_weather_is_autocorrelated_and_bounded(place: VirtualPlace, days: pd.DatetimeIndex) -> None:
     halfhours = _weather(place, days)
     daily = weather.daily(halfhours)
     anomaly = daily["TA_F"] - 10.0 * weather.summerness(place, days)
@@ -60,7 +60,7 @@ def test_weather_is_autocorrelated_and_bounded(place: Place, days: pd.DatetimeIn
     assert (halfhours[["USTAR", "WS_F"]] > 0).all(axis=None)
 
 
-def test_clouds_bring_rain_and_take_light(place: Place, days: pd.DatetimeIndex) -> None:
+def test_clouds_bring_rain_and_take_light(place: VirtualPlace, days: pd.DatetimeIndex) -> None:
     daily = weather.daily(_weather(place, days))
     clear, overcast = daily[daily["CLOUD"] < 0.3], daily[daily["CLOUD"] > 0.7]
     assert clear["P_F"].sum() == 0
@@ -69,7 +69,7 @@ def test_clouds_bring_rain_and_take_light(place: Place, days: pd.DatetimeIndex) 
     assert overcast["SW_IN_F"].mean() < 0.75 * clear["SW_IN_F"].mean()
 
 
-def test_wind_prefers_its_sector(place: Place, days: pd.DatetimeIndex) -> None:
+def test_wind_prefers_its_sector(place: VirtualPlace, days: pd.DatetimeIndex) -> None:
     halfhours = _weather(place, days)
     turned = (halfhours["WD"] - place.wind_from + 180.0) % 360.0 - 180.0
     assert 0.5 < (turned.abs() < 60.0).mean() < 0.95
@@ -81,7 +81,7 @@ def test_autoregressive_has_the_variance_and_memory_it_promises() -> None:
     assert np.corrcoef(series[1:], series[:-1])[0, 1] == pytest.approx(0.8, abs=0.01)
 
 
-def test_the_clear_sky_is_pvlib_s_and_brighter_higher_up(place: Place, days: pd.DatetimeIndex) -> None:
+def test_the_clear_sky_is_pvlib_s_and_brighter_higher_up(place: VirtualPlace, days: pd.DatetimeIndex) -> None:
     import pvlib
 
     start = pd.date_range("2020-06-21", periods=48, freq="30min", unit="ns")
@@ -97,7 +97,7 @@ def test_the_clear_sky_is_pvlib_s_and_brighter_higher_up(place: Place, days: pd.
     assert (low.clear <= low.potential).all()
 
 
-def test_diffuse_share_is_that_of_pvlib(place: Place) -> None:
+def test_diffuse_share_is_that_of_pvlib(place: VirtualPlace) -> None:
     import pvlib
 
     start = pd.date_range("2020-04-01", periods=48, freq="30min", unit="ns")
@@ -108,7 +108,7 @@ def test_diffuse_share_is_that_of_pvlib(place: Place) -> None:
     np.testing.assert_allclose(diffuse_share(shortwave, above)[day], (expected["dhi"] / shortwave)[day], atol=0.01)
 
 
-def test_drought_strikes_once_in_five_years_whatever_years_are_asked_for(place: Place) -> None:
+def test_drought_strikes_once_in_five_years_whatever_years_are_asked_for(place: VirtualPlace) -> None:
     long = pd.date_range("1960-01-01", "2059-12-31", unit="ns")
     severity = pd.Series(weather.droughts(place, long, np.random.default_rng(3)), index=long)
     by_year = severity.groupby(severity.index.year).max()
@@ -125,7 +125,7 @@ def test_drought_strikes_once_in_five_years_whatever_years_are_asked_for(place: 
     assert set(begins.month) == {7}
 
 
-def test_drought_years_are_dry_bright_and_warm(place: Place) -> None:
+def test_drought_years_are_dry_bright_and_warm(place: VirtualPlace) -> None:
     days = pd.date_range("1980-01-01", "2009-12-31", unit="ns")
     daily = weather.daily(_weather(place, days))
     years = daily.groupby(daily.index.year).agg({"P_F": "sum", "SW_IN_F": "mean", "VPD_F": "mean", "DROUGHT": "max"})
@@ -136,7 +136,7 @@ def test_drought_years_are_dry_bright_and_warm(place: Place) -> None:
     assert np.corrcoef(dry["DROUGHT"], dry["P_F"])[0, 1] < 0
 
 
-def test_it_is_colder_higher_up_and_poleward(place: Place, days: pd.DatetimeIndex) -> None:
+def test_it_is_colder_higher_up_and_poleward(place: VirtualPlace, days: pd.DatetimeIndex) -> None:
     def mean(**where: float) -> pd.Series:
         return weather.daily(_weather(replace(place, **where), days)).mean()
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ecoembed.archives.stac.place import Place
+from ecoembed.archives.stac.place import SiteGrid
 from ecoembed.archives.stac.providers import Collection
 from ecoembed.archives.stac.scenes import Scene
 from ecoembed.sensors import get_sensor
@@ -23,7 +23,7 @@ SECONDS_A_FILE = 0.8
 BYTES_A_SECOND = 8e6
 
 
-def bytes_of(scene: Scene, place: Place, collection: Collection) -> int:
+def bytes_of(scene: Scene, place: SiteGrid, collection: Collection) -> int:
     """Bytes that will be read of a scene, at most."""
     native = {band.name: band.resolution_m for band in get_sensor(scene.sensor).bands}
     total = 0

@@ -20,7 +20,7 @@ import xarray as xr
 
 from ecoembed.archives.stac.access import address, gdal_error, gdal_options
 from ecoembed.archives.stac.angles import angles
-from ecoembed.archives.stac.place import RESOLUTION, Place
+from ecoembed.archives.stac.place import RESOLUTION, SiteGrid
 from ecoembed.archives.stac.providers import Collection, Provider
 from ecoembed.archives.stac.scenes import Scene
 from ecoembed.archives.stac.transport import PassingError, Patience, UnreachableError, bare, request
@@ -54,7 +54,9 @@ class Layer:
     bytes: int
 
 
-def open_scene(scene: Scene, place: Place, provider: Provider, patience: Patience) -> tuple[xr.Dataset, dict[str, Any]]:
+def open_scene(
+    scene: Scene, place: SiteGrid, provider: Provider, patience: Patience
+) -> tuple[xr.Dataset, dict[str, Any]]:
     """Read a scene whole.
 
     Returns
@@ -103,7 +105,7 @@ def _variable(layer: Layer, units: str | None) -> xr.DataArray:
     return xr.DataArray(layer.values[None], dims=("time", "y", "x"), attrs=attrs)
 
 
-def _layer(scene: Scene, name: str, place: Place, provider: Provider, patience: Patience) -> Layer:
+def _layer(scene: Scene, name: str, place: SiteGrid, provider: Provider, patience: Patience) -> Layer:
     """One band, tried again while it fails in a way that may pass.
 
     Raises
@@ -136,7 +138,7 @@ def _layer(scene: Scene, name: str, place: Place, provider: Provider, patience: 
 
 
 def _read(
-    scene: Scene, name: str, href: str, place: Place, provider: Provider, patience: Patience, forget: bool
+    scene: Scene, name: str, href: str, place: SiteGrid, provider: Provider, patience: Patience, forget: bool
 ) -> Layer:
     import odc.stac
     import rasterio
@@ -208,7 +210,7 @@ def _nodata(image: rasterio.DatasetReader, usual: float) -> float:
     return usual if kind.kind == "f" or np.iinfo(kind).min <= usual <= np.iinfo(kind).max else 0.0
 
 
-def _coincides(image: rasterio.DatasetReader, place: Place) -> bool:
+def _coincides(image: rasterio.DatasetReader, place: SiteGrid) -> bool:
     """Whether the pixels of the image are those of the place, or whole blocks of them."""
     transform, epsg = image.transform, image.crs.to_epsg()
     left, _, _, top = place.bounds
@@ -217,7 +219,7 @@ def _coincides(image: rasterio.DatasetReader, place: Place) -> bool:
     return bool(fits and epsg == place.epsg and (left - transform.c) % size == 0 == (transform.f - top) % size)
 
 
-def _bytes(image: rasterio.DatasetReader, place: Place) -> int:
+def _bytes(image: rasterio.DatasetReader, place: SiteGrid) -> int:
     """Bytes of the file's inner tiles under the window, uncompressed; compressed sizes would have to be asked for."""
     from rasterio.warp import transform_bounds
     from rasterio.windows import from_bounds
@@ -232,7 +234,7 @@ def _bytes(image: rasterio.DatasetReader, place: Place) -> int:
 
 
 def _metadata(
-    scene: Scene, collection: Collection, place: Place, provider: Provider, patience: Patience
+    scene: Scene, collection: Collection, place: SiteGrid, provider: Provider, patience: Patience
 ) -> tuple[dict[str, Any], dict[str, int]]:
     """What the readers of a sensor ask of a file (as attributes), and what had to be done without."""
     found: dict[str, Any] = {}

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from ecoembed.archives import netcdf
-from ecoembed.archives.stac.place import Place
+from ecoembed.archives.stac.place import SiteGrid
 from ecoembed.errors import ConfigError, FileError, GridError
 from ecoembed.files import digest, write_json
 
 NAME = "fetch.json"
 
 
-def read(folder: Path, place: Place) -> dict[str, dict[str, Any]]:
+def read(folder: Path, place: SiteGrid) -> dict[str, dict[str, Any]]:
     """The entries by file; empty where nothing was fetched yet.
 
     Raises
@@ -49,11 +49,11 @@ def read(folder: Path, place: Place) -> dict[str, dict[str, Any]]:
     return files
 
 
-def write(folder: Path, place: Place, files: dict[str, dict[str, Any]]) -> None:
+def write(folder: Path, place: SiteGrid, files: dict[str, dict[str, Any]]) -> None:
     write_json(folder / NAME, {"site": place.site, "grid": place.grid, "files": files})
 
 
-def present(folder: Path, place: Place, wanted: set[str]) -> tuple[dict[str, dict[str, Any]], list[str]]:
+def present(folder: Path, place: SiteGrid, wanted: set[str]) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """The entries of the files that are here and whole, and the names of the wanted ones that have changed since.
 
     A wanted file that the manifest does not name is whole, as it was renamed into place, and brings its own entry.
@@ -91,7 +91,7 @@ def check_provider(files: dict[str, dict[str, Any]], provider: str, sensor: str,
         )
 
 
-def _own(path: Path, place: Place) -> dict[str, Any] | None:
+def _own(path: Path, place: SiteGrid) -> dict[str, Any] | None:
     """The entry that a file carries, if it was fetched for this window."""
     try:
         with netcdf.opened(path, mask_and_scale=False) as data:

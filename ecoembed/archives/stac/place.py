@@ -17,7 +17,7 @@ RESOLUTION = 10
 
 
 @dataclass(frozen=True)
-class Place:
+class SiteGrid:
     """A site and the grid on which its images are wanted.
 
     Parameters

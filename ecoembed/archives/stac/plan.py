@@ -12,7 +12,7 @@ from pathlib import Path
 from ecoembed.archives.stac import manifest
 from ecoembed.archives.stac.catalogue import search
 from ecoembed.archives.stac.estimate import bytes_of, readable, seconds_of
-from ecoembed.archives.stac.place import Place
+from ecoembed.archives.stac.place import SiteGrid
 from ecoembed.archives.stac.providers import Collection, Provider, collection_of, get_provider
 from ecoembed.archives.stac.scenes import Scene, needed, scenes
 from ecoembed.archives.stac.transport import Patience
@@ -29,7 +29,7 @@ class Plan:
 
     Attributes
     ----------
-    place : Place
+    place : SiteGrid
     provider : Provider
     folder : Path
         Where the files go.
@@ -45,7 +45,7 @@ class Plan:
         What will be read for the missing ones, at most: an estimate (:mod:`ecoembed.archives.stac.estimate`).
     """
 
-    place: Place
+    place: SiteGrid
     provider: Provider
     folder: Path
     period: tuple[date, date]
@@ -80,7 +80,7 @@ class Plan:
 
 
 def plan_fetch(
-    place: Place,
+    place: SiteGrid,
     folder: str | Path,
     start: date,
     end: date,
@@ -93,7 +93,7 @@ def plan_fetch(
 
     Parameters
     ----------
-    place : Place
+    place : SiteGrid
         The site and its grid.
     folder : path
         ``satellite/SITE``; what it holds already is not fetched again.
@@ -138,7 +138,12 @@ def plan_fetch(
 
 
 def _search(
-    provider: Provider, sensor: str, collection: Collection, place: Place, period: tuple[date, date], patience: Patience
+    provider: Provider,
+    sensor: str,
+    collection: Collection,
+    place: SiteGrid,
+    period: tuple[date, date],
+    patience: Patience,
 ) -> tuple[list[Scene], Counter[str]]:
     items, skipped = search(provider, collection, place.boxes(), period, patience)
     found, elsewhere = scenes(items, sensor, collection, place)

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ecoembed.archives.stac.place import RESOLUTION, Place
+from ecoembed.archives.stac.place import RESOLUTION, SiteGrid
 from ecoembed.archives.stac.providers import Collection
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Scene:
 
 
 def scenes(
-    items: Iterable[pystac.Item], sensor: str, collection: Collection, place: Place
+    items: Iterable[pystac.Item], sensor: str, collection: Collection, place: SiteGrid
 ) -> tuple[list[Scene], Counter[str]]:
     """The items that show some of the window in all bands, by time; and the others, counted by reason."""
     found, skipped = [], Counter[str]()
@@ -109,7 +109,7 @@ def scenes(
     return sorted(found, key=lambda scene: (scene.time, scene.id)), skipped
 
 
-def needed(found: list[Scene], place: Place) -> tuple[list[Scene], Counter[str]]:
+def needed(found: list[Scene], place: SiteGrid) -> tuple[list[Scene], Counter[str]]:
     """The scenes without which some of the window would not be seen in some pass; and the others, counted by reason."""
     kept: list[Scene] = []
     skipped: Counter[str] = Counter()
@@ -148,7 +148,7 @@ def _version(scene: Scene) -> float:
         return 0.0
 
 
-def _footprint(item: pystac.Item, place: Place) -> BaseGeometry | None:
+def _footprint(item: pystac.Item, place: SiteGrid) -> BaseGeometry | None:
     """What the item shows of the window, in the site's CRS, where the antimeridian is no edge; None if unreadable."""
     import shapely
     from pyproj import Transformer
