@@ -189,11 +189,10 @@ def _feature_sets(config: StudyConfig, table: pd.DataFrame) -> dict[str, list[st
 
 def save_run(study: StudyFolder, result: Benchmark, out: Path) -> dict[str, str]:
     """Write the run's folder; returns the sites whose footprint is a disc for want of data, and why."""
-    from ecoembed.validation.report.series import drawn_sites
     from ecoembed.validation.report.view import View
 
     pictures, fallbacks = [], {}
-    drawn = set(drawn_sites(View(result).best["r2"]))
+    drawn = set(View(result).drawn)
     for site in track(result.site_scores["site"].unique(), "pictures"):
         weights = study.footprint(site)
         if "fallback" in weights.attrs:

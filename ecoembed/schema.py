@@ -32,26 +32,26 @@ Frame = TypeVar("Frame", bound=pd.DataFrame)
 
 _DIMS = ("time", "band", "y", "x")
 
-#: IGBP land-cover types that occur at flux towers.
-IGBP = (
-    "ENF",
-    "EBF",
-    "DNF",
-    "DBF",
-    "MF",
-    "CSH",
-    "OSH",
-    "WSA",
-    "SAV",
-    "GRA",
-    "WET",
-    "CRO",
-    "URB",
-    "CVM",
-    "SNO",
-    "BSV",
-    "WAT",
-)
+#: IGBP land-cover types that occur at flux towers, and what they are.
+IGBP = {
+    "ENF": "evergreen needleleaf forest",
+    "EBF": "evergreen broadleaf forest",
+    "DNF": "deciduous needleleaf forest",
+    "DBF": "deciduous broadleaf forest",
+    "MF": "mixed forest",
+    "CSH": "closed shrubland",
+    "OSH": "open shrubland",
+    "WSA": "woody savanna",
+    "SAV": "savanna",
+    "GRA": "grassland",
+    "WET": "wetland",
+    "CRO": "cropland",
+    "URB": "urban",
+    "CVM": "cropland and natural vegetation",
+    "SNO": "snow and ice",
+    "BSV": "barren",
+    "WAT": "water",
+}
 
 
 def _number(
@@ -73,7 +73,7 @@ def sites_schema() -> pa.DataFrameSchema:
             "latitude": _number(-90, 90, nullable=False),
             "longitude": _number(-180, 180, nullable=False),
             "elevation": _number(-500, 9000),
-            "igbp": pa.Column(object, pa.Check.isin(IGBP), nullable=True, coerce=True),
+            "igbp": pa.Column(object, pa.Check.isin(tuple(IGBP)), nullable=True, coerce=True),
             "canopy_height": _number(0, 150),
             "measurement_height": _number(0, 400),
             "utc_offset": _number(-14, 14),

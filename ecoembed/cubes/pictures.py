@@ -31,6 +31,9 @@ _UNDATED: dict[str, dict[str, Any]] = {
 def clearest_date(*images: tuple[xr.DataArray, tuple[str, ...]]) -> np.datetime64:
     """The date, common to all cubes, on which the smallest share of pixels valid in their bands is highest.
 
+    Of several such dates the greenest (median NDVI of the first cube, where it has the bands): a GPP tower is looked at
+    in its season, and at the first date an embedding has seen nothing before.
+
     Raises
     ------
     TableError
@@ -42,8 +45,20 @@ def clearest_date(*images: tuple[xr.DataArray, tuple[str, ...]]) -> np.datetime6
     if len(common) == 0:
         raise TableError("the cubes have no date in common", where=images[0][0].attrs.get("site"))
     shares = [clear_shares(cube.sel(time=common), bands) for cube, bands in images]
-    date: np.datetime64 = common[int(np.argmax(np.min(shares, axis=0)))]
+    least = np.min(shares, axis=0)
+    clearest = images[0][0].sel(time=common[least == least.max()])
+    date: np.datetime64 = clearest["time"].values[_greenest(clearest)]
     return date
+
+
+def _greenest(cube: xr.DataArray) -> int:
+    """Number of the date with the highest median NDVI; the first where the bands are not there."""
+    if not {"B04", "B08"} <= set(cube["band"].values):
+        return 0
+    red, infrared = (cube.sel(band=band) for band in ("B04", "B08"))
+    total = infrared + red
+    ndvi = ((infrared - red) / total.where(total > 0)).median(("y", "x"))
+    return int(np.argmax(ndvi.fillna(-1.0).values))
 
 
 def clear_shares(cube: xr.DataArray, bands: tuple[str, ...] = TRUE_COLOUR) -> np.ndarray:

@@ -32,7 +32,7 @@ def sentences(view: View) -> list[str]:
     """The sentences of :func:`answer`."""
     best = view.scores.iloc[0]
     highest = (
-        f"The highest r2 of all models is that of {best['features']} ({best['regressor']}): {number(best['r2'])}, "
+        f"The highest r2 of all models is that of {best['features']} ({best['regressor']}): {number(best['r2'], 3)}, "
         f"with an RMSE of {number(best['rmse'])} {view.unit}."
     )
     if best["r2"] <= 0:

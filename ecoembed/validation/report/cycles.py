@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ecoembed.validation.report.style import COLOURS, bare, paper
+from ecoembed.validation.report.style import COLOURS, MARKS, bare, paper
 from ecoembed.validation.report.view import View, in_words
 
 if TYPE_CHECKING:
@@ -31,10 +31,12 @@ def seasonal_cycles(view: View) -> Figure:
         figure = Figure(figsize=(max(3.0, 1.8 * columns), 0.6 + 1.45 * rows), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
         for axis, group in zip(axes, groups, strict=False):
-            for colour, (model, table) in zip(COLOURS[1:], months.items(), strict=False):
+            for colour, mark, (model, table) in zip(COLOURS[1:], MARKS, months.items(), strict=False):
                 mean = table[table["group"] == group].groupby("month")[["observed", "predicted"]].mean()
                 mean = mean.reindex(range(1, 13))
-                axis.plot(mean.index, mean["predicted"], color=colour, marker=".", markersize=4, label=in_words(model))
+                axis.plot(
+                    mean.index, mean["predicted"], color=colour, marker=mark, markersize=2.4, label=in_words(model)
+                )
             axis.plot(mean.index, mean["observed"], color=COLOURS[0], marker="o", markersize=3.2, linestyle="--",
                       linewidth=0.8, markerfacecolor="none", label="observed")  # fmt: skip
             sites = "" if counts[group] == 1 else f" ({counts[group]} sites)"

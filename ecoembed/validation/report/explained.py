@@ -43,7 +43,7 @@ def importance(view: View) -> Figure:
 
     table = view.result.importance
     if table.empty:
-        raise AbsentError("what the models rest on was not asked for")
+        raise AbsentError("what the models rest on was not asked for (explain = true)")
     model = explained_model(table, view)
     own = of_model(table, model)
     kinds = [kind for kind in _DRAWN if kind in set(own["kind"])]
@@ -59,7 +59,7 @@ def importance(view: View) -> Figure:
             axis.axvline(0, color="#888888", linewidth=0.7)
             axis.set_yticks(y, panel["group"].astype(str))
             axis.set_ylim(-0.7, rows - 0.3)
-            axis.set_xlabel(_KINDS[kind].format(unit=view.record["units"]))
+            axis.set_xlabel(_KINDS[kind].format(unit=view.units))
             axis.tick_params(axis="y", length=0)
             bare(axis, "x")
         figure.suptitle(in_words(model), fontsize=8.5, x=0.01, ha="left")
@@ -73,7 +73,7 @@ def partial_dependence(view: View) -> Figure:
     table = view.result.partial
     if table.empty:
         few = "no set has as few as eight columns"
-        raise AbsentError("it was not asked for" if view.result.importance.empty else few)
+        raise AbsentError("it was not asked for (explain = true)" if view.result.importance.empty else few)
     model = explained_model(table, view)
     own = of_model(table, model)
     names = list(dict.fromkeys(own["column"]))
@@ -90,6 +90,6 @@ def partial_dependence(view: View) -> Figure:
             bare(axis, "y")
         for axis in axes[len(names) :]:
             axis.set_visible(False)
-        figure.supylabel(f"mean prediction\n({view.record['units']})", fontsize=8)
+        figure.supylabel(f"mean prediction\n({view.units})", fontsize=8)
         figure.suptitle(in_words(model), fontsize=8.5, x=0.01, ha="left")
     return figure

@@ -33,8 +33,8 @@ def forest(view: View) -> Figure:
         raise AbsentError("no pair of feature sets was compared")
     score = table["score"].iloc[0]
     rows = table[table["score"] == score].iloc[::-1].reset_index(drop=True)
-    one = len({*rows["regressor_a"], *rows["regressor_b"]}) == 1
-    pairs = [_pair(row, one) for _, row in rows.iterrows()]
+    usual = str(pd.concat([rows["regressor_a"], rows["regressor_b"]]).mode()[0])
+    pairs = [_pair(row, usual) for _, row in rows.iterrows()]
     height = 0.235
     if max(map(len, pairs)) > _ONE_LINE:
         pairs, height = [pair.replace("  −  ", "\n−  ") for pair in pairs], 0.4
@@ -53,16 +53,20 @@ def forest(view: View) -> Figure:
         axis.set_ylim(-0.6, len(rows) - 0.4)
         axis.tick_params(axis="y", length=0)
         axis.spines["left"].set_visible(False)
-        axis.set_xlabel(f"difference in {score}: the first minus the second (95 % interval over sites)")
+        axis.set_xlabel(
+            f"difference in {score} ({view.label}): the first minus the second, with its 95 % interval over sites\n"
+            f"{usual} where no regressor is named", x=1, ha="right",
+        )  # fmt: skip
         bare(axis, "x")
     return figure
 
 
-def _pair(row: pd.Series, one: bool) -> str:
-    if one:
-        return f"{row['features_a']}  −  {row['features_b']}"
-    a, b = (f"{row[f'features_{side}']} ({row[f'regressor_{side}']})" for side in "ab")
-    return f"{a}  −  {b}"
+def _pair(row: pd.Series, usual: str) -> str:
+    """Both models, the regressor only where it is not the usual one: the room is needed for the intervals."""
+    models = ((str(row[f"features_{side}"]), str(row[f"regressor_{side}"])) for side in "ab")
+    return "  −  ".join(
+        features if regressor in (usual, features) else f"{features} ({regressor})" for features, regressor in models
+    )
 
 
 def _told(row: pd.Series) -> str:

@@ -14,7 +14,7 @@ from ecoembed.validation.report.forest import forest
 from ecoembed.validation.report.groups import coverage_by_type, group_scores
 from ecoembed.validation.report.ranking import ranking
 from ecoembed.validation.report.relations import skill_and_dissimilarity, skill_and_distance
-from ecoembed.validation.report.series import drawn_sites, series_pages
+from ecoembed.validation.report.series import series_pages
 from ecoembed.validation.report.style import svg_bytes
 from ecoembed.validation.report.view import AbsentError, View
 from ecoembed.validation.report.world import site_map
@@ -75,5 +75,5 @@ def _named(view: View) -> Iterator[tuple[str, Figure]]:
     for name, figure in drawn(view).items():
         if not isinstance(figure, str):
             yield name, figure
-    for number, figure in enumerate(series_pages(view, drawn_sites(view.best["r2"])), start=1):
+    for number, figure in enumerate(series_pages(view, view.drawn), start=1):
         yield f"series_{number:02d}", figure

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ecoembed.validation.report.style import COLOURS, FLOOR, bare, paper
+from ecoembed.validation.report.style import COLOURS, FLOOR, MARKS, bare, number, paper
 from ecoembed.validation.report.view import AbsentError, View, in_words, of_model
 
 if TYPE_CHECKING:
@@ -36,19 +36,20 @@ def group_scores(view: View) -> Figure:
     with paper():
         figure = Figure(figsize=(7.2, 1.15 + 0.155 * -rows["y"].min()), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=(1.25, 1))
-        for order, (colour, model) in enumerate(zip(COLOURS[1:], view.models, strict=False)):
+        for order, (colour, mark, model) in enumerate(zip(COLOURS[1:], MARKS, view.models, strict=False)):
             own = of_model(table, model).set_index(["by", "group"])
             own = own[~own.index.duplicated()].reindex(rows.index)
             y = rows["y"] + 0.13 * (1 - 2 * order)
             low = own["r2"] < FLOOR
-            left.plot(own["r2"][~low], y[~low], "o", color=colour, markersize=4, label=in_words(model))
+            left.plot(own["r2"][~low], y[~low], mark, color=colour, markersize=4, label=in_words(model))
             left.plot(np.full(low.sum(), FLOOR), y[low], "<", color=colour, markersize=4.5, clip_on=False)
-            right.plot(own["bias"], y, "o", color=colour, markersize=4)
+            right.plot(own["bias"], y, mark, color=colour, markersize=4)
         _name_rows(left, rows)
         left.axvline(0, color="#888888", linewidth=0.7)
         right.axvline(0, color="#888888", linewidth=0.7)
-        left.set(xlabel="r2 within the group", xlim=(FLOOR, 1.0))
-        right.set(xlabel=f"bias ({view.record['units']})")
+        left.set(xlabel=f"r2 within the group ({view.label})", xlim=(FLOOR, 1.0))
+        right.set(xlabel=f"bias ({view.units})")
+        right.tick_params(axis="y", length=0)
         figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=2)
         for axis in (left, right):
             bare(axis, "x")
@@ -74,7 +75,10 @@ def _rows(table: pd.DataFrame, view: View) -> pd.DataFrame:
 
 
 def _name_rows(axis: Axes, rows: pd.DataFrame) -> None:
-    names = [f"{group}  ({row['sites']} sites, {row['n']} days)" for (_, group), row in rows.iterrows()]
+    names = [
+        f"{group}  ({_counted(row['sites'], 'site')}, {_counted(row['n'], 'day')})"
+        for (_, group), row in rows.iterrows()
+    ]
     axis.set_yticks(rows["y"], names)
     axis.set_ylim(rows["y"].min() - 0.7, 0.3)
     axis.tick_params(axis="y", length=0)
@@ -89,7 +93,7 @@ def coverage_by_type(view: View) -> Figure:
 
     level = view.record.get("intervals")
     if level is None:
-        raise AbsentError("prediction intervals were not asked for")
+        raise AbsentError("prediction intervals were not asked for (intervals = 0.9)")
     sites = view.best[["n", "coverage", "width"]].dropna()
     kinds = view.places["vegetation"].reindex(sites.index)
     known = kinds.notna().any()
@@ -106,9 +110,14 @@ def coverage_by_type(view: View) -> Figure:
                 axis.plot(mean, y, "D", color=COLOURS[1], markersize=4.5)
             bare(axis, "x")
         left.axvline(100 * level, color=COLOURS[2], linewidth=1)
-        left.set(xlabel=f"days within the interval (%); asked for: {100 * level:g} %", xlim=(None, 101))
-        right.set(xlabel=f"mean width ({view.record['units']})", xlim=(0, None))
-        left.set_yticks(range(len(order)), [f"{k} ({(group == k).sum()} sites)" for k in order])
+        left.set(xlabel=f"days within the interval (%; {view.label}); asked for: {100 * level:g} %", xlim=(None, 101))
+        right.set(xlabel=f"mean width ({view.units})", xlim=(0, None))
+        left.set_yticks(range(len(order)), [f"{k} ({_counted((group == k).sum(), 'site')})" for k in order])
         left.set_ylim(len(order) - 0.4, -0.6)
-        left.tick_params(axis="y", length=0)
+        for axis in (left, right):
+            axis.tick_params(axis="y", length=0)
     return figure
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{number(count, 0)} {what}{'' if count == 1 else 's'}"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ecoembed.validation.nested import NESTED_BEST
 from ecoembed.validation.report.style import COLOURS, FLOOR, GREY, bare, paper
 from ecoembed.validation.report.view import View
 
@@ -23,7 +24,7 @@ def ranking(view: View) -> Figure:
     """Pooled r2 (filled) and median r2 of the sites (open) of each feature set; the best set above."""
     from matplotlib.figure import Figure
 
-    scores = view.scores
+    scores = view.scores[view.scores["features"] != NESTED_BEST]
     order = {features: y for y, (features, _) in enumerate(view.sets)}
     regressors = list(dict.fromkeys(scores["regressor"]))
     with paper():
@@ -52,7 +53,7 @@ def ranking(view: View) -> Figure:
         axis.set_yticks(list(order.values()), list(order))
         axis.set_ylim(len(order) - 0.5, -0.5)
         axis.tick_params(axis="y", length=0)
-        axis.set_xlabel("r2 (1 − SSE/SST)" + ("; below −1 drawn at the edge" if low < FLOOR else ""))
+        axis.set_xlabel(f"r2 = 1 − SSE/SST ({view.label}{'; below −1 drawn at the edge' if low < FLOOR else ''})")
         figure.legend(*axis.get_legend_handles_labels(), loc="outside upper center", ncols=3)
         bare(axis, "x")
     return figure

@@ -32,7 +32,7 @@ def skill_and_dissimilarity(view: View) -> Figure:
     table = view.result.applicability
     features = view.models[0][0]
     if table.empty or features not in set(table["features"]):
-        raise AbsentError("the area of applicability was not asked for")
+        raise AbsentError("the area of applicability was not asked for (explain = true)")
     own = table[table["features"] == features].set_index("site")["dissimilarity"]
     label = f"median dissimilarity to the training days\nin the space of {features} (no unit)"
     return _skill(view, own, label, log=False)
@@ -54,12 +54,22 @@ def _skill(view: View, x: pd.Series, label: str, log: bool) -> Figure:
         axis.plot(x[low], np.full(low.sum(), FLOOR), "v", color=COLOURS[2], markersize=5, clip_on=False)
         if log:
             axis.set_xscale("log")
-            axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+            axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0) if x.max() < 1000 * x.min() else (1.0,)))
             axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axis.xaxis.set_minor_formatter(NullFormatter())
         axis.set_ylim(min(FLOOR if low.any() else r2.min() - 0.05, -0.05), 1.0)
-        axis.set(xlabel=label, ylabel=f"r2 at the site\n{in_words(view.models[0])}")
-        rho = x.rank().corr(r2.rank()) if len(x) > 2 else np.nan
-        axis.set_title(f"{len(x)} sites, rank correlation {number(rho)}", fontsize=8)
+        axis.set(xlabel=label, ylabel=f"r2 at the site ({view.label})\n{in_words(view.models[0])}")
+        axis.set_title(_correlation(x, r2), fontsize=8)
         bare(axis, "both")
     return figure
+
+
+def _correlation(x: pd.Series, r2: pd.Series) -> str:
+    """Spearman's rank correlation with its p, for a few points lie on a line soon."""
+    from scipy.stats import spearmanr
+
+    sites = f"{len(x)} sites"
+    if len(x) < 4 or np.ptp(x) == 0 or np.ptp(r2) == 0:
+        return sites
+    rho, p = spearmanr(x, r2)
+    return f"{sites}; rank correlation {number(rho)}, p {'< 0.001' if p < 0.001 else f'= {p:.2g}'}"

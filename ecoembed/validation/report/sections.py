@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from ecoembed.gpp.rows import describe_rows
+from ecoembed.schema import IGBP
 from ecoembed.validation.report.style import number
 from ecoembed.validation.report.view import View
 
-__all__ = ["ceiling", "nested", "provenance", "rows_account"]
+__all__ = ["ceiling", "columns", "nested", "provenance", "rows_account", "types_told"]
 
 
 def rows_account(view: View) -> dict[str, Any]:
@@ -62,6 +63,23 @@ def provenance(view: View, sites: pd.DataFrame | None) -> list[dict[str, Any]]:
     return [{"sites": names, "citation": citation, "licence": licence} for (citation, licence), names in lines.items()]
 
 
+def columns(view: View) -> dict[str, list[str]]:
+    """The columns of each feature set, without the set's own name before each; of a union the sets that it unites."""
+    sets: Mapping[str, Sequence[str]] = view.record["features"]
+    told = {}
+    for name, listed in sets.items():
+        parts = name.split("+")
+        united = len(parts) > 1 and set(parts) <= set(sets) and set(listed) == {c for p in parts for c in sets[p]}
+        told[name] = [f"those of {' and of '.join(parts)}"] if united else [c.removeprefix(f"{name}.") for c in listed]
+    return told
+
+
+def types_told(view: View) -> str:
+    """What the codes of the vegetation types stand for, of those that occur."""
+    present = sorted(set(view.places["vegetation"].dropna()) & set(IGBP))
+    return ", ".join(f"{code} {IGBP[code]}" for code in present)
+
+
 def ceiling(view: View) -> str:
     """How far any model could come, in words; or why nobody knows."""
     told = view.record.get("noise_ceiling", {"not_known": "it was not asked for"})
@@ -74,8 +92,9 @@ def ceiling(view: View) -> str:
     unknown = "; ".join(str(part["not_known"]) for part in told["contributions"].values() if "not_known" in part)
     return (
         f"Noise ceiling: a model that knew the true flux would reach an r2 of about {number(told['r2'], 3)} (RMSE "
-        f"{number(told['rmse'])} {view.unit}) on these {told['n']} days, for the target itself is not known better. "
-        f"What that costs in r2: {parts}." + (f" Not known, hence not counted: {unknown}." if unknown else "")
+        f"{number(told['rmse'])} {view.unit}) on these {number(told['n'], 0)} days, for the target "
+        f"itself is not known better. What that costs in r2: {parts}."
+        + (f" Not known, hence not counted: {unknown}." if unknown else "")
     )
 
 

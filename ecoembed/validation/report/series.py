@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ecoembed.validation.report.style import COLOURS, bare, paper
+from ecoembed.validation.report.style import COLOURS, MARKS, bare, paper
 from ecoembed.validation.report.view import View, in_words
 from ecoembed.validation.scores.rows import Model
 
@@ -16,29 +16,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["drawn_sites", "series_pages", "site_panels", "too_dense", "value_limits"]
+__all__ = ["series_pages", "site_panels", "too_dense", "value_limits"]
 
 _PER_PAGE, _COLUMNS = 12, 2
-_MOST_SITES, _SHOWN = 48, 24  # of more sites than the first, as many as the second are drawn
 _MOST_DAYS = 366  # at one site: more of them make a blot of a panel
 _LONGEST_LINE = pd.Timedelta(days=40)  # a line over a longer gap would draw what nobody observed
-
-
-def drawn_sites(scores: pd.Series) -> list[str]:
-    """The sites to draw, by name; of many sites 24, by rank, from the highest score to the lowest.
-
-    Examples
-    --------
-    >>> drawn_sites(pd.Series({"b": 0.1, "a": 0.5}))
-    ['a', 'b']
-    >>> many = drawn_sites(pd.Series({f"{i:03d}": -i for i in range(150)}))
-    >>> len(many), many[0], many[1], many[-1]
-    (24, '000', '006', '149')
-    """
-    if len(scores) <= _MOST_SITES:
-        return sorted(scores.index)
-    ranked = scores.sort_values(ascending=False, kind="stable", na_position="last").index
-    return [str(ranked[i]) for i in np.linspace(0, len(ranked) - 1, _SHOWN).round().astype(int)]
 
 
 def too_dense(view: View) -> bool:
@@ -48,14 +30,15 @@ def too_dense(view: View) -> bool:
 
 
 def value_limits(tables: Iterable[pd.DataFrame]) -> tuple[float, float]:
-    """From below the least to above the greatest of all observed and predicted values: nothing is cut off.
+    """From below the least to above the greatest of all values and bounds: nothing is cut off.
 
     Examples
     --------
     >>> value_limits([pd.DataFrame({"observed": [-8.0, 1.0], "predicted": [-7.0, 2.0]})])
     (-8.5, 2.5)
     """
-    values = pd.concat([table[["observed", "predicted"]] for table in tables])
+    drawn = ["observed", "predicted", "lower", "upper"]
+    values = pd.concat([table[[key for key in drawn if key in table]] for table in tables])
     low, high = float(values.min().min()), float(values.max().max())
     margin = 0.05 * (high - low) or 1.0
     return low - margin, high + margin
@@ -74,10 +57,10 @@ def site_panels(view: View, sites: Sequence[str]) -> Iterator[tuple[str, Figure]
             wide, square = figure.subplots(1, 2, width_ratios=(3.9, 1))
             figure.subplots_adjust(left=0.085, right=0.995, bottom=0.2, top=0.9, wspace=0.14)
             here = {model: tables[site] for model, tables in by_site.items()}
-            _series(wide, here, limits)
+            _series(wide, here, limits, view.record.get("intervals"))
             wide.set_ylabel(view.quantity.replace(" (", "\n(", 1), fontsize=7)
             wide.legend(ncols=4, loc="lower right", bbox_to_anchor=(1, 0.99), borderaxespad=0, handlelength=1.6)
-            _scatter(square, here[view.models[0]], limits)
+            _scatter(square, here[view.models[0]], limits, view.units)
             yield site, figure
 
 
@@ -94,7 +77,8 @@ def series_pages(view: View, sites: Sequence[str]) -> Iterator[Figure]:
             figure = Figure(figsize=(7.2, 0.6 + 1.3 * rows), layout="constrained")
             axes = figure.subplots(rows, _COLUMNS, squeeze=False, sharey=True).ravel()
             for axis, site in zip(axes, page, strict=False):
-                _series(axis, {model: table[table["site"] == site] for model, table in chosen.items()}, limits)
+                _series(axis, {model: table[table["site"] == site] for model, table in chosen.items()}, limits,
+                        view.record.get("intervals"))  # fmt: skip
                 axis.set_title(view.titled(site), pad=3)
             for axis in axes[len(page) :]:
                 axis.set_visible(False)
@@ -118,18 +102,17 @@ def _monthly(table: pd.DataFrame) -> pd.DataFrame:
     return means.assign(lower=np.nan, upper=np.nan)
 
 
-def _series(axis: Axes, here: dict[Model, pd.DataFrame], limits: tuple[float, float]) -> None:
+def _series(axis: Axes, here: dict[Model, pd.DataFrame], limits: tuple[float, float], level: float | None) -> None:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
-    for order, (colour, (model, rows)) in enumerate(zip(COLOURS[1:], here.items(), strict=False)):
+    for order, (colour, mark, (model, rows)) in enumerate(zip(COLOURS[1:], MARKS, here.items(), strict=False)):
         days, values, lower, upper = _broken(rows)
-        if order == 0 and np.isfinite(lower).any():
-            axis.vlines(rows["date"], rows["lower"], rows["upper"], color=colour, alpha=0.2, linewidth=1.5)
-            axis.fill_between(
-                days, lower, upper, color=colour, alpha=0.16, linewidth=0, label="its prediction interval"
-            )
-        axis.plot(days, values, color=colour, linewidth=1.0, marker=".", markersize=2.5, label=in_words(model),
+        axis.plot(days, values, color=colour, linewidth=1.0, marker=mark, markersize=1.7, label=in_words(model),
                   zorder=3 - order)  # fmt: skip
+        if order == 0 and level is not None and np.isfinite(lower).any():
+            axis.vlines(rows["date"], rows["lower"], rows["upper"], color=colour, alpha=0.2, linewidth=1.5, zorder=1)
+            axis.fill_between(days, lower, upper, color=colour, alpha=0.16, linewidth=0, zorder=1,
+                              label=f"its {100 * level:g} % interval")  # fmt: skip
     axis.plot(rows["date"], rows["observed"], color=COLOURS[0], linestyle="", marker="o", markersize=2.6,
               markerfacecolor="none", markeredgewidth=0.7, label="observed", zorder=4)  # fmt: skip
     axis.set_ylim(*limits)
@@ -139,11 +122,13 @@ def _series(axis: Axes, here: dict[Model, pd.DataFrame], limits: tuple[float, fl
     bare(axis, "y")
 
 
-def _scatter(axis: Axes, rows: pd.DataFrame, limits: tuple[float, float]) -> None:
+def _scatter(axis: Axes, rows: pd.DataFrame, limits: tuple[float, float], units: str) -> None:
     axis.axline((limits[0], limits[0]), slope=1, color="#999999", linewidth=0.7)
     axis.plot(rows["predicted"], rows["observed"], linestyle="", marker="o", markersize=2.4, alpha=0.6,
               color=COLOURS[1], markeredgewidth=0)  # fmt: skip
-    axis.set(xlim=limits, ylim=limits, xlabel="predicted", ylabel="observed", aspect="equal")
+    axis.set(xlim=limits, ylim=limits, aspect="equal")
+    axis.set_xlabel(f"predicted ({units})", fontsize=7)
+    axis.set_ylabel(f"observed ({units})", fontsize=7)
     bare(axis)
 
 

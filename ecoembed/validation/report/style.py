@@ -15,10 +15,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["COLOURS", "FLOOR", "GREY", "anchor", "bare", "inline_svg", "number", "paper", "svg_bytes"]
+__all__ = [
+    "COLOURS", "FLOOR", "GREY", "MARKS", "anchor", "bare", "inline_svg", "number", "paper", "superscripts", "svg_bytes",
+    "typeset",
+]  # fmt: skip
 
 #: Okabe and Ito's palette, which colour-blind readers can tell apart: observed, best, its comparison.
 COLOURS = ("#222222", "#0072B2", "#D55E00")
+#: The shapes of the best and of its comparison, told apart without colour, too.
+MARKS = ("o", "s")
 #: What is not shown to differ, grid lines' big brother.
 GREY = "#767676"
 #: r2 below this is drawn at the edge.
@@ -65,6 +70,31 @@ def number(value: Any, digits: int = 2, sign: str = "") -> str:
         return "\N{EN DASH}"
     text = f"{round(float(value), digits) + 0.0:{sign},.{digits}f}"
     return text.replace("-", "\N{MINUS SIGN}").replace(",", "\N{THIN SPACE}" if digits else " ")
+
+
+def typeset(text: str) -> str:
+    """A sentence whose numbers look as they do elsewhere in the report; the hyphens of names stay.
+
+    Examples
+    --------
+    >>> typeset("US-2 beats s1-2 at 95% of the days: difference -0.05 (-0.1 to +0.2), p = 3.7e-14")
+    'US-2 beats s1-2 at 95\\xa0% of the days: difference −0.05 (−0.1 to +0.2), p = 3.7 × 10⁻¹⁴'
+    """
+    text = re.sub(r"(?<=[ (])-(?=\d)", "\N{MINUS SIGN}", text)
+    text = re.sub(r"(?<=\d)e-0?(\d+)", lambda found: superscripts(f" × 10-{found[1]}"), text)
+    return re.sub(r"(?<=\d)%", "\N{NO-BREAK SPACE}%", text)
+
+
+def superscripts(units: str) -> str:
+    """Units (or a power of ten) with their negative exponents raised, so that no line is broken before one.
+
+    Examples
+    --------
+    >>> superscripts("gC m-2 d-1")
+    'gC m⁻² d⁻¹'
+    """
+    raised = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+    return re.sub(r"(?<=\w)-\d+\b", lambda found: found[0].translate(raised), units)
 
 
 def anchor(site: str) -> str:

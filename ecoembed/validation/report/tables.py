@@ -11,10 +11,12 @@ import pandas as pd
 
 from ecoembed.validation.report.causes import Causes
 from ecoembed.validation.report.groups import GROUPINGS
-from ecoembed.validation.report.style import anchor, number
-from ecoembed.validation.report.view import View, of_model
+from ecoembed.validation.report.style import anchor, number, typeset
+from ecoembed.validation.report.view import View, in_words, of_model
 
-__all__ = ["Cell", "Table", "applicability_table", "comparison_table", "group_table", "score_table", "site_table"]
+__all__ = [
+    "Cell", "Table", "applicability_table", "comparison_table", "group_table", "named", "score_table", "site_table",
+]  # fmt: skip
 
 
 class Cell(NamedTuple):
@@ -163,8 +165,8 @@ def applicability_table(view: View) -> Table:
     heads = [
         Head("feature set"), Head("regressor"), Head("days inside", True, "%"),
         Head("sites with most days inside", True), Head("median dissimilarity", True, tip="of the sites' medians"),
-        Head("r2 inside", True), Head("r2 outside", True),
-        *(Head(f"RMSE {where}", True, str(view.record["units"])) for where in ("inside", "outside")),
+        Head("days outside", True), Head("r2 inside", True), Head("r2 outside", True),
+        *(Head(f"RMSE {where}", True, view.units) for where in ("inside", "outside")),
     ]  # fmt: skip
     rows = []
     for features, regressor in view.sets if len(table) else []:
@@ -172,9 +174,11 @@ def applicability_table(view: View) -> Table:
         if own.empty:
             continue
         share = float(np.average(own["inside"], weights=own["n"]))
+        outside = round((1 - share) * own["n"].sum())
         mostly, median = int((own["inside"] > 0.5).sum()), float(own["dissimilarity"].median())
         cells = [Cell(features), Cell(regressor), Cell(number(100 * share, 0), share),
-                 Cell(f"{mostly} of {len(own)}", mostly), Cell(number(median, 3), median)]  # fmt: skip
+                 Cell(f"{mostly} of {len(own)}", mostly), Cell(number(median, 3), median),
+                 Cell(number(outside, 0), outside)]  # fmt: skip
         scored = of_model(groups, (features, regressor)) if len(groups) else groups
         for score in ("r2", "rmse"):
             for group in ("inside", "outside"):
@@ -187,7 +191,7 @@ def applicability_table(view: View) -> Table:
 
 def effect_table(view: View) -> Table:
     """What the columns of a set do to the target at all sites, by the mixed model."""
-    unit = str(view.record["units"])
+    unit = view.units
     heads = [
         Head("feature set"), Head("term"), Head("estimate", True, unit, "per standard deviation of the column"),
         Head("95 % interval", True, tip="of sites, not of days"), Head("p", True),
@@ -215,24 +219,34 @@ def comparison_table(view: View) -> Table:
     ]  # fmt: skip
     rows = []
     for row in view.result.comparisons.to_dict("records"):
-        a, b = (f"{row[f'features_{side}']}, {row[f'regressor_{side}']}" for side in "ab")
+        a, b = (in_words((row[f"features_{side}"], row[f"regressor_{side}"])) for side in "ab")
         shown = [Cell(number(row[key], 3), _sortable(row[key])) for key in ("a", "b")]
         shown.append(Cell(number(row["difference"], 3, "+"), _sortable(row["difference"])))
         interval = f"{number(row['lower'], 3, '+')} to {number(row['upper'], 3, '+')}"
         tests = [Cell(_p(row[key]), _sortable(row[key])) for key in ("wilcoxon_p", "holm_p")]
         better = Cell(f"{row['sites_a_better']} of {row['sites']}", row["sites_a_better"])
         rows.append([Cell(a), Cell(b), Cell(str(row["score"])), *shown, Cell(interval, _sortable(row["lower"])), better,
-                     *tests, Cell(str(row["says"]))])  # fmt: skip
+                     *tests, Cell(typeset(str(row["says"])))])  # fmt: skip
     return Table("comparisons", heads, rows)
 
 
+def named(score: str) -> str:
+    """A score as the heads of the tables name it."""
+    return {column.key: column.head for column in _SCORES}.get(score, score)
+
+
 def _present(table: pd.DataFrame, columns: Sequence[Column]) -> list[Column]:
-    return [column for column in columns if column.key in table]
+    """The columns that any row has a score of; why the others have none is told under the undefined scores."""
+    return [column for column in columns if column.key in table and table[column.key].notna().any()]
 
 
 def _head(column: Column, view: View) -> Head:
-    unit = str(view.record["units"]) if column.unit else "%" if column.share else ""
-    return Head(column.head, True, unit, column.tip)
+    unit = view.units if column.unit else "%" if column.share else ""
+    if column.key in ("annual_sum_rmse", "annual_sum_bias"):
+        unit = view.units.replace("d⁻¹", "a⁻¹")
+    level = view.record.get("intervals")
+    percent = "" if level is None else f"{100 * level:g}\N{NO-BREAK SPACE}% "
+    return Head(column.head.replace("interval", f"{percent}interval"), True, unit, column.tip)
 
 
 def _cell(row: Any, column: Column, causes: Causes, where: dict[str, Any]) -> Cell:
@@ -240,7 +254,7 @@ def _cell(row: Any, column: Column, causes: Causes, where: dict[str, Any]) -> Ce
     if not np.isfinite(value):
         return Cell("–", tip=causes.of(column.key, where))
     shown = 100 * value if column.share else value
-    bad = value < 0 and column.key.endswith(("r2", "kge"))
+    bad = round(value, column.digits) < 0 and column.key.endswith(("r2", "kge"))
     tip = f"{column.of.replace('_', ' ')}: {row[column.of]}" if column.of else ""
     return Cell(number(shown, column.digits), value, tip=tip, bad=bad)
 

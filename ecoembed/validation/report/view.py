@@ -6,15 +6,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ecoembed.validation.nested import NESTED_BEST
-from ecoembed.validation.report.style import number
+from ecoembed.validation.report.style import number, superscripts
 from ecoembed.validation.result import NO_UNIT, Result
 from ecoembed.validation.scores.pairs import BASELINE
 from ecoembed.validation.scores.rows import Model
 
-__all__ = ["AbsentError", "View", "in_words", "of_model"]
+__all__ = ["AbsentError", "View", "drawn_sites", "in_words", "of_model"]
+
+_MOST_SITES, _SHOWN = 48, 24  # of more sites than the first, as many as the second are drawn
 
 
 class AbsentError(Exception):
@@ -28,7 +31,24 @@ def of_model(table: pd.DataFrame, model: Model) -> pd.DataFrame:
 
 def in_words(model: Model) -> str:
     """A model as the report names it."""
-    return f"{model[0]}, {model[1]}"
+    return model[0] if model[0] == model[1] else f"{model[0]}, {model[1]}"
+
+
+def drawn_sites(scores: pd.Series) -> list[str]:
+    """The sites to draw, by name; of many sites 24, by rank, from the highest score to the lowest.
+
+    Examples
+    --------
+    >>> drawn_sites(pd.Series({"b": 0.1, "a": 0.5}))
+    ['a', 'b']
+    >>> many = drawn_sites(pd.Series({f"{i:03d}": -i for i in range(150)}))
+    >>> len(many), many[0], many[1], many[-1]
+    (24, '000', '006', '149')
+    """
+    if len(scores) <= _MOST_SITES:
+        return sorted(scores.index)
+    ranked = scores.sort_values(ascending=False, kind="stable", na_position="last").index
+    return [str(ranked[i]) for i in np.linspace(0, len(ranked) - 1, _SHOWN).round().astype(int)]
 
 
 @dataclass(frozen=True)
@@ -94,14 +114,30 @@ class View:
         return self.result.places.reindex(self.best.index)
 
     @property
+    def label(self) -> str:
+        """What stands beside every score, also in a figure that is taken out of the report."""
+        return f"{self.record['label']}{', measured days' if self.days == 'measured' else ''}"
+
+    @property
+    def units(self) -> str:
+        """The unit of the target, as it stands at an axis or in the head of a column."""
+        return superscripts(str(self.record["units"]))
+
+    @property
+    def drawn(self) -> list[str]:
+        """The sites that have a panel, one's own among them."""
+        sites = drawn_sites(self.best["r2"])
+        own = (str(one["site"]) for one in self.record.get("own_sites", ()))
+        return [*sites, *(site for site in own if site in self.best.index and site not in sites)]
+
+    @property
     def unit(self) -> str:
         """The unit of the target, after a number; in brackets where there is none."""
-        units = str(self.record["units"])
-        return f"({NO_UNIT})" if units == NO_UNIT else units
+        return f"({NO_UNIT})" if self.units == NO_UNIT else self.units
 
     @property
     def quantity(self) -> str:
-        return f"{self.record['target']} ({self.record['units']})"
+        return f"{self.record['target']} ({self.units})"
 
     @property
     def ceiling(self) -> float | None:
@@ -118,4 +154,5 @@ class View:
         """A site with what one wants to know of it first."""
         row = self.best.loc[site]
         kind = self.places.loc[site, "vegetation"]
-        return f"{site}{f' ({kind})' if isinstance(kind, str) else ''}   n = {row['n']}   r2 = {number(row['r2'])}"
+        known = f" ({kind})" if isinstance(kind, str) else ""
+        return f"{site}{known}: {self.label}, n = {number(row['n'], 0)}, r2 = {number(row['r2'])}"

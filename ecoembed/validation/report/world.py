@@ -36,7 +36,7 @@ def site_map(view: View) -> Figure:
     colours = ScalarMappable(TwoSlopeNorm(0.0, -1.0, 1.0), "RdBu")
     west, east, south, north = _extent(here)
     aspect = 1 / np.cos(np.radians(np.clip((south + north) / 2, -60, 60)))
-    height = float(np.clip(6.2 * aspect * (north - south) / (east - west), 2.2, 5.6))
+    height = float(np.clip(5.4 * aspect * (north - south) / (east - west), 2.2, 5.6))
     with paper():
         figure = Figure(figsize=(7.2, height + 0.5), layout="constrained")
         axis = figure.subplots()
@@ -44,12 +44,13 @@ def site_map(view: View) -> Figure:
         _draw_land(axis, (west, east, south, north))
         for site, value in r2.sort_values(ascending=False, na_position="first", kind="stable").items():
             colour = colours.to_rgba(value) if np.isfinite(value) else "white"
-            axis.plot(here.loc[site, "longitude"], here.loc[site, "latitude"], marker="o", markersize=6, linestyle="",
+            axis.plot(here.loc[site, "longitude"], here.loc[site, "latitude"], marker="o", linestyle="",
+                      markersize=6 if len(here) <= _LABELLED else 4.5,
                       markerfacecolor=colour, markeredgecolor="#222222", markeredgewidth=0.6,
                       url=f"#{anchor(str(site))}", zorder=3)  # fmt: skip
         axis.set(xlim=(west, east), ylim=(south, north), aspect=aspect)
         axis.set(xlabel="longitude (degrees east)", ylabel="latitude (degrees north)")
-        label = f"r2 at the site (no unit)\n{in_words(view.models[0])}"
+        label = f"r2 at the site ({view.label})\n{in_words(view.models[0])}"
         figure.colorbar(colours, ax=axis, label=label, shrink=0.85, extend="min", ticks=[-1, -0.5, 0, 0.5, 1])
         if len(here) <= _LABELLED:
             _label(figure, axis, here)
@@ -87,18 +88,20 @@ def _extent(here: pd.DataFrame) -> tuple[float, float, float, float]:
 
 
 def _label(figure: Figure, axis: Axes, sites: pd.DataFrame) -> None:
-    """Write the site IDs where they meet no marker and no other ID; a site without such a place stays unlabelled."""
+    """Write the site IDs where they meet no marker, no other ID and no border; a site without such a place has none."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     FigureCanvasAgg(figure).draw()  # only a drawn figure knows where its points lie
     points = axis.transData.transform(sites[["longitude", "latitude"]].to_numpy()) * 72 / figure.dpi
+    left, bottom, right, top = (np.asarray(axis.bbox.extents) * 72 / figure.dpi).tolist()
+    map_ = Box(left, bottom, right, top)
     taken = [Box(x - 4, y - 4, x + 4, y + 4) for x, y in points]
     for name, (x, y) in zip(sites.index, points, strict=True):
         wide, high = 0.66 * _FONT * len(name), 1.1 * _FONT
         sides = ((5, 1), (-5 - wide, 1), (5, -high - 1), (-5 - wide, -high - 1), (-wide / 2, 6), (-wide / 2, -13))
         for dx, dy in sides:
             box = Box(x + dx, y + dy, x + dx + wide, y + dy + high)
-            if not any(box.meets(other) for other in taken):
+            if box.within(map_) and not any(box.meets(other) for other in taken):
                 taken.append(box)
                 axis.annotate(name, sites.loc[name, ["longitude", "latitude"]].astype(float), xytext=(dx, dy),
                               textcoords="offset points", fontsize=_FONT)  # fmt: skip
@@ -116,4 +119,9 @@ class Box(NamedTuple):
     def meets(self, other: Box) -> bool:
         return (
             self.left < other.right and other.left < self.right and self.bottom < other.top and other.bottom < self.top
+        )
+
+    def within(self, other: Box) -> bool:
+        return (
+            self.left > other.left and self.right < other.right and self.bottom > other.bottom and self.top < other.top
         )

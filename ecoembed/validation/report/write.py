@@ -15,9 +15,9 @@ from ecoembed.validation.report.answer import asked, sentences
 from ecoembed.validation.report.causes import Causes
 from ecoembed.validation.report.encoded import figure_uri, picture_uri
 from ecoembed.validation.report.gallery import drawn
-from ecoembed.validation.report.sections import ceiling, nested, provenance, rows_account
-from ecoembed.validation.report.series import drawn_sites, site_panels, too_dense
-from ecoembed.validation.report.style import COLOURS, anchor, inline_svg, number
+from ecoembed.validation.report.sections import ceiling, columns, nested, provenance, rows_account, types_told
+from ecoembed.validation.report.series import site_panels, too_dense
+from ecoembed.validation.report.style import anchor, inline_svg, number, typeset
 from ecoembed.validation.report.view import View, in_words
 from ecoembed.validation.result import Result
 
@@ -57,7 +57,7 @@ def write_report(
         loader=PackageLoader("ecoembed.validation.report"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.globals.update(number=number, signed=partial(number, sign="+"), anchor=anchor)
+    environment.globals.update(number=number, signed=partial(number, sign="+"), anchor=anchor, typeset=typeset)
     html = environment.get_template("report.html").render(**_context(result, sites, pictures, title, command))
     path = Path(path)
     with atomic(path) as temporary:
@@ -75,15 +75,14 @@ def _context(
     view = View(result)
     record = view.record
     causes = Causes(record.get("undefined", []))
-    shown = drawn_sites(view.best["r2"])
+    shown = view.drawn
     default = f"{record['target']} at {'unseen' if record['label'] == 'unseen-site' else 'seen'} sites"
     return {
         "title": title or default,
         "record": record,
         "view": view,
-        "colours": COLOURS,
         "asked": asked(view),
-        "sentences": sentences(view),
+        "sentences": [typeset(sentence) for sentence in sentences(view)],
         "best": in_words(view.models[0]),
         "models": [in_words(model) for model in view.models],
         "figures": _figures(view),
@@ -94,12 +93,14 @@ def _context(
         "effects": tables.effect_table(view),
         "applicability": tables.applicability_table(view),
         "ceiling": ceiling(view),
+        "columns": columns(view),
+        "types": types_told(view),
         "nested": nested(view),
         "south": bool((view.places["latitude"] < 0).any()),
         "panels": _panels(view, shown, pictures),
         "pictures_shown": bool(pictures),
         "monthly": too_dense(view),
-        "undefined": causes.listed(),
+        "undefined": [line | {"score": tables.named(line["score"])} for line in causes.listed()],
         "account": rows_account(view),
         "provenance": provenance(view, sites),
         "own_sites": record.get("own_sites", []),

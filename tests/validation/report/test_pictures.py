@@ -21,6 +21,9 @@ def test_picture_of_the_clearest_date():
     z[1, 1, :3] = np.nan
     z[2, 1, :1] = np.nan
     assert clearest_date((cube, TRUE_COLOUR), (z, ("z1", "z2", "z3"))) == cube["time"].values[2]
+    green = cube.fillna(0.1)
+    green.loc[{"band": "B08", "time": green["time"][1]}] = 0.6
+    assert clearest_date((green, TRUE_COLOUR)) == cube["time"].values[1]  # of equals the greenest
     weights = cube[0, 3].copy(data=np.full((24, 24), 1 / 576))
     monthly = xr.concat([weights, weights * np.linspace(0, 2, 24)], "month")
     for w in (None, weights, weights * np.linspace(0, 2, 24), monthly):

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from ecoembed.validation.report import answer, write_figures, write_report
-from ecoembed.validation.report.series import drawn_sites, value_limits
-from ecoembed.validation.report.view import View
+from ecoembed.validation.report.series import value_limits
+from ecoembed.validation.report.view import View, drawn_sites
 from tests.gpp import worlds
 from tests.validation.invented import bare, invented
 from tests.validation.tables import flat, joined, run
@@ -170,7 +170,7 @@ def test_every_site_is_in_the_table_and_each_drawn_one_has_a_panel(tmp_path):
 
 def test_the_map_leads_to_each_site_and_tells_its_name(html, whole):
     for site in whole.places.index:
-        assert re.search(rf'<a href="#site-{site}" aria-label="{site} \(\w+\) +n = 60', html)
+        assert re.search(rf'<a href="#site-{site}" aria-label="{site} \(\w+\): unseen-site, n = 60, r2', html)
 
 
 def test_measured_days_come_first_and_both_are_shown(whole, tmp_path):
@@ -183,7 +183,7 @@ def test_measured_days_come_first_and_both_are_shown(whole, tmp_path):
     html = write_report(both, tmp_path / "r.html").read_text()
     assert html.count("<td>measured</td>") == html.count("<td>all</td>") == len(whole.scores)
     assert "measured days</span>" in html
-    assert f"{measured['r2'].iloc[0]:.2f}, with an RMSE" in answer(both)
+    assert f"{measured['r2'].iloc[0]:.3f}, with an RMSE" in answer(both)
 
 
 def test_own_site(html):
@@ -198,6 +198,20 @@ def test_own_site(html):
         "fixed radius",
     ):
         assert words in part, words
+
+
+def test_an_own_site_has_a_panel_whatever_its_rank():
+    result = invented(sites=60, days=3)
+    undrawn = next(site for site in View(result).best.index if site not in View(result).drawn)
+    own = replace(result, record=result.record | {"own_sites": [OWN | {"site": undrawn}]})
+    assert View(own).drawn == [*View(result).drawn, undrawn]
+
+
+def test_the_nested_choice_is_no_regressor(whole, tmp_path):
+    nested = whole.scores.iloc[[0]].assign(features="nested best", regressor="nested best")
+    result = replace(whole, scores=pd.concat([nested, whole.scores], ignore_index=True))
+    write_figures(result, tmp_path)
+    assert "nested best" not in (tmp_path / "scores.svg").read_text()
 
 
 def test_an_own_site_of_which_nothing_is_known(whole, tmp_path):
@@ -243,12 +257,49 @@ def test_the_best_is_held_against_light():
     assert [m[0] for m in View(result).models] == ["b", "nirv_x_radiation"]
 
 
+def test_the_label_stands_in_every_figure_of_scores_for_it_may_leave_the_report(whole, tmp_path):
+    write_figures(whole, tmp_path)
+    for name in ("differences", "scores", "map", "skill_and_distance", "groups", "intervals", "series_01"):
+        assert "unseen-site" in (tmp_path / f"{name}.svg").read_text(), name
+
+
+def test_numbers_in_sentences_bear_minus_signs(html):
+    said = " ".join(re.findall(r"(?:no difference shown|beats)[^<]*", html))
+    assert "−" in said
+    assert not re.search(r"[ (]-\d", said)
+
+
+def test_abbreviations_are_told(html):
+    assert "Vegetation (IGBP): CRO cropland, ENF evergreen needleleaf forest, GRA grassland." in html
+    for told in ("RMSE: root mean square error", "KGE: Kling-Gupta efficiency", "90\N{NO-BREAK SPACE}% interval"):
+        assert told in html
+
+
+def test_columns_are_told_once(tmp_path):
+    features = {"meteo": ["meteo.TA"], "bands": ["bands.B02"], "bands+meteo": ["bands.B02", "meteo.TA"]}
+    words = Page(write_report(invented(features=features), tmp_path / "r.html").read_text()).words
+    assert {"TA", "B02", "those of bands and of meteo"} <= set(words)
+
+
+def test_a_score_that_no_model_has_takes_no_column_but_tells_its_cause(whole, tmp_path):
+    scores = whole.scores.assign(interannual_r2=np.nan)
+    why = {"table": "scores", "features": "meteo", "regressor": "ridge", "where": "all days", "score": "interannual_r2",
+           "cause": "no site has 5 years"}  # fmt: skip
+    record = whole.record | {"undefined": [why]}
+    html = write_report(replace(whole, scores=scores, record=record), tmp_path / "r.html").read_text()
+    assert '<th scope="col" class="n" title="of yearly departures' not in html
+    assert "<td>r2 between years</td>" in html
+    assert "no site has 5 years" in html
+
+
 def test_no_value_is_cut_off_the_series():
     table = flat().assign(GPP=lambda t: -t["GPP"])  # as NEE: nearly all of it below zero
     predictions = run(table).predictions
     low, high = value_limits([predictions])
     for column in ("observed", "predicted"):
         assert low < predictions[column].min() < predictions[column].max() < high
+    low, high = value_limits([predictions.assign(lower=-200.0, upper=100.0)])  # of intervals the bounds neither
+    assert low < -200 < 100 < high
 
 
 def test_a_unit_that_nobody_gave_is_not_made_up(tmp_path):
