@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ecoembed.gpp.regressors import make_regressor
 from ecoembed.validation.result import Finding
 from ecoembed.validation.samples import Samples
 from ecoembed.validation.splits.folds import site_codes
@@ -67,7 +68,8 @@ def find_prefitted(regressors: Mapping[str, Any], rows: int) -> list[Finding]:
         Severe where a part stays fitted when the estimator is cloned for a fold.
     """
     found = []
-    for name, model in regressors.items():
+    for name, given in regressors.items():
+        model = make_regressor(given, rows) if isinstance(given, str) and "." in given else given  # an import path
         if hasattr(model, "get_params"):
             found += [*_fitted(name, model), *_chosen_by_rows(name, model, rows)]
     return found

@@ -137,6 +137,8 @@ def test_a_model_passed_fitted_forgets_and_that_is_told():
         (GradientBoostingRegressor(), None),
         (GridSearchCV(Ridge(), {"alpha": [1, 10]}, cv=GroupKFold(3)), None),
         (HistGradientBoostingRegressor(early_stopping=False), None),
+        ("sklearn.linear_model.LassoCV", "tuned by folds that have a site on both sides"),
+        ("sklearn.linear_model.Lasso", None),
         ("lightgbm", None),
     ],
     ids=str,
