@@ -38,6 +38,8 @@ def test_the_nested_choice_of_each_fold_is_written_where_it_was_asked_for(tmp_pa
     counted = written.groupby(["features", "regressor"]).size()
     told = result.record["nested"]["chosen"]
     assert {(c["features"], c["regressor"]): c["folds"] for c in told} == counted.to_dict()
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert all(f"""<td class="n">{c["folds"]} of 4</td>""" in page for c in told)
     run(flat(4, 8)).save(tmp_path / "out")
     assert not (tmp_path / "out" / "choices.csv").exists()
 
