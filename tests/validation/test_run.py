@@ -8,9 +8,11 @@ from sklearn.preprocessing import StandardScaler
 
 from ecoembed.errors import ConfigError, FileError, TableError
 from ecoembed.schema import check_predictions
+from ecoembed.validation.nested import nested_best
 from ecoembed.validation.save import TABLES
 from ecoembed.validation.scores.metrics import r2
-from tests.validation.tables import SETS, flat, joined, run
+from ecoembed.validation.splits.protocols import make_folds
+from tests.validation.tables import SETS, flat, joined, run, samples_of
 
 FITS: list[dict] = []
 
@@ -242,6 +244,38 @@ def test_the_seed_draws_the_folds():
     assert not one.equals(other)
 
 
+def test_the_seed_draws_the_resamples_and_the_inner_folds_fits():
+    """Ridge knows no seed: what differs are bounds of comparisons; of trees the nested choice's inner scores too."""
+    one, same, other = (run(flat(8, 15), seed=seed).comparisons for seed in (0, 0, 1))
+    pd.testing.assert_frame_equal(one, same)
+    assert one["difference"].tolist() == other["difference"].tolist()
+    assert not np.isclose(one["lower"], other["lower"], rtol=1e-6).any()
+    result = run(flat(6, 40), regressors=["lightgbm"], nested=True, seed=1)
+    samples = samples_of(flat(6, 40), places={})
+    folds = make_folds("leave-site-out", samples, 1)
+    models = {name: {"lightgbm": "lightgbm"} for name in SETS}
+    by_hand = [nested_best(samples, models, folds, result.predictions, seed).choices["inner_r2"] for seed in (0, 1)]
+    assert result.choices["inner_r2"].tolist() == by_hand[1].tolist() != by_hand[0].tolist()
+
+
+def test_the_table_of_folds_is_kept_unless_it_is_long(monkeypatch):
+    asked = {"protocol": "random-k-fold", "features": {"light": ["NIRv"]}}
+    assert len(run(flat(5, 20)).folds) == 5
+    assert len(run(flat(5, 20), **asked).folds) == 100  # a line for each row
+    monkeypatch.setattr("ecoembed.validation.assess._MOST_LINES", 99)
+    assert run(flat(5, 20), **asked).folds.empty
+
+
+def test_a_table_that_knows_the_future_is_told_so():
+    table = joined()
+    table.attrs |= {"retrospective": True, "future": {"embeddings": "sees acquisitions after the day (centred)"}}
+    told, plain = (run(t, target="GPP_NT_VUT_REF", features=None).record for t in (table, joined()))
+    assert (told["retrospective"], plain["retrospective"]) == (True, False)
+    found, none = ([f for f in r["leakage"]["findings"] if "days after" in f["what"]] for r in (told, plain))
+    assert ["embeddings" in str(f) for f in found] == [True]
+    assert none == []
+
+
 def test_places_of_pretraining_reach_the_audit():
     findings = run(flat(), pretraining="unknown").record["leakage"]["findings"]
     assert "training places unknown" in [f["amount"] for f in findings]
@@ -350,6 +384,7 @@ def test_the_nested_best_is_one_model_more():
 def test_explained():
     result = run(flat(6, 12), explain=True)
     assert set(result.applicability["features"]) == set(SETS)
+    assert result.applicability["n"].tolist() == [12] * 12
     assert result.applicability["inside"].between(0, 1).all()
     assert {"NIRv", "SW", "TA"} <= set(result.importance["group"])
     assert (result.group_scores["by"] == "applicability").any()
@@ -361,6 +396,8 @@ def test_a_mixed_model_is_read_too(tmp_path):
     assert effects.loc["NIRv", "estimate"] > 0
     assert effects.loc["NIRv", "p"] < 0.05
     assert 0 <= effects.loc["ICC", "estimate"] <= 1
+    two = run(flat(8, 12), regressors=["mixed_model"], features={"light": ["NIRv"], "air": ["TA"]}).effects
+    assert set(two.query("features == 'light'")["term"]) - set(two.query("features == 'air'")["term"]) >= {"NIRv"}
     folder = result.save(tmp_path / "out")
     assert (folder / "effects.csv").is_file()
     assert "Effects that all sites share" in (folder / "report.html").read_text()
@@ -371,9 +408,13 @@ def test_a_mixed_model_of_windows_is_read_day_by_day():
     rng = np.random.default_rng(1)
     table = pd.DataFrame({"SITE_ID": np.repeat(list("abcd"), 40), "date": np.tile(days, 4), "x": rng.normal(size=160)})
     table["GPP"] = table.groupby("SITE_ID")["x"].shift(1).fillna(0.0) + rng.normal(0, 0.1, 160)
-    result = run(table, features={"x": ["x"]}, regressors=["mixed_model"], window_days=3)
+    table["y"] = rng.normal(size=160)
+    result = run(table, features={"x": ["x", "y"]}, regressors=["mixed_model"], window_days=3)
     effects = result.effects.set_index("term")["estimate"]
-    assert effects["x, 1 days before"] > 0.5 > abs(effects["x, 2 days before"])
+    assert effects["x, 1 days before"] > 0.5
+    others = [f"{name}, {day} days before" for name in ("x", "y") for day in range(3)]
+    others.remove("x, 1 days before")
+    assert effects[others].abs().max() < 0.1
 
 
 def test_a_feature_table_knows_its_sites():

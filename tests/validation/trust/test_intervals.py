@@ -241,6 +241,8 @@ def test_too_few_sites_for_a_level():
     with pytest.raises(TableError, match=r"too few training sites.*90%.*found 8 sites; expected 9 or more"):
         run(table(9), features=LINE, intervals=0.9)
     assert run(table(10), features=LINE, intervals=0.9).predictions["upper"].notna().all()
+    with pytest.raises(TableError, match=r"found 8 sites; expected 12 or more"):  # 11.5 and more
+        run(table(9), features=LINE, intervals=0.92)
 
 
 def test_known_sites_get_intervals_too():
