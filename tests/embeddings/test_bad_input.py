@@ -253,6 +253,15 @@ def test_places_of_gamma_and_of_sigma_nought_are_not_trained_on_together(tmp_pat
     assert not (tmp_path / "w.safetensors").exists()
 
 
+@pytest.mark.parametrize(
+    "change", [lambda cube: cube.values, lambda cube: cube.to_dataset(name="a"), lambda cube: "a.nc"]
+)
+def test_what_is_no_cube_is_refused(encoder: Encoder, s2, s1, change):
+    for cubes, name in (((change(s2), s1), "S2_L2A"), ((s2, change(s1)), "S1")):
+        with pytest.raises(VariableError, match=rf"{name}: not a cube .*expected xr.DataArray.*ecoembed.open_cube"):
+            encoder.encode(*cubes)
+
+
 def test_a_cube_without_pixels_is_refused(encoder: Encoder, s2):
     with pytest.raises(VariableError, match=r"the cube is empty .found 30 time x 10 band x 0 y"):
         encoder.encode(s2.isel(y=slice(0, 0)), None)
