@@ -39,13 +39,14 @@ def assessed(
         ``features, site, date, dissimilarity, inside``, as from :func:`row_applicability`; empty where not asked for.
     """
     labels = {"protocol": folds.name, "label": folds.label}
+    effects, without_effect = _effects(predictions, samples, seed)
     tables = {
         "scores": summarise(predictions, samples).assign(**labels),
         "site_scores": summarise_sites(predictions, samples),
         "group_scores": summarise_groups(predictions, samples, inside if len(inside) else None),
         "comparisons": compare(predictions, samples, seed=seed),
         "applicability": _by_site(inside),
-        "effects": _effects(predictions, samples),
+        "effects": effects,
         "folds": _folds(folds, samples),
         "places": samples.places,
     }
@@ -54,30 +55,33 @@ def assessed(
         "nearest_training_km": nearest_training_km(folds, samples).round(3).dropna().to_dict(),
         "undefined": undefined(**{name: tables[name] for name in ("scores", "site_scores", "group_scores")}),
     }
+    if without_effect:
+        record["without_effect"] = without_effect
     return tables, record
 
 
-def row_applicability(samples: Samples, folds: Folds) -> tuple[pd.DataFrame, dict[str, str]]:
+def row_applicability(samples: Samples, folds: Folds, seed: int) -> tuple[pd.DataFrame, dict[str, str]]:
     """Of each row whether it lies inside the area of applicability of each feature set; and why of some sets not."""
     parts, without = [], {}
     for name in samples.features:
         try:
-            parts.append(applicability(samples, folds, name).assign(features=name))
+            parts.append(applicability(samples, folds, name, seed=seed).assign(features=name))
         except TableError as error:  # one training site, or rows that are all alike
             without[name] = str(error)
     return (pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()), without
 
 
-def _effects(predictions: pd.DataFrame, samples: Samples) -> pd.DataFrame:
-    """Effects of each set that the mixed model met, on all rows: a description, not a prediction."""
+def _effects(predictions: pd.DataFrame, samples: Samples, seed: int) -> tuple[pd.DataFrame, dict[str, dict[str, Any]]]:
+    """Effects of each set that the mixed model met, not by folds: a description, not a prediction; what has none."""
     sets = predictions.loc[predictions["regressor"] == "mixed_model", "features"].unique()
     if not len(sets):
-        return pd.DataFrame()
+        return pd.DataFrame(), {}
     from ecoembed.gpp.mixed import effects
 
-    found = [effects(_frame(samples, name), samples.observed, samples.site) for name in sets]
-    parts = [table.assign(features=name) for name, table in zip(sets, found, strict=True)]
-    return pd.concat(parts, ignore_index=True)[["features", *found[0].columns]]
+    found = {name: effects(_frame(samples, name), samples.observed, samples.site, seed=seed) for name in sets}
+    parts = [table.assign(features=name) for name, table in found.items()]
+    without = {name: table.attrs for name, table in found.items() if any(table.attrs.values())}
+    return pd.concat(parts, ignore_index=True)[["features", *parts[0].columns.drop("features")]], without
 
 
 def _frame(samples: Samples, features: str) -> pd.DataFrame:

@@ -213,7 +213,7 @@ def benchmark(
         chosen = nested_best(samples, models, folds, predicted.table, seed, progress)
         table_ = pd.concat([table_, chosen.predictions], ignore_index=True)
     predictions = check_predictions(table_)
-    inside, without_area = row_applicability(samples, folds) if explain else (pd.DataFrame(), {})
+    inside, without_area = row_applicability(samples, folds, seed) if explain else (pd.DataFrame(), {})
     tables, about = assessed(predictions, samples, folds, seed, inside)
     record = {
         "target": target,

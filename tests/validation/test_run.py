@@ -401,6 +401,10 @@ def test_a_mixed_model_is_read_too(tmp_path):
     folder = result.save(tmp_path / "out")
     assert (folder / "effects.csv").is_file()
     assert "Effects that all sites share" in (folder / "report.html").read_text()
+    twice = run(
+        flat(8, 12).assign(again=lambda t: 2 * t["NIRv"]), regressors=["mixed_model"], features={"f": ["NIRv", "again"]}
+    )
+    assert twice.record["without_effect"]["f"]["left_out"] == {"again": "a sum of the columns before it"}
 
 
 def test_a_mixed_model_of_windows_is_read_day_by_day():
