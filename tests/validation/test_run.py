@@ -413,12 +413,18 @@ def test_a_mixed_model_of_windows_is_read_day_by_day():
     table = pd.DataFrame({"SITE_ID": np.repeat(list("abcd"), 40), "date": np.tile(days, 4), "x": rng.normal(size=160)})
     table["GPP"] = table.groupby("SITE_ID")["x"].shift(1).fillna(0.0) + rng.normal(0, 0.1, 160)
     table["y"] = rng.normal(size=160)
-    result = run(table, features={"x": ["x", "y"]}, regressors=["mixed_model"], window_days=3)
+    result = run(table, features={"x": ["x", "y"]}, regressors=["mixed_model"], window_days=4)
     effects = result.effects.set_index("term")["estimate"]
     assert effects["x, 1 days before"] > 0.5
-    others = [f"{name}, {day} days before" for name in ("x", "y") for day in range(3)]
+    others = [f"{name}, {day} days before" for name in ("x", "y") for day in range(4)]
     others.remove("x, 1 days before")
     assert effects[others].abs().max() < 0.1
+
+
+def test_the_unit_asked_for_is_that_of_the_record():
+    asked = {"target": "GPP_NT_VUT_REF", "features": None}
+    assert run(joined(), **asked).record["units"] == "gC m-2 d-1"
+    assert run(joined(), **asked, units="umol m-2 s-1").record["units"] == "umol m-2 s-1"
 
 
 def test_a_feature_table_knows_its_sites():

@@ -165,6 +165,8 @@ def test_in_the_space_of_features(tmp_path):
     assert [told[0], told[-1]] == pytest.approx(sorted(nearest), abs=1e-4)
     assert told[0] > 0.5
     assert held.found["wasserstein"] <= held.found["wasserstein_leave_site_out"]
+    still = samples_of(table.assign(TA=10.0), places=PLACES)  # a column that does not vary: no division by its spread
+    assert np.isfinite(list(make_folds(asked, still).found["distances"].values())).all()
     with pytest.raises(ConfigError, match="no such feature set"):
         make_folds({**asked, "features": "bands"}, here)
     pd.DataFrame({"NIRv": [0.2]}).to_csv(domain, index=False)
