@@ -236,7 +236,7 @@ def test_partial_dependence_is_asked_at_quantiles_of_the_training_rows():
 @pytest.mark.parametrize("name", ["ridge", "lightgbm"])
 def test_bounds_come_of_models_of_other_sites_made_for_as_many_rows(name):
     """Ten of eleven sites to train on, so that each inner fit leaves one of them out, by hand."""
-    samples = samples_of(flat(11, 40))
+    samples = samples_of(flat(11, 80))
     got = predict(samples, {"all": {name: name}}, intervals=0.8).table.query("site == 'XX-T04'")
     held = samples.site == "XX-T04"
     X, y, sites = samples.features["all"][~held], samples.observed[~held], samples.site[~held]
@@ -246,7 +246,7 @@ def test_bounds_come_of_models_of_other_sites_made_for_as_many_rows(name):
         model = make_regressor(name, n_samples=int(rows.sum())).fit(X[rows], y[rows])
         residuals.append(np.abs(y[~rows] - model.predict(X[~rows])))
         predicted.append(model.predict(samples.features["all"][held]))
-    lower, upper = cv_plus(np.stack(predicted, axis=1), residuals, [np.full(40, 1 / (11 * 40))] * 10, 0.8)
+    lower, upper = cv_plus(np.stack(predicted, axis=1), residuals, [np.full(80, 1 / (11 * 80))] * 10, 0.8)
     np.testing.assert_allclose(got[["lower", "upper"]].to_numpy(), np.stack([lower, upper], axis=1), rtol=1e-6)
 
 
