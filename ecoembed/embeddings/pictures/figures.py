@@ -94,7 +94,8 @@ def probe_figure(card: ModelCard) -> bytes:
     for axis in axes[len(single) + 1 :]:
         axis.set_visible(False)
     places = len(table["places"]["unseen"])
-    figure.supxlabel(f"at {places} places never trained on; bars: 95 % over places (bootstrap)", fontsize=_FONT)
+    where = "1 place" if places == 1 else f"{places} places"
+    figure.supxlabel(f"at {where} never trained on; bars: 95 % over places (bootstrap)", fontsize=_FONT)
     return figure_png(figure, _DPI)
 
 
@@ -122,8 +123,8 @@ def _gaps(axis: Axes, table: Table) -> None:
     unit = next((p["unit"] for n, p in table["probes"].items() if n.startswith("gap_")), "")
     axis.set_title("Sentinel-2 at a hidden date", fontsize=_FONT + 1, loc="left")
     axis.set_ylabel(f"error ({unit})", fontsize=_FONT)
-    axis.set_ylim(bottom=0)
-    axis.legend(frameon=False, fontsize=_FONT - 1)
+    axis.set_ylim(0, 1.5 * axis.get_ylim()[1])  # room for the legend above the lines
+    axis.legend(frameon=False, fontsize=_FONT - 1, loc="upper left", ncols=2)
 
 
 def _gains(axis: Axes, table: Table) -> None:

@@ -53,7 +53,7 @@ def _gate(figure: Estimate | Total | None, says: str) -> Gate:
     low, high, places = figure["low"], figure["high"], figure["places"]
     said = says.format(value=figure["value"], gap=GAP)
     if low is None or high is None:
-        said += f"; {places} places, no interval below {MIN_PLACES}"
+        said += f"; {places} place{'s' * (places != 1)}, no interval below {MIN_PLACES}"
     else:
         digits = 2 if abs(figure["value"]) >= 0.1 else 4
         said += f" [{low:+.{digits}f}, {high:+.{digits}f}], {places} places"
