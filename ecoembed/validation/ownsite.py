@@ -15,7 +15,7 @@ import pandas as pd
 from ecoembed.errors import EcoembedError
 from ecoembed.gpp.windows import Windows
 from ecoembed.validation.predict import predict_held_out
-from ecoembed.validation.result import Result
+from ecoembed.validation.result import NO_UNIT, Result
 from ecoembed.validation.samples import Samples
 from ecoembed.validation.scores.metrics import bias, r2, rmse
 from ecoembed.validation.scores.sums import bootstrap_counts
@@ -81,7 +81,7 @@ def own_site(
     without = _predicted(samples, model, others, seed)
     found |= {"days": days, "others": _others(samples, result, days, features, regressor, rows, without)}
     found |= _inside(samples, others, features) | {"rank": _rank(samples, result, days, features, regressor, site)}
-    return found | {"with_own": _with_own(samples, model, rows, without, seed)}
+    return found | {"with_own": _with_own(samples, model, rows, without, seed, result.record["units"])}
 
 
 def _best_elsewhere(predictions: pd.DataFrame, models: Mapping[str, Mapping[str, Any]], site: str) -> tuple[str, str]:
@@ -160,8 +160,9 @@ def _rank(samples: Samples, result: Result, days: str, features: str, regressor:
 
 
 def _with_own(
-    samples: Samples, model: Mapping[str, Mapping[str, Any]], rows: np.ndarray, without: np.ndarray, seed: int
-) -> dict[str, Any]:
+    samples: Samples, model: Mapping[str, Mapping[str, Any]], rows: np.ndarray, without: np.ndarray, seed: int,
+    units: str,
+) -> dict[str, Any]:  # fmt: skip
     """The same days predicted with and without the site's other days."""
     (features,) = model
     values = samples.features[features]
@@ -181,7 +182,7 @@ def _with_own(
     return {
         "scheme": scheme, "label": SEEN, "embargo_days": embargo, "blocks": list(folds),
         "n": len(_scored(samples, tested)), "without": _scores(samples, tested, without),
-        "with": _scores(samples, tested, own), "rmse_lowered": lowered, "says": _says(lowered),
+        "with": _scores(samples, tested, own), "rmse_lowered": lowered, "says": _says(lowered, units),
     }  # fmt: skip
 
 
@@ -232,14 +233,15 @@ def _rmse_lowered(
     return {"value": float(difference[0]), "lower": float(lower), "upper": float(upper)}
 
 
-def _says(lowered: Mapping[str, float | None]) -> str:
+def _says(lowered: Mapping[str, float | None], units: str) -> str:
     value, lower, upper = (lowered[name] for name in ("value", "lower", "upper"))
     if value is None or lower is None or upper is None:
         return f"no difference shown: fewer than {_MONTHS} months"
+    unit = f"({units})" if units == NO_UNIT else units
     interval = f"95 % interval {lower:+.3f} to {upper:+.3f}, over its months"
     if lower <= 0 <= upper:
-        return f"no difference shown: the RMSE falls by {value:+.3f} ({interval})"
-    return f"its own data {'lower' if value > 0 else 'raise'} the RMSE by {abs(value):.3f} ({interval})"
+        return f"no difference shown: the RMSE falls by {value:+.3f} {unit} ({interval})"
+    return f"its own data {'lower' if value > 0 else 'raise'} the RMSE by {abs(value):.3f} {unit} ({interval})"
 
 
 def describe_own(own: Mapping[str, Any], unit: str) -> list[str]:

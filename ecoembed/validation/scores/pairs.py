@@ -13,18 +13,18 @@ BASELINE = "nirv_x_radiation"
 #: The set that the questions are about.
 ASKED = "embeddings"
 #: What may stand in the place of the embeddings.
-_RIVALS = ("bands", "indices", "embeddings:random")
+_RIVALS = ("bands", "indices", "p_model", "embeddings:random")
 #: What the embeddings alone are held against besides.
-_RIVALS_ALONE = ("meteo", "p_model", "climatology")
+_RIVALS_ALONE = ("meteo", "climatology")
 
 
 def default_pairs(r2: Mapping[Model, float]) -> Iterator[tuple[Model, Model]]:
     """The pairs of a benchmark, from the pooled r2 of its models.
 
-    Each set against NIRv x radiation; each set with embeddings against the same set with bands, indices or the
-    embeddings of random weights in their place, and against the same set without them; the embeddings alone also
-    against meteorology, the P-model and the climatology. Where there is no NIRv x
-    radiation, the best set against each other. A set stands with its best regressor, the other with the same one, so
+    Each set against NIRv x radiation; each set with embeddings against the same set with bands, indices, the
+    P-model or the embeddings of random weights in their place, and against the same set without them; the embeddings
+    alone also against meteorology and the climatology. Where there is no NIRv x radiation, the best set against each
+    other. A set stands with its best regressor, the other with the same one, so
     that features are compared; and, where it is better with another regressor, with that one too, so that nothing wins
     by its opponent's weak side.
 

@@ -181,6 +181,7 @@ def test_default_pairs():
         for features, ridge, forest in [
             ("nirv_x_radiation", 0.69, 0.6), ("bands", 0.5, 0.6), ("embeddings", 0.4, 0.7), ("bands+meteo", 0.6, 0.65),
             ("meteo", 0.1, 0.2), ("meteo+embeddings", 0.7, 0.6), ("embeddings:random", 0.3, 0.2),
+            ("p_model+meteo", 0.75, 0.7),
         ]
         for regressor, score in (("ridge", ridge), ("forest", forest))
     }  # fmt: skip
@@ -191,6 +192,7 @@ def test_default_pairs():
     assert (("meteo+embeddings", "ridge"), ("bands+meteo", "ridge")) in pairs
     assert (("meteo+embeddings", "ridge"), ("bands+meteo", "forest")) in pairs
     assert (("meteo+embeddings", "ridge"), ("meteo", "ridge")) in pairs
+    assert (("meteo+embeddings", "ridge"), ("p_model+meteo", "ridge")) in pairs
     assert (("embeddings", "forest"), ("embeddings:random", "forest")) in pairs
     assert (("embeddings", "forest"), ("meteo", "forest")) in pairs
     assert not any(a[0] == "nirv_x_radiation" or a == b for a, b in pairs)
