@@ -150,6 +150,10 @@ def _check(out: Path, cubes: Sequence[Any], sensors: tuple[str, ...], steps: int
         raise FileError("the output is a folder", where=out, expected="the name of a safetensors file")
     if out.suffix != ".safetensors":  # the card, out.md, would replace weights of that name
         raise ConfigError("not a weights file", where=out, found=out.suffix or "no ending", expected=".safetensors")
+    card = out.with_suffix(".md")
+    if card.exists() and not out.exists():
+        remedy = "Name other weights, or move that file"
+        raise FileError("the model card would replace a file", where=card, found="no weights beside it", remedy=remedy)
     for name in sensors:
         get_sensor(name)
     if sensors[:1] != (ANCHOR,) or len(set(sensors)) < len(sensors):

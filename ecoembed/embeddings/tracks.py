@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -152,13 +153,21 @@ def timeline_of(
     tracks = {
         name: _track(cubes[name], frames[name], times, window, sensors[name]) for name in sensors if name in cubes
     }
-    if not any(np.isfinite(track.centres).any() for track in tracks.values()):
+    lost = ~np.any([np.isfinite(track.centres) for track in tracks.values()], axis=0)
+    if lost.all():
         reach = [str(end) for track in tracks.values() for end in track.cube["time"].values[track.frames[[0, -1]]]]
         raise ConfigError(
             "no acquisition in reach of any date",
             where=site,
             found=f"{str(times[0])[:10]} to {str(times[-1])[:10]}",
             expected=f"dates within {MAX_OFFSET_DAYS:g} days of {min(reach)[:10]} to {max(reach)[:10]}",
+        )
+    if dates is not None and lost.any():
+        first = str(times[lost.argmax()])[:10]
+        warnings.warn(
+            f"{site}: {lost.sum()} of {len(times)} dates have no embedding, {first} the first: no acquisition within "
+            f"{MAX_OFFSET_DAYS:g} days that the window sees",
+            stacklevel=3,
         )
     pairs: dict[str, Any] = {}
     for name in [name for name in sensors if name != ANCHOR]:

@@ -382,9 +382,17 @@ def test_cubes_are_one_path_or_any_number_of_them(places, tmp_path):
     assert len(read_weights(of_one)[1].places) == 1
 
 
+def test_notes_of_the_name_of_the_card_are_not_replaced(places, tmp_path):
+    notes = tmp_path / "w.md"
+    notes.write_text("mine")
+    with pytest.raises(FileError, match=r"w\.md: the model card would replace a file"):
+        pretrain(places, tmp_path / "w.safetensors", steps=1)
+    assert notes.read_text() == "mine"
+
+
 def test_a_store_without_a_sensor_is_refused(tmp_path):
     save_cubes({"S2_L2A": make_cube("S2_L2A")}, tmp_path / "p.zarr")
-    with pytest.raises(VariableError, match=r"p\.zarr: no group S1 \(found S2_L2A"):
+    with pytest.raises(VariableError, match=r"p\.zarr: no group S1 \(found S2_L2A; .*--sensors S2_L2A$"):
         pretrain([tmp_path / "p.zarr"], tmp_path / "w.safetensors")
     assert files(tmp_path) == ["p.zarr"]
 

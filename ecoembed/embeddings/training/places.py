@@ -11,11 +11,11 @@ import xarray as xr
 from torch.nn import functional as F  # noqa: N812
 
 from ecoembed.cubes.pairing import pair
-from ecoembed.cubes.store import load_cube
+from ecoembed.cubes.store import is_store, load_cube
 from ecoembed.embeddings.batches import FRAMES, MARGIN, READ, Frames, Normalisation, days_of, read_frames
 from ecoembed.embeddings.card import PlaceCard
 from ecoembed.embeddings.checks import check_values, quantity_of
-from ecoembed.errors import TableError
+from ecoembed.errors import TableError, VariableError
 from ecoembed.schema import check_cube
 from ecoembed.sensors import get_sensor
 
@@ -122,6 +122,11 @@ def load_places(paths: Sequence[str | Path], sensors: tuple[str, ...]) -> list[P
 
 
 def _open(path: Path, sensors: tuple[str, ...]) -> Place:
+    absent = [name for name in sensors[1:] if is_store(path) and not (path / name).is_dir()]
+    if absent:
+        rest = [name for name in sensors if name not in absent]
+        found, expected, remedy = ", ".join(rest), ", ".join(sensors), f"Train without: --sensors {' '.join(rest)}"
+        raise VariableError(f"no group {absent[0]}", where=path, found=found, expected=expected, remedy=remedy)
     cubes = {name: check_cube(load_cube(path, name, lazy=True), name, where=path) for name in sensors}
     anchor, *others = cubes.values()
     for name, cube in cubes.items():
