@@ -125,8 +125,10 @@ def _open(path: Path, sensors: tuple[str, ...]) -> Place:
     absent = [name for name in sensors[1:] if is_store(path) and not (path / name).is_dir()]
     if absent:
         rest = [name for name in sensors if name not in absent]
-        found, expected, remedy = ", ".join(rest), ", ".join(sensors), f"Train without: --sensors {' '.join(rest)}"
-        raise VariableError(f"no group {absent[0]}", where=path, found=found, expected=expected, remedy=remedy)
+        remedy = f"Train without: --sensors {' '.join(rest)}"
+        raise VariableError(
+            f"no group {absent[0]}", where=path, found=", ".join(rest), expected=", ".join(sensors), remedy=remedy
+        )
     cubes = {name: check_cube(load_cube(path, name, lazy=True), name, where=path) for name in sensors}
     anchor, *others = cubes.values()
     for name, cube in cubes.items():
