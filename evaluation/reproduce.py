@@ -5,8 +5,8 @@
     python evaluation/reproduce.py --write [NAME ...]    # replace the committed results
 
 The real inputs are read from ``ECOEMBED_REAL_DATA`` or ``../shared/real``. What must agree exactly: the scored rows
-(hash, counts by reason), the columns, the folds, the seed. Scores may differ by `TOLERANCE`, the noise that another
-platform's LightGBM or BLAS adds; on one machine the difference is zero.
+(hash, counts by reason), the columns, the folds, the seed, the rows of every table. Numbers may differ as `TABLES`
+says, the noise that another platform's LightGBM or BLAS adds; on one machine the difference is zero.
 """
 
 from __future__ import annotations
@@ -39,9 +39,23 @@ EXACT = (
     "regressors", "quality", "rows", "site_rows", "sites_without_rows", "samples", "leakage",
 )  # fmt: skip
 
-#: Largest accepted difference of pooled r2, of the sites' median r2, and of RMSE and bias in the unit of the target
-#: (pooled; of one site). The r2 of one site is not compared: where the target hardly varies it is noise.
-TOLERANCE = {"r2": 0.002, "median": 0.02, "pooled": 0.01, "site": 0.1}
+#: Of each table what names a row, and how far a column may differ, in its own unit or, above 1, as a share. The r2 of
+#: one site is not compared: where the target hardly varies it is noise.
+TABLES: dict[str, tuple[list[str], dict[str, float]]] = {
+    "scores": (["features", "regressor", "days"], {"r2": 0.002, "median_site_r2": 0.02, "rmse": 0.01, "bias": 0.01}),
+    "site_scores": (["features", "regressor", "days", "site"], {"rmse": 0.1, "bias": 0.1}),
+    "group_scores": (["features", "regressor", "days", "by", "group"], {"rmse": 0.1, "bias": 0.1}),
+    "comparisons": (
+        ["features_a", "regressor_a", "features_b", "regressor_b", "days", "score"],
+        {"difference": 0.004, "lower": 0.02, "upper": 0.02},
+    ),
+    "applicability": (["features", "site"], {"inside": 0.1}),
+    "importance": (["features", "regressor", "group", "kind"], {"value": 0.05}),
+    "partial": (["features", "regressor", "column", "quantile"], {"value": 0.05}),
+    "folds": ([], {}),  # all columns name a row
+    "choices": (["fold", "held_out"], {"inner_r2": 0.01}),
+    "truth": (["features", "regressor"], {"r2": 0.002, "rmse": 0.01}),
+}
 
 
 def compute(protocol: Path, real: Path, folder: Path) -> None:
@@ -62,33 +76,33 @@ def inputs_of(protocol: Path, real: Path) -> tuple[Path, list[Path]]:
 
 def differences(committed: Path, fresh: Path) -> list[str]:
     """What differs by more than the tolerance, in words."""
-    absent = [name for name in ("scores.csv", "site_scores.csv", "benchmark.json") if not (committed / name).is_file()]
-    if absent:
-        return [f"not committed: {', '.join(absent)}"]
+    old_names, names = ({path.name for path in folder.glob("*.*")} for folder in (committed, fresh))
+    if old_names != names:
+        return [f"{name}: {'not committed' if name in names else 'not made any more'}" for name in old_names ^ names]
     old, new = (json.loads((f / "benchmark.json").read_text(encoding="utf-8")) for f in (committed, fresh))
     changed = [k for k in EXACT if old.get(k) != new[k]]
     found = [f"{k}: {str(old.get(k))[:200]} != {str(new[k])[:200]}" for k in changed]
-    limits = {
-        "r2": TOLERANCE["r2"], "median_site_r2": TOLERANCE["median"],
-        "rmse": TOLERANCE["pooled"], "bias": TOLERANCE["pooled"],
-    }  # fmt: skip
-    found += _table_differences(committed, fresh, "scores.csv", ["features", "regressor", "days"], limits)
-    limits = {"rmse": TOLERANCE["site"], "bias": TOLERANCE["site"]}
-    return found + _table_differences(
-        committed, fresh, "site_scores.csv", ["features", "regressor", "days", "site"], limits
-    )
+    for name in sorted(names - {"benchmark.json"}):
+        found += _table_differences(*(pd.read_csv(folder / name) for folder in (committed, fresh)), name)
+    return found
 
 
-def _table_differences(committed: Path, fresh: Path, name: str, keys: list[str], limits: dict[str, float]) -> list[str]:
-    old, new = (pd.read_csv(folder / name).set_index(keys).sort_index() for folder in (committed, fresh))
-    if not old.index.equals(new.index) or not old["n"].equals(new["n"]):
+def _table_differences(old: pd.DataFrame, new: pd.DataFrame, name: str) -> list[str]:
+    keys, limits = TABLES[name.removesuffix(".csv")]
+    if list(old.columns) != list(new.columns):
+        return [f"{name}: other columns"]
+    old, new = (table.set_index(keys or list(table.columns)).sort_index() for table in (old, new))
+    counts = [table["n"] if "n" in table and "by" not in keys else table.index for table in (old, new)]
+    if not old.index.equals(new.index) or not counts[0].equals(counts[1]):
         return [f"{name}: other rows or other n"]
     found = []
     for column, limit in limits.items():
-        gap = (old[column] - new[column]).abs().fillna((old[column].isna() != new[column].isna()) * float("inf"))
-        if gap.max() > limit:
-            worst = gap.idxmax()
-            found.append(f"{name}, {worst}: {column} {old.loc[worst, column]} != {new.loc[worst, column]} (+- {limit})")
+        gap = (old[column] - new[column]).abs() / old[column].abs().clip(lower=1)
+        gap = gap.mask(old[column].isna() != new[column].isna(), float("inf")).fillna(0).to_numpy()
+        if gap.max(initial=0) > limit:
+            i = gap.argmax()
+            values = f"{old[column].iloc[i]} != {new[column].iloc[i]} (+- {limit})"
+            found.append(f"{name}, {old.index[i]}: {column} {values}")
     return found
 
 

@@ -107,5 +107,26 @@ def test_a_changed_result_is_noticed(reproduce, tmp_path, change):
     assert len(reproduce.differences(changed, RESULT)) == 1
 
 
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [
+        ("group_scores", "rmse"), ("comparisons", "difference"), ("comparisons", "upper"), ("applicability", "inside"),
+        ("importance", "value"), ("partial", "value"), ("folds", "fold"), ("choices", "inner_r2"), ("truth", "r2"),
+        ("site_scores", "bias"), ("scores", "median_site_r2"),
+    ],
+)  # fmt: skip
+def test_a_changed_number_of_any_table_is_noticed(reproduce, tmp_path, table, column):
+    committed = EVALUATION / "results" / "virtual_network"
+    changed = Path(shutil.copytree(committed, tmp_path / "changed"))
+    rows = pd.read_csv(changed / f"{table}.csv")
+    rows.loc[3, column] += 1
+    rows.to_csv(changed / f"{table}.csv", index=False)
+    assert any(f"{table}.csv" in line for line in reproduce.differences(changed, committed))
+    rows.drop(index=3).to_csv(changed / f"{table}.csv", index=False)
+    assert reproduce.differences(changed, committed) == [f"{table}.csv: other rows or other n"]
+    (changed / f"{table}.csv").unlink()
+    assert reproduce.differences(changed, committed) == [f"{table}.csv: not committed"]
+
+
 def test_absent_inputs_are_no_success(reproduce, tmp_path):
     assert reproduce.main([], real=tmp_path / "none") == 2
