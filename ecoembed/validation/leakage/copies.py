@@ -115,7 +115,7 @@ class _Rows:
     def _grouped(self) -> Iterator[tuple[str, np.ndarray]]:
         """Means over all rows of a group, those of the test too; of a site also what else sums it up."""
         date, years = self.samples.date, self.codes * 10_000 + self.samples.date.year.to_numpy()
-        month, day = date.month.to_numpy(), date.dayofyear.to_numpy()
+        month, day = date.month.to_numpy(), date.day_of_year.to_numpy()
         groups = {
             "site": self.codes,
             "year of a site": pd.factorize(years)[0],
