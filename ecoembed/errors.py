@@ -131,7 +131,7 @@ def check_name(name: str, names: Iterable[str], what: str, where: Any = None, ot
         return name
     near = get_close_matches(name, known, n=1)
     remedy = f"Did you mean {near[0]!r}?" if near else otherwise
-    listed = known if len(known) <= 20 else [*get_close_matches(name, known, n=12, cutoff=0.6), "..."]
+    listed = known if len(known) <= 25 else [*get_close_matches(name, known, n=12, cutoff=0.6), "..."]
     raise ConfigError(f"unknown {what}", where=where, found=name, expected=f"one of {', '.join(listed)}", remedy=remedy)
 
 

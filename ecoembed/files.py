@@ -135,8 +135,27 @@ def validated(values: dict[str, Any], model: type[M], path: Path) -> M:
             check_name(last, known, "key", where=f"{path}: {'.'.join(sections) or 'top'}")
         key, field = ".".join([*sections, last]), _section(model, sections).model_fields.get(last)
         expected = field.description if field else None
+        if error["type"] in _PLAIN:
+            said, plain = _PLAIN[error["type"]]
+            expected = expected or plain
         found = None if error["type"] == "missing" else repr(error["input"])
         raise ConfigError(f"{key}: {said}", where=path, found=found, expected=expected) from None
+
+
+#: What pydantic says in its own words -> what it means in a TOML file, and an example.
+_PLAIN = {
+    "missing": ("absent", "this key"),
+    "tuple_type": ("not a list", 'texts in brackets: ["...", "..."]'),
+    "list_type": ("not a list", 'texts in brackets: ["...", "..."]'),
+    "model_type": ("not a section", "keys below [...]"),
+    "string_type": ("not a text", 'a text in quotes: "..."'),
+    "int_parsing": ("not a number", "a whole number"),
+    "float_parsing": ("not a number", "a number, with a decimal point"),
+    "float_type": ("not a number", "a number, with a decimal point"),
+    "int_type": ("not a number", "a whole number"),
+    "bool_parsing": ("neither true nor false", "true or false, without quotes"),
+    "bool_type": ("neither true nor false", "true or false, without quotes"),
+}
 
 
 def _section(model: type[BaseModel], sections: Sequence[str]) -> type[BaseModel]:

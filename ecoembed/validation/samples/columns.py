@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
@@ -45,7 +46,8 @@ def read_table(table: pd.DataFrame | str | Path, columns: Sequence[str] = ()) ->
     try:
         return readers[path.suffix.lower()](path)
     except (ValueError, OSError) as exc:  # pandas' parser errors and Arrow's are ValueErrors
-        raise FileError(f"the table cannot be read: {exc}", where=path, remedy="Write it again") from None
+        remedy = "Save it as UTF-8" if isinstance(exc, UnicodeDecodeError) else "Write it again"
+        raise FileError(f"the table cannot be read: {exc}", where=path, remedy=remedy) from None
 
 
 def _stored(path: Path, columns: Sequence[str]) -> list[str] | None:
@@ -85,12 +87,20 @@ def require(frame: pd.DataFrame, names: Sequence[str]) -> None:
     known = [str(c) for c in frame.columns]
     absent = [name for name in dict.fromkeys(names) if name not in known]
     if absent:
-        near = {name: difflib.get_close_matches(name, known, n=3, cutoff=0.4) for name in absent}
+        lower = {name.lower(): name for name in reversed(known)}
+        near = {n: [lower[c] for c in difflib.get_close_matches(n.lower(), lower, n=3, cutoff=0.4)] for n in absent}
         close = "; ".join(f"{name}: did you mean {' or '.join(found)}?" for name, found in near.items() if found)
         raise TableError(
             f"{len(absent)} column(s) absent: {', '.join(absent)}", expected="a column of the table",
-            found=None if close else ", ".join(known[:20]), remedy=close or "Name columns that the table has",
+            found=None if close else ", ".join(known[:20]),
+            remedy=_other_formula(absent, known) or close or "Name columns that the table has",
         )  # fmt: skip
+
+
+def _other_formula(absent: Sequence[str], known: Sequence[str]) -> str | None:
+    """What to say of a name that is another formula of known columns than the product of two."""
+    formulas = [name for name in absent if set(re.split(r"\s*[-+*/()]\s*", name)) & set(known)]
+    return f'{formulas[0]}: the only formula is "A * B"; make others as columns of the table' if formulas else None
 
 
 def as_numbers(column: pd.Series) -> pd.Series:
@@ -102,7 +112,9 @@ def as_numbers(column: pd.Series) -> pd.Series:
         if bad.any():
             raise TableError(
                 "column is not numeric", where=column.name, found=_first(column, bad), expected="numbers",
-                remedy="Encode it as numbers, or leave it out; leave missing values empty",
+                remedy="Write numbers with a decimal point"
+                if _with_decimal_comma(column[bad])
+                else "Encode it as numbers, or leave it out; leave missing values empty",
             )  # fmt: skip
     values = values.astype(float)
     for test, what in (
@@ -115,6 +127,10 @@ def as_numbers(column: pd.Series) -> pd.Series:
                 remedy="Leave missing values empty",
             )  # fmt: skip
     return values
+
+
+def _with_decimal_comma(texts: pd.Series) -> bool:
+    return bool(texts.astype(str).str.fullmatch(r"\s*[+-]?\d+,\d+\s*").all())
 
 
 def _fills(values: pd.Series) -> list[float]:

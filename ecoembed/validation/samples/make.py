@@ -91,8 +91,9 @@ def make_samples(table: pd.DataFrame, asked: Asked) -> Samples:
     ------
     TableError
         Absent, non-numeric or infinite columns; undeclared fill values; a negative uncertainty; the target, another
-        estimate of it, its uncertainty, site or date among the features; dates in another notation; two spellings of
-        one site; two different rows of one site and day; a target that never changes; no row left.
+        estimate of it, its uncertainty, site or date among the features; site or date as anything else; dates in
+        another notation; two spellings of one site; two different rows of one site and day; a target that never
+        changes; no row left.
     UnitError
         Values that the target cannot have in its unit; a quality that is no share where a least share is asked.
     ConfigError
@@ -114,6 +115,7 @@ def make_samples(table: pd.DataFrame, asked: Asked) -> Samples:
             "the set of this name is made of the places", where="features, climatology", remedy="Rename your own"
         )
     _refuse_no_feature(asked, names)
+    _refuse_two_roles(asked)
     if asked.target in (*asked.variants, asked.noise):
         raise ConfigError(
             "the target is said to be its own variant or noise", where=asked.target,
@@ -159,6 +161,18 @@ def _refuse_no_feature(asked: Asked, names: Sequence[str]) -> None:
     for name in names:
         if name in known:
             raise TableError(f"{known[name]} is among the features", where=name, remedy="Leave it out of every set")
+
+
+def _refuse_two_roles(asked: Asked) -> None:
+    """Refuse the column that identifies a row as anything else of it."""
+    if asked.site == asked.date:
+        raise TableError("one column is named as the site and as the date", where=asked.site, expected="one of each")
+    for name, what in ((asked.site, "site"), (asked.date, "date")):
+        if name in asked.columns_of_its_own:
+            raise TableError(
+                f"the column of the {what} is named as something else, too", where=name,
+                expected="another column as target, in [places] and [quality], as variant and noise",
+            )  # fmt: skip
 
 
 def _read(table: pd.DataFrame, asked: Asked, names: list[str]) -> pd.DataFrame:

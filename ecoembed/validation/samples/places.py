@@ -118,8 +118,10 @@ def _of_sites(frame: pd.DataFrame, site: str, column: str, key: str) -> pd.Serie
         beyond = told[told[column].abs() > _LIMITS[key]]
         if len(beyond):
             row = beyond.iloc[0]
-            expected = f"degrees, at most {_LIMITS[key]:g}"
-            raise TableError(f"no {key}", where=f"{row[site]}, {column}", found=row[column], expected=expected)
+            raise TableError(
+                f"no {key}", where=f"{row[site]}, {column}", found=row[column],
+                expected=f"degrees, at most {_LIMITS[key]:g}", remedy="Are latitude and longitude exchanged?",
+            )  # fmt: skip
         spread = told.groupby(site)[column].agg(np.ptp)
         moved = spread.index[spread > 0.1]
         told = told.groupby(site)[column].median()

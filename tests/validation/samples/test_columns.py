@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ecoembed.errors import TableError
+from ecoembed.errors import FileError, TableError
 from ecoembed.validation.samples.columns import as_dates, as_numbers, as_sites, read_table
 from tests.validation.tables import flat, run
 
@@ -90,6 +90,21 @@ def test_the_first_text_among_numbers_is_named():
     with pytest.raises(TableError, match=r"found 2020-04-05 00:00:00 in row 1"):
         as_numbers(DAYS)
     assert as_numbers(pd.Series([1, None, 2.5], dtype=object)).tolist()[::2] == [1.0, 2.5]
+
+
+def test_decimal_commas_and_another_encoding_are_told_apart_from_text(tmp_path):
+    with pytest.raises(TableError, match=r"found '3,27' in row 2.*Write numbers with a decimal point"):
+        as_numbers(pd.Series([None, "3,27", "-1,5"]))
+    with pytest.raises(TableError, match="Encode it as numbers"):
+        as_numbers(pd.Series(["3,27", "low"]))
+    flat().assign(SITE_ID="Wäld").to_csv(tmp_path / "t.csv", index=False, encoding="latin-1")
+    with pytest.raises(FileError, match=r"t\.csv: the table cannot be read.*Save it as UTF-8"):
+        read_table(tmp_path / "t.csv")
+
+
+def test_exchanged_coordinates_are_suspected():
+    with pytest.raises(TableError, match=r"found 134.*at most 90.*Are latitude and longitude exchanged"):
+        run(flat().assign(lat=134.0), places={"latitude": "lat"})
 
 
 @pytest.mark.parametrize(("separator", "name"), [(";", "';'"), ("\t", "a tab")])
