@@ -37,9 +37,13 @@ def check_names(config: StudyConfig, sites: Collection[str], where: Path) -> Non
     from ecoembed.validation.splits.protocols import check_protocol
 
     asked = config.benchmark
-    check_protocol(asked.protocol)
-    for name in asked.regressors:
-        check_regressor(name)
+    try:
+        check_protocol(asked.protocol)
+        for name in asked.regressors:
+            check_regressor(name)
+    except ConfigError as exc:
+        exc.where = where if exc.where is None else f"{where}, {exc.where}"
+        raise
     known: dict[str, None] = {part: None for name in FEATURES for part in name.split("+")}
     check_external(config.external, known)
     named = dict.fromkeys(part for name in asked.features for part in name.split("+"))

@@ -160,6 +160,7 @@ def flux_table(folder: Path, site: str, sites: gpd.GeoDataFrame, config: StudyCo
     from ecoembed.archives.flux.folder import site_files
     from ecoembed.archives.flux.reader import open_flux
     from ecoembed.cubes.store import save_series
+    from ecoembed.gpp.rows import describe_rows
 
     files, output = site_files(folder / "flux", site), folder / "series" / f"{site}.flux.zarr"
     row = sites.loc[site]
@@ -177,7 +178,8 @@ def flux_table(folder: Path, site: str, sites: gpd.GeoDataFrame, config: StudyCo
             where = f"{site}, utc_offset in the site table"
             raise TableError("no UTC offset", where=where, found="empty", remedy=remedy)
         if not flux.attrs["rows"]["out"]:
-            raise TableError(f"no day of {flux.attrs['target']} is left", where=site, found=flux.attrs["rows"])
+            found = describe_rows(flux.attrs["rows"], "days")
+            raise TableError(f"no day of {flux.attrs['target']} is left", where=site, found=found)
         save_series({"flux": flux}, output)
 
     stage(output, [*files.paths, *filter(None, [files.description])], {**asked.model_dump(), **place}, make)

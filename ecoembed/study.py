@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -93,7 +93,7 @@ class Study(StudyFolder):
         check_possible(self)
         self._check_encoder()  # refused once, not once for each site
         done, failures = self._run_sites(scheduler)
-        listed = "; ".join(f"{site}: {text}" for site, text in failures.items())
+        listed = _listed(failures)
         if len(done) < 2:
             raise StudyError(f"{len(failures)} of {len(self.sites)} sites failed, too few are left", found=listed)
         try:
@@ -134,6 +134,16 @@ class Study(StudyFolder):
             else:
                 failures[site] = f"{type(error).__name__}: {error} (not an expected error: please report it)"
         return sorted(done), failures
+
+
+def _listed(failures: Mapping[str, str]) -> str:
+    """Every reason once: with the sites that have it, if they differ in nothing but their name."""
+    alike: dict[str, list[str]] = {}
+    for site in sorted(failures):
+        alike.setdefault(failures[site].replace(site, "SITE"), []).append(site)
+    return "; ".join(
+        f"{', '.join(sites)}: {text if sites[1:] else failures[sites[0]]}" for text, sites in alike.items()
+    )
 
 
 def _outcomes(study: Study, names: list[str], scheduler: str) -> Iterator[tuple[str, BaseException | None]]:

@@ -108,7 +108,7 @@ def test_a_new_study_is_one(study, cli):
     assert read_config(study / "study.toml").study.name == "my first study"
     assert f"ecoembed fetch '{study}'" in (study / "README.md").read_text()
     code, _, message = cli("run", study)
-    assert (code, "no site" in message) == (2, True)
+    assert (code, "no site" in message, "ecoembed add-site" in message) == (2, True, True)
 
 
 def test_what_is_commented_out_is_the_default(study):
@@ -386,6 +386,7 @@ def test_a_real_fullset_half_hour_file_tells_its_clock(study, real, cli):
     told = ("--lat", "47.21022", "--lon", "8.41044", "--zm", "2.4", "--canopy-height", "0.3")
     code, _, message = cli("add-site", study, path, *told)
     assert (code, "no day of GPP_NT_VUT_REF is left" in message, "min_qc" in message) == (2, True, True)
+    assert "found 0 of 3 days kept; dropped: 3 (incomplete day 1, qc below 0.75 2)" in message
     text = (study / "study.toml").read_text()
     (study / "study.toml").write_text(text.replace("# min_qc = 0.75 ", "min_qc = 0 "))
     code, out, _ = cli("add-site", study, path, *told, "--json")

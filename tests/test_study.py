@@ -250,7 +250,8 @@ def test_with_fewer_than_two_sites_there_is_no_benchmark(copy):
             path.unlink()
     with pytest.raises(StudyError, match="3 of 4 sites failed") as caught:
         open_study(copy).run()
-    assert "XX-V02: FileError: XX-V02 in flux/: no flux file" in str(caught.value)
+    assert "XX-V02, XX-V03, XX-V04: FileError: SITE in flux/: no flux file" in str(caught.value)
+    assert str(caught.value).count("no flux file") == 1
 
 
 def test_a_study_of_one_site_is_refused_before_any_work(network, monkeypatch):
@@ -365,8 +366,10 @@ def test_weights_that_cannot_be_used_are_refused_once_before_any_work(copy, monk
         ("not toml", ("not valid TOML",)),
         ('[embeddings]\nwindow = "both"\n', ("embeddings.window",)),
         ("[footprint]\nradius = inf\n", ("footprint.radius",)),
-        ('[benchmark]\nregressors = ["lightgmb"]\n', ("lightgmb", "lightgbm")),
-        ('[benchmark]\nprotocol = "leave-nothing-out"\n', ("leave-nothing-out", "leave-site-out")),
+        ('[benchmark]\nregressors = ["lightgmb"]\n', ("study.toml: unknown", "lightgmb", "lightgbm")),
+        ('[benchmark]\nregressors = "ridge"\n', ("study.toml: benchmark.regressors: not a list", "found 'ridge'", "[")),
+        ('[benchmark]\nprotocol = "leave-nothing-out"\n', ("study.toml: unknown", "leave-nothing-out", "leave-site-out")),
+        ('[benchmark]\nprotocol = { name = "knndm", fold = 3 }\n', ("study.toml, ", "fold", "folds")),
         ('[benchmark]\nfeatures = ["embedings+meteo"]\n', ("unknown feature set", "embedings", "embeddings")),
         ('[flux]\ntarget = "GPP_NT_VUT"\n', ("unknown target", "GPP_NT_VUT_REF")),
         ('[flux]\ntarget = ["GPP_NT_VUT_REF", "GPP_NT_VUT"]\n', ("unknown target", "GPP_NT_VUT_REF")),

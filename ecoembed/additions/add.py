@@ -22,6 +22,7 @@ from ecoembed.config import StudyConfig, read_config
 from ecoembed.errors import ResolutionError, TableError, VariableError
 from ecoembed.fetching import FIRST_IMAGE
 from ecoembed.files import atomic
+from ecoembed.gpp.rows import describe_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -189,8 +190,9 @@ def _fluxes(
     if not flux.attrs["rows"]["out"]:
         remedy = "Another flux.target or a smaller flux.min_qc in study.toml may keep some"
         raise TableError(
-            f"no day of {flux.attrs['target']} is left", where=site, found=flux.attrs["rows"], remedy=remedy
-        )
+            f"no day of {flux.attrs['target']} is left", where=site,
+            found=describe_rows(flux.attrs["rows"], "days"), remedy=remedy,
+        )  # fmt: skip
     return flux
 
 

@@ -73,7 +73,8 @@ def external_file(folder: Path, site: str) -> Path:
         there = ", ".join(sorted(p.name for p in folder.glob("*"))[:8]) if folder.is_dir() else "no such folder"
         raise FileError(
             "two stores of one site" if found else "no external embeddings of the site", where=f"{site} in {folder}",
-            found=there, expected=f"{site}.zarr or {site}.nc", remedy="Put them there, or leave the set out",
+            found=there or "an empty folder", expected=f"{site}.zarr or {site}.nc",
+            remedy="Put them there, or leave the set out",
         )  # fmt: skip
     return found[0]
 

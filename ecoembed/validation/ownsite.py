@@ -155,6 +155,8 @@ def _rank(samples: Samples, result: Result, days: str, features: str, regressor:
     values = _site_scores(result, days, features, regressor)["r2"].reindex(alike).dropna().sort_values(ascending=False)
     if site not in values.index:
         return nowhere | {"not_possible": "its own r2 is not defined"}
+    if len(values) == 1:
+        return nowhere | {"not_possible": f"no other site of its type, {own}, has an r2"}
     rank = int((values > values[site]).sum()) + 1
     return nowhere | {"of": rank, "among": len(values), "r2s": [float(value) for value in values]}
 

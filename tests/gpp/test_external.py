@@ -205,6 +205,8 @@ def test_a_damaged_store_is_refused(tmp_path):
 def test_the_stores_file_is_found_by_the_sites_name(tmp_path):
     with pytest.raises(FileError, match=r"no external embeddings of the site.*no such folder"):
         external_file(tmp_path / "tessera", "XX-T01")
+    with pytest.raises(FileError, match="found an empty folder; expected"):
+        external_file(tmp_path, "XX-T01")
     (tmp_path / "XX-T02.zarr").mkdir()
     with pytest.raises(FileError, match=r"XX-T01 in .*found XX-T02\.zarr; expected XX-T01\.zarr or XX-T01\.nc"):
         external_file(tmp_path, "XX-T01")

@@ -218,6 +218,13 @@ def test_rank_among_its_type():
     assert rank["r2s"] == pytest.approx(sorted(grass, reverse=True))
 
 
+def test_the_only_site_of_its_type_has_no_rank():
+    table = daily()
+    found, _ = asked(table.assign(PFT=table["PFT"].where(table["SITE_ID"] != OWN, "WET")), regressors=["ridge"])
+    assert found["rank"]["not_possible"] == "no other site of its type, WET, has an r2"
+    assert "  not ranked: no other site of its type, WET, has an r2" in describe_own(found, "gC m-2 d-1")
+
+
 def test_without_vegetation_types_there_is_no_rank():
     found, _ = asked(daily(), places=None)
     assert found["vegetation"] is None

@@ -234,7 +234,8 @@ def _merged(sources: Sequence[Source]) -> SiteRecords:
     chosen = choose(claims)
     ids, left_out = _placed(sources, chosen)
     if not ids:
-        raise TableError("no site", where=where, expected="at least one row with coordinates below the header")
+        expected = "at least one row with coordinates below the header"
+        raise TableError("no site", where=where, expected=expected, remedy="ecoembed add-site adds one to a study")
     columns = _columns(sources)
     chosen = {key: chosen[key] for key in itertools.product(ids, columns) if key in chosen}
     table = _table(chosen, ids, columns)
