@@ -368,7 +368,7 @@ def test_weights_that_cannot_be_used_are_refused_once_before_any_work(copy, monk
         ("[footprint]\nradius = inf\n", ("footprint.radius",)),
         ('[benchmark]\nregressors = ["lightgmb"]\n', ("study.toml: unknown", "lightgmb", "lightgbm")),
         ('[benchmark]\nregressors = "ridge"\n', ("study.toml: benchmark.regressors: not a list", "found 'ridge'", "[")),
-        ('[benchmark]\nprotocol = "leave-nothing-out"\n', ("study.toml: unknown", "leave-nothing-out", "leave-site-out")),
+        ('[benchmark]\nprotocol = "leave-nothing-out"\n', ("study.toml: unknown", "leave-nothing-out")),
         ('[benchmark]\nprotocol = { name = "knndm", fold = 3 }\n', ("study.toml, ", "fold", "folds")),
         ('[benchmark]\nfeatures = ["embedings+meteo"]\n', ("unknown feature set", "embedings", "embeddings")),
         ('[flux]\ntarget = "GPP_NT_VUT"\n', ("unknown target", "GPP_NT_VUT_REF")),

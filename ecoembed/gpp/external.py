@@ -184,7 +184,8 @@ def _opened(path: Path) -> _Store:
     order = np.argsort(keys, kind="stable")
     if len(np.unique(keys)) < len(keys):
         remedy = "Keep one of each"
-        raise VariableError("dates stand twice", where=where, found=f"{len(keys)} of them", remedy=remedy)
+        found, expected = f"{len(np.unique(keys))} different ones of {len(keys)}", "each once"
+        raise VariableError("dates stand twice", where=where, found=found, expected=expected, remedy=remedy)
     return _Store(values.isel({first: order}), where, first == "year" or apart, keys[order])
 
 

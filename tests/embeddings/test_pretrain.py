@@ -216,8 +216,17 @@ def test_each_role_serves_what_it_is_for_and_nothing_else(places, tmp_path, monk
 
 def test_without_places_held_out_the_expected_error_is_told_to_be_uncalibrated(places, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "calibrate", _no_probes)
-    with pytest.warns(UserWarning, match="not calibrated"):
+    train = module._train
+    said: list[str] = []
+
+    def late(*args):
+        said.extend(str(one.message) for one in heard)
+        return train(*args)
+
+    monkeypatch.setattr(module, "_train", late)
+    with pytest.warns(UserWarning, match="not calibrated") as heard:
         out = pretrain(places[:1], tmp_path / "w.safetensors", steps=2)
+    assert any("no place is held out (found 1; expected 5 new ones" in one for one in said)  # before the work
     assert load_encoder(out).card.error_calibration == ()
 
 

@@ -24,7 +24,7 @@ def probe_lines(card: ModelCard) -> list[str]:
     """What the embedding holds at places never trained on, beside its rivals; and which goals are not reached."""
     found, title = card.probes, "## What the embedding holds"
     if "probes" not in found:
-        return [title, f"**Not measured**: {found.get('not_measured', 'no probe was run')}."]
+        return [title, f"**Not measured**: {found.get('not_measured', 'no probe was run').removesuffix('.')}."]
     probes, encoders = list(found["probes"].values()), found["encoders"]
     names = ["these weights" if name == found["judged"] else _ENCODERS.get(name, name) for name in encoders]
     lines = [title, _where(card), "", *map(_goal, found["gates"].values()), *_real_ones(found), ""]
