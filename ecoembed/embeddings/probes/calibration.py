@@ -119,7 +119,7 @@ def calibrate(encoder: Encoder | Probed, places: Sequence[str | Path], *, seed: 
     means = np.stack([b.mean(axis=0) for b in _bins(np.concatenate(pairs), KNOTS)])
     stated, which = np.unique(means[:, 0], return_inverse=True)
     found = np.array([means[which == k, 1].mean() for k in range(len(stated))])
-    rising = IsotonicRegression().fit_transform(stated, found)
+    rising = np.maximum.accumulate(IsotonicRegression().fit_transform(stated, found))  # it may fall by a rounding
     return tuple((float(s), float(f)) for s, f in zip(stated, rising, strict=True))
 
 
