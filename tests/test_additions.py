@@ -235,6 +235,15 @@ def test_a_tower_to_learn_from_is_not_ones_own(study, downloaded, cli, place):
     assert (code, "to learn from" in out, own(study)) == (0, True, ())
 
 
+@pytest.mark.parametrize("wrong", [0, -2, 2])
+def test_a_wrong_clock_is_told_by_the_half_hours_beside_the_days(study, downloaded, cli, place, row, wrong, recwarn):
+    told = f"{float(row['utc_offset']) + wrong:g}"
+    code, out, _ = cli("add-site", study, downloaded, *place, "--utc-offset", told)
+    assert (code, "FULLSET DD" in out) == (0, True)
+    said = [f"{SITE}: the centre of the day's radiation" in str(warned.message) for warned in recwarn]
+    assert said.count(True) == (wrong != 0)
+
+
 def test_few_decimals_are_warned_of(study, downloaded, cli, row):
     with pytest.warns(UserWarning, match="fewer than 4 decimals"):
         assert cli("add-site", study, downloaded, "--lat", row["latitude"][:5], "--lon", row["longitude"][:5])[0] == 0

@@ -119,6 +119,8 @@ def add_site(
     records, table = site_row(folder, name, told, together, tables, halfhours)
     row = records.sites.loc[name]
     fluxes = _fluxes(config, name, together, described, row)
+    if halfhours is not None and "sun" not in fluxes.attrs:  # the days are those of a daily table
+        _check_clock(halfhours, row)
     if config.footprint.model == "disc":
         disc = None  # as it was asked for
     elif halfhours is not None:
@@ -159,6 +161,16 @@ def _half_hours(paths: Sequence[Path], site: str, description: Path | None) -> t
         return open_halfhours(paths, site=site, description=description), None
     except (ResolutionError, VariableError) as reason:
         return None, reason.what
+
+
+def _check_clock(halfhours: xr.Dataset, row: pd.Series) -> None:
+    """Warn where the sun tells another UTC offset than the site table."""
+    from ecoembed.archives.flux.sun import check_clock
+    from ecoembed.footprints.turbulence import step_minutes
+
+    if "SW_IN" in halfhours:
+        light = halfhours["SW_IN"].to_series()
+        check_clock(light, step_minutes(halfhours), str(row.name), float(row["longitude"]), float(row["utc_offset"]))
 
 
 def _disc(halfhours: xr.Dataset, row: pd.Series) -> str | None:

@@ -200,8 +200,8 @@ def _places(
     check_together(places, known)
     if validation is None and not _paths(places, "validation"):
         warnings.warn(
-            f"no place is held out (found {len(cubes)}; expected 5 new ones, of which one is): the training does all its "
-            "steps, and the expected error will not be calibrated. Bring more places, or --validation 1",
+            f"no place is held out (found {len(cubes)}; expected 5 new ones, of which one is): the training does all "
+            "its steps, and the expected error will not be calibrated. Bring more places, or --validation 1",
             stacklevel=3,
         )
     return places
