@@ -15,6 +15,9 @@ from tests.validation.tables import flat, run
     [
         ({"target": "PFT"}, "PFT: column is not numeric.*'GRA'"),
         ({"features": {"f": ["PFT"]}}, "PFT: column is not numeric.*'GRA'"),
+        ({"places": {"vegetation": "PFT", "latitude": "PFT"}}, "PFT: column is not numeric.*'GRA'"),
+        ({"quality": {"column": "PFT", "min": 0.5}}, "PFT: column is not numeric.*'GRA'"),
+        ({"noise": "PFT"}, "PFT: column is not numeric.*'GRA'"),
     ],
 )
 def test_a_vegetation_column_is_no_number_for_its_other_use(changes, match):

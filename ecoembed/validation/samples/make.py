@@ -181,7 +181,10 @@ def _read(table: pd.DataFrame, asked: Asked, names: list[str]) -> pd.DataFrame:
     kept = dict.fromkeys([asked.site, asked.date, *names, *asked.columns_of_its_own])
     frame = table[list(kept)].copy()
     frame[asked.site], frame[asked.date] = as_sites(frame[asked.site]), as_dates(frame[asked.date])
-    numbers, texts = {asked.target, *names}, {asked.places.get(key) for key in ("vegetation", "climate")}
+    classes = ("vegetation", "climate")
+    texts = {asked.places.get(key) for key in classes}
+    others = replace(asked, places={key: name for key, name in asked.places.items() if key not in classes})
+    numbers = {*names, *others.columns_of_its_own}  # some may be named as a class, too
     for name in list(kept)[2:]:
         if name in numbers or name not in texts:
             frame[name] = as_numbers(frame[name])
