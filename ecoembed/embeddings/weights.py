@@ -101,7 +101,10 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], ModelCard]:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileError("no such weights file", where=path, remedy="Make one with: ecoembed pretrain CUBES --out FILE")
+        begun = path.with_name(f"{path.name}.training").is_dir()
+        remedy = "Make one with: ecoembed pretrain CUBES --out FILE"
+        remedy = "Its training is not finished: the same ecoembed pretrain continues it" if begun else remedy
+        raise FileError("no such weights file", where=path, remedy=remedy)
     with path.open("rb") as raw:
         header = int.from_bytes(raw.read(8), "little")
     damaged = WeightsError(

@@ -158,11 +158,6 @@ def models_of(
         why = {label: _unfit(model, values) for label, model in regressors.items()}
         models[name] = {label: model for label, model in regressors.items() if why[label] is None}
         left_out |= {f"{name}, {label}": reason for label, reason in why.items() if reason is not None}
-        if not models[name]:
-            raise ConfigError(
-                "no regressor can read this set", where=name,
-                found="; ".join(f"{label}: {reason}" for label, reason in why.items()), remedy="Add ridge or lightgbm",
-            )  # fmt: skip
     for label, model in regressors.items():
         of_all = {name: named for name, named in models.items() if name not in OF_A_SET}
         if model in _SEQUENCES and of_all and not any(label in named for named in of_all.values()):
@@ -170,6 +165,9 @@ def models_of(
                 "it reads days one after another, and no set has windows of them", where=label,
                 expected="window_days = 90, say", remedy="Ask for windows, or leave it out",
             )  # fmt: skip
+    for name in (name for name, named in models.items() if not named):
+        found = "; ".join(f"{label}: {left_out[f'{name}, {label}']}" for label in regressors)
+        raise ConfigError("no regressor can read this set", where=name, found=found, remedy="Add ridge or lightgbm")
     if "p_model" in features and features["p_model"].shape[1] != 1:
         raise ConfigError(
             "the P-model has one scale, hence one column", where="p_model", found=features["p_model"].shape[1],

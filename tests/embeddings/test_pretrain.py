@@ -156,6 +156,10 @@ def test_what_does_not_go_with_kept_encoders_is_refused(two, places, tmp_path):
         pretrain(places, out, keep=two, validation=2)
     with pytest.raises(FileError, match="no such weights file"):
         pretrain(places, out, keep=tmp_path / "none.safetensors")
+    (tmp_path / "half.safetensors.training").mkdir()
+    with pytest.raises(FileError, match="Its training is not finished"):
+        load_encoder(tmp_path / "half.safetensors")
+    (tmp_path / "half.safetensors.training").rmdir()
     with pytest.raises(VariableError, match=r"S1 is of another smoothing than the encoder that is kept knows"):
         pretrain(places, out, keep="default", validation=0)
     assert files(tmp_path) == []

@@ -186,7 +186,9 @@ def test_the_sets_that_a_regressor_can_read():
 
 
 def test_a_set_that_nobody_can_read_is_refused():
-    with pytest.raises(ConfigError, match=r"light: no regressor can read this set.*gru: it reads days one after"):
+    with pytest.raises(ConfigError, match=r"wide: no regressor can read this set.*gaussian_process: 31 columns"):
+        models_of({"wide": np.zeros((5, 31))}, {"gaussian_process": "gaussian_process"})
+    with pytest.raises(ConfigError, match=r"gru: it reads days one after another.*window_days = 90.*Ask for windows"):
         models_of({"light": np.zeros((5, 1))}, {"gru": "gru"})
     with pytest.raises(ConfigError, match=r"gru: it reads days one after another, and no set has windows"):
         models_of({"light": np.zeros((5, 1))}, {"ridge": "ridge", "gru": "gru"})

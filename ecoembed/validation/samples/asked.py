@@ -102,6 +102,12 @@ def check_sets(features: Any) -> None:
                 "text where a list of columns belongs", where=f"features, {name}", found=repr(columns),
                 expected=f"[{columns!r}]",
             )  # fmt: skip
+        twice = sorted({str(column) for column in columns if list(columns).count(column) > 1})
+        if twice:
+            raise ConfigError(
+                "a column stands twice in a set", where=f"features, {name}", found=", ".join(twice),
+                expected="each once",
+            )  # fmt: skip
 
 
 def check_window(days: int) -> int:

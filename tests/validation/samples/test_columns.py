@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ecoembed.errors import FileError, TableError
+from ecoembed.errors import ConfigError, FileError, TableError
 from ecoembed.validation.samples.columns import as_dates, as_numbers, as_sites, read_table
 from tests.validation.tables import flat, run
 
@@ -119,3 +119,9 @@ def test_a_table_without_rows_and_a_constant_target():
         run(flat().iloc[:0])
     with pytest.raises(TableError, match=r"GPP: the target never changes.*found 2\.5 in every row"):
         run(flat().assign(GPP=2.5))
+
+
+def test_a_column_that_stands_twice_in_a_set_is_refused():
+    """It would weigh twice in a ridge."""
+    with pytest.raises(ConfigError, match=r"features, a: a column stands twice in a set \(found NIRv"):
+        run(flat(), features={"a": ["NIRv", "SW", "NIRv"], "b": ["SW"]})
