@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -215,6 +216,9 @@ def _fit(estimator: Any, X: Any, y: np.ndarray, sites: np.ndarray) -> Any:
     if isinstance(estimator, BaseSearchCV) or "groups" in inspect.signature(estimator.fit).parameters:
         return estimator.fit(X, y, groups=sites)
     with config_context(enable_metadata_routing=True):
-        if get_routing_for_object(estimator).consumes("fit", ["groups"]):
+        asked = False
+        with suppress(NotImplementedError):  # some of scikit-learn's own, as AdaBoost, cannot tell: they ask for none
+            asked = bool(get_routing_for_object(estimator).consumes("fit", ["groups"]))
+        if asked:
             return estimator.fit(X, y, groups=sites)
     return estimator.fit(X, y)

@@ -8,7 +8,7 @@ import pytest
 from lightgbm import LGBMRegressor
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.ensemble import StackingRegressor
+from sklearn.ensemble import AdaBoostRegressor, StackingRegressor
 from sklearn.linear_model import LassoCV, Ridge, RidgeCV
 from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.pipeline import make_pipeline
@@ -195,6 +195,11 @@ def test_sites_reach_inner_folds_however_deep(model):
     predict(samples, {"all": {"mine": model}})
     names = frozenset(samples.places.index)
     assert set(Told.sites) == {names - {site} for site in names}
+
+
+def test_what_cannot_tell_whether_it_asks_for_sites_is_fitted_without():
+    boosted = make_pipeline(StandardScaler(), AdaBoostRegressor(n_estimators=3))
+    assert len(predict(samples_of(), {"all": {"mine": boosted}}).table) == 100
 
 
 def test_what_shows_predict_only_once_it_is_fitted_is_a_regressor():

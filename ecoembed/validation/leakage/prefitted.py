@@ -40,7 +40,7 @@ def _scaled(values: np.ndarray, codes: np.ndarray) -> str | None:
         return f"least {low:.0f} and largest 1, once each"
     lower, middle, upper = np.quantile(values, [0.25, 0.5, 0.75])
     quartered = abs(middle) < _BY_DESIGN and abs(upper - lower - 1) < _BY_DESIGN
-    if quartered and len(np.unique(values)) >= _LEAST_ROWS:  # zeros and ones are classes
+    if quartered and lower < middle < upper and len(np.unique(values)) >= _LEAST_ROWS:  # dry days, zeros and ones: no
         return f"median {middle:.4f}, quartiles {upper - lower:.4f} apart over all rows"
     count = np.bincount(codes)
     mean = np.bincount(codes, values) / count
@@ -100,7 +100,10 @@ def _chosen_by_rows(name: str, model: Any, rows: int) -> Iterator[Finding]:
             folds = check_cv(options["cv"]) if not hasattr(options["cv"], "split") else options["cv"]
             if not isinstance(folds, GroupsConsumerMixin):
                 what = "is tuned by folds that have a site on both sides"
-                remedy = "Pass cv = GroupKFold(5): it gets the training sites as groups"
+                remedy = (
+                    "Pass cv = GroupKFold(5): searches and CV estimators, in pipelines too, hand it the training sites "
+                    "as groups; where scikit-learn hands it none (stacking, selectors in a pipeline), it stops"
+                )
                 yield Finding("inner", what, name, f"{kind}, cv = {options['cv']}", remedy)
         if _stops_by_rows(options, rows):
             what = "stops early by rows drawn at random, of sites that it trains on"

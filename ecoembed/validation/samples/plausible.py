@@ -16,9 +16,9 @@ __all__ = ["implausible", "refuse_no_share"]
 _FLUX = re.compile(r"(?:.*\.)?(GPP|NEE|RECO)(?![A-Z0-9])", re.IGNORECASE)
 #: The share of a site's days beyond the bounds from which they are no slips but another unit.
 _SLIPS = 0.01
-#: The share of the bounds that some value of a whole table reaches, unless its unit is a larger one (kg for g); and the
-#: rows that it takes to say so.
-_TINY, _TINY_ROWS = 0.005, 30
+#: A whole table in kg, whose values in g lie within the bounds, lies below this share of them; and the rows it takes
+#: to say so. A polar winter lies above.
+_TINY, _TINY_ROWS = 0.001, 30
 
 
 def implausible(frame: pd.DataFrame, site: str, target: str, unit: str | None) -> list[Reason]:

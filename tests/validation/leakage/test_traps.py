@@ -97,6 +97,13 @@ def test_a_column_scaled_by_all_rows_is_told(scale, amount):
     assert amount in found["amount"]
 
 
+def test_rain_whose_upper_quartile_is_a_millimetre_is_not_called_scaled():
+    table = daily()
+    rank = table["TA"].rank(method="first") / len(table)
+    table["TA"] = np.where(rank < 0.7, 0.0, np.where(rank < 0.8, 1.0, np.round(100 * (rank - 0.79), 1)))
+    assert not findings(audited(table, sets=SET), "scaled by all rows")
+
+
 def fitted_scaler(table):
     return StandardScaler().fit(table[SET["all"]])
 

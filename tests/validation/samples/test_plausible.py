@@ -40,6 +40,12 @@ def test_kilograms_for_grams_are_refused(unit, factor):
     assert run(barren, units=DAILY).scores["n"].tolist() == [120, 120]
 
 
+def test_small_fluxes_are_no_kilograms():
+    """A polar winter, or a desert: in grams they are small, times 1000 no tower would reach them."""
+    winter = flat().assign(GPP=lambda t: 0.2 * t["GPP"] / t["GPP"].max())
+    assert run(winter, units=DAILY).scores["n"].tolist() == [100, 100]
+
+
 def test_a_slip_is_dropped_and_counted():
     table = flat(3, 150)
     table.loc[7, "GPP"] = 500.0
