@@ -165,8 +165,8 @@ def timeline_of(
     if dates is not None and lost.any():
         first = str(times[lost.argmax()])[:10]
         warnings.warn(
-            f"{site}: {lost.sum()} of {len(times)} dates have no embedding, {first} the first: no acquisition within "
-            f"{MAX_OFFSET_DAYS:g} days that the window sees",
+            f"{site}: {lost.sum()} of {len(times)} dates have no embedding, {first} the first: no acquisition of "
+            f"{' or '.join(tracks)} within {MAX_OFFSET_DAYS:g} days that the window sees",
             stacklevel=3,
         )
     pairs: dict[str, Any] = {}
