@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,7 +141,8 @@ def _listed(failures: Mapping[str, str]) -> str:
     """Every reason once: with the sites that have it, if they differ in nothing but their name."""
     alike: dict[str, list[str]] = {}
     for site in sorted(failures):
-        alike.setdefault(failures[site].replace(site, "SITE"), []).append(site)
+        named = rf"(?<![A-Za-z0-9]){re.escape(site)}(?![A-Za-z0-9])"  # a site may be called E
+        alike.setdefault(re.sub(named, "SITE", failures[site]), []).append(site)
     return "; ".join(
         f"{', '.join(sites)}: {text if sites[1:] else failures[sites[0]]}" for text, sites in alike.items()
     )

@@ -254,6 +254,14 @@ def test_with_fewer_than_two_sites_there_is_no_benchmark(copy):
     assert str(caught.value).count("no flux file") == 1
 
 
+def test_sites_of_one_letter_leave_the_other_words_of_their_reason_whole(copy):
+    sites = (copy / "sites.csv").read_text(encoding="utf-8").splitlines()
+    rows = [row.replace(f"XX-V0{k}", "EF"[k - 1]) for k, row in enumerate(sites[1:3], start=1)]
+    (copy / "sites.csv").write_text("\n".join([sites[0], *rows]) + "\n", encoding="utf-8")
+    with pytest.raises(StudyError, match=r"found E, F: FileError: SITE in [a-z]+/: no "):
+        open_study(copy).run()
+
+
 def test_a_study_of_one_site_is_refused_before_any_work(network, monkeypatch):
     monkeypatch.setattr(stages, "run_site", lambda *a: pytest.fail("worked before it looked"))
     study = open_study(network)

@@ -192,5 +192,6 @@ def _refuse_unknown(places: pd.DataFrame, unknown: np.ndarray, what: str, keys: 
             f"{what} unknown, which this protocol needs", where=name,
             found=f"{int(unknown.sum())} of {len(unknown)} sites: {listed(places.index.to_numpy()[unknown])}",
             expected=f"{keys} of every site",
-            remedy=f"Add {keys} to the site table, or choose a protocol that does without, as leave-site-out",
+            remedy=f"Add {keys} to the site table (of a table of your own: name the column under places), or choose a "
+            "protocol that does without, as leave-site-out",
         )  # fmt: skip
