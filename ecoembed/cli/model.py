@@ -156,6 +156,8 @@ def embed(
     z = encoder.encode(s2, s1, dates=_dates(s2, dates, every), window=window, more=tuple(held.values()))
     save_cubes({"embeddings": z}, out)
     files = [f"Without {', '.join(absent)}: not in {cubes}"] if absent else []
+    if z.attrs.get("dates_without"):
+        files.append(f"{z.attrs['dates_without']} dates have no embedding: no acquisition in reach of them")
     files.append(f"Embeddings: {out}")
     if picture is not None:
         save_picture(load_cube(out, "embeddings", lazy=True), s2, picture)

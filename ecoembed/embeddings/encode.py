@@ -116,7 +116,7 @@ class Encoder:
         The result at one pixel and date depends on that pixel's 15 x 15 neighbourhood in the frames of its windows
         and on nothing else: not on the rest of the image, on tiling, or on other dates. A frame is an acquisition in
         which anything of the cube was observed: one that is cloudy all over is as one that is not there. A window
-        reaches 200 days at most.
+        reaches 200 days at most; ``attrs["dates_without"]`` counts the dates asked for that it leaves empty.
         Of cubes that were opened lazily, the result is lazy, too: it is computed part by part as it is written, and
         then memory does not grow with the number of pixels or dates: about 1 GB for each core. Units are then checked
         on twelve dates.
@@ -131,8 +131,8 @@ class Encoder:
         shape = len(timeline.times), DIMENSIONS + timeline.any_date, like.sizes["y"], like.sizes["x"]
         read = sum(track.values_a_date() for track in timeline.tracks.values())
         z = assembled(shape, read, threads, partial(self._part, timeline, threads))
-        attrs = {"weights": self.weights, "window": window, "code_version": __version__}
-        attrs |= {"error_unit": "reflectance"} if timeline.any_date else {}
+        attrs: dict[str, Any] = {"weights": self.weights, "window": window, "code_version": __version__}
+        attrs |= {"error_unit": "reflectance", "dates_without": timeline.without} if timeline.any_date else {}
         cube = batches.embedding_cube(z, like, attrs, timeline.times).assign_coords(timeline.pairs)
         lazy = any(given.chunks for given in cubes.values())
         return cube if lazy else cube.compute(scheduler="threads", num_workers=threads)

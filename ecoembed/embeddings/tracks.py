@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -92,6 +91,8 @@ class Timeline:
     window : {"centred", "causal"}
     any_date : bool
         Whether dates were asked for, and not the anchor's own.
+    without : int
+        Dates for which no sensor has an acquisition in reach: they have no embedding.
     """
 
     times: np.ndarray
@@ -99,6 +100,7 @@ class Timeline:
     pairs: dict[str, Any]
     window: Window
     any_date: bool
+    without: int
 
 
 def given_cubes(
@@ -162,20 +164,13 @@ def timeline_of(
             found=f"{str(times[0])[:10]} to {str(times[-1])[:10]}",
             expected=f"dates within {MAX_OFFSET_DAYS:g} days of {min(reach)[:10]} to {max(reach)[:10]}",
         )
-    if dates is not None and lost.any():
-        first = str(times[lost.argmax()])[:10]
-        warnings.warn(
-            f"{site}: {lost.sum()} of {len(times)} dates have no embedding, {first} the first: no acquisition of "
-            f"{' or '.join(tracks)} within {MAX_OFFSET_DAYS:g} days that the window sees",
-            stacklevel=3,
-        )
     pairs: dict[str, Any] = {}
     for name in [name for name in sensors if name != ANCHOR]:
         if name in tracks:
             pairs |= pair_coordinates(cubes[name], tracks[name].paired, tracks[name].gap)
         else:
             pairs[f"{name.lower()}_gap"] = ("time", np.full(len(times), np.nan, dtype="f4"))
-    return Timeline(times, tracks, pairs, window, dates is not None)
+    return Timeline(times, tracks, pairs, window, dates is not None, int(lost.sum()))
 
 
 def _track(cube: xr.DataArray, frames: np.ndarray, times: np.ndarray, window: Window, card: SensorCard) -> Track:
