@@ -76,7 +76,8 @@ def inputs_of(protocol: Path, real: Path) -> tuple[Path, list[Path]]:
 
 def differences(committed: Path, fresh: Path) -> list[str]:
     """What differs by more than the tolerance, in words."""
-    old_names, names = ({path.name for path in folder.glob("*.*")} for folder in (committed, fresh))
+    kinds = {".csv", ".json"}
+    old_names, names = ({p.name for p in folder.iterdir() if p.suffix in kinds} for folder in (committed, fresh))
     if old_names != names:
         return [f"{name}: {'not committed' if name in names else 'not made any more'}" for name in old_names ^ names]
     old, new = (json.loads((f / "benchmark.json").read_text(encoding="utf-8")) for f in (committed, fresh))

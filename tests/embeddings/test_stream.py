@@ -158,7 +158,8 @@ def test_memory_grows_neither_with_pixels_nor_with_dates(tmp_path, monkeypatch):
         cubes = {sensor: make_cube(sensor, n=dates, side=side) for sensor in ("S2_L2A", "S1")}
         cubes["S1"].attrs |= {"smoothing": smoothing} if smoothing else {}
         save_cubes(cubes, tmp_path / name)
-        done = subprocess.run([sys.executable, "-c", PEAK, tmp_path / name], check=True, capture_output=True, text=True)
-        peaks[name] = int(done.stdout) / 1024
+        command = [sys.executable, "-c", PEAK, tmp_path / name]
+        runs = [subprocess.run(command, check=True, capture_output=True, text=True) for _ in range(4)]
+        peaks[name] = min(int(done.stdout) for done in runs) / 1024  # a busy machine frees late: it only adds
     # the two larger ones hold 50 MiB more of bands and 29 MiB more of embeddings, and each copy would be as much again
     assert max(peaks.values()) < peaks["small"] + 35, peaks
