@@ -157,7 +157,7 @@ def embed(
     save_cubes({"embeddings": z}, out)
     files = [f"Without {', '.join(absent)}: not in {cubes}"] if absent else []
     if z.attrs.get("dates_without"):
-        files.append(f"{z.attrs['dates_without']} dates have no embedding: no acquisition in reach of them")
+        files.append(f"Dates without an embedding, as no acquisition is in reach: {z.attrs['dates_without']}")
     files.append(f"Embeddings: {out}")
     if picture is not None:
         save_picture(load_cube(out, "embeddings", lazy=True), s2, picture)
